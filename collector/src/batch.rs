@@ -1,0 +1,266 @@
+//! A batch: the records of one export request as bodies, ready to be sealed.
+//!
+//! Everything that costs time and needs no order happens here, in as many tasks as there are requests; what is left to the one
+//! writer of the ledger is the leaf, the hash and the MAC.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use sha2::{Digest, Sha256};
+use tachograph_ledger::Hash;
+use tachograph_record::{EventId, Kind, Record, Time, content_digest, write_body};
+
+use crate::intake::{Export, Signal};
+use crate::normalise::{self, Rejection};
+use crate::otlp::{DecodeError, LogRecord, Source, Span, walk_logs, walk_traces};
+
+/// The largest body that is kept: the journal's bound.
+pub const MAX_BODY_BYTES: usize = crate::journal::MAX_BODY_BYTES;
+
+/// One record on its way to the writer.
+#[derive(Debug)]
+pub struct Draft {
+    body: Range<usize>,
+    /// SHA-256 of the body.
+    pub body_sha256: Hash,
+    /// What tells a resent record from another one with its id.
+    pub content_digest: [u8; 16],
+    /// Identity.
+    pub event_id: EventId,
+    /// When it happened.
+    pub timestamp: Time,
+    /// What kind of event.
+    pub kind: Kind,
+    /// W3C trace id.
+    pub trace_id: Option<[u8; 16]>,
+    /// W3C span id.
+    pub span_id: Option<[u8; 8]>,
+    /// Who numbered it.
+    pub producer: Option<Box<str>>,
+    /// Which start of that producer.
+    pub producer_epoch: Option<Box<str>>,
+    /// Its number.
+    pub producer_seq: Option<u64>,
+}
+
+/// The records of one request, in its order.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bodies: Vec<u8>,
+    drafts: Vec<Draft>,
+    /// How many of them stand for something that could not be read.
+    pub rejected: u64,
+}
+
+/// Random bytes, handed in so that a test can own them.
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills `bytes`.
+    ///
+    /// # Errors
+    /// If the system has no randomness to give: without it nothing can be sealed.
+    fn fill(&self, bytes: &mut [u8]) -> std::io::Result<()>;
+}
+
+/// The operating system's randomness.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> std::io::Result<()> {
+        getrandom::fill(bytes).map_err(|e| std::io::Error::other(e.to_string()))
+    }
+}
+
+/// Why a request gave no batch.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// The layers around the records can't be read.
+    #[error("{0}")]
+    Malformed(#[from] DecodeError),
+    /// No randomness.
+    #[error("no randomness from the system: {0}")]
+    Entropy(#[from] std::io::Error),
+}
+
+impl Batch {
+    /// Decodes an export and makes the body of each record in it. What can't be decoded becomes a record that says so.
+    ///
+    /// `max_field_bytes` bounds each string; `observed_at` is when the request came.
+    ///
+    /// # Errors
+    /// If the layers around the records are not OTLP protobuf, or the system has no randomness.
+    pub fn from_export(
+        export: &Export,
+        max_field_bytes: usize,
+        observed_at: Time,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, BatchError> {
+        let mut builder = Builder::new(observed_at, entropy, export.protobuf.len());
+        match export.signal {
+            Signal::Traces => walk_traces(&export.protobuf, max_field_bytes, &mut |source, raw| {
+                let record = decode_span(source, raw, max_field_bytes);
+                builder.push("span", raw, record.as_ref());
+            })?,
+            Signal::Logs => {
+                let mut seen = Occurrences::default();
+                walk_logs(&export.protobuf, max_field_bytes, &mut |source, raw| {
+                    let record = decode_log(source, raw, seen.count(raw), max_field_bytes);
+                    builder.push("log_record", raw, record.as_ref());
+                })?;
+            }
+        }
+        builder.finish()
+    }
+
+    /// A batch of records that the collector makes itself.
+    ///
+    /// # Errors
+    /// If the system has no randomness.
+    pub fn from_records(records: &[Record<'_>], observed_at: Time, entropy: &dyn Entropy) -> Result<Self, BatchError> {
+        let mut builder = Builder::new(observed_at, entropy, 1024);
+        for record in records {
+            builder.push("record", &[], Ok(record));
+        }
+        builder.finish()
+    }
+
+    /// The records with their bodies, in order.
+    pub fn records(&self) -> impl Iterator<Item = (&Draft, &[u8])> {
+        self.drafts.iter().map(|draft| (draft, &self.bodies[draft.body.clone()]))
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.drafts.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.drafts.is_empty()
+    }
+}
+
+fn decode_span<'a>(source: Source<'_, 'a>, raw: &'a [u8], max_bytes: usize) -> Result<Record<'a>, Rejection> {
+    let (resource, scope) = source?;
+    normalise::span(&Span::decode(raw, max_bytes).map_err(|e| Rejection::from(&e))?, resource, scope)
+}
+
+fn decode_log<'a>(
+    source: Source<'_, 'a>,
+    raw: &'a [u8],
+    occurrence: u32,
+    max_bytes: usize,
+) -> Result<Record<'a>, Rejection> {
+    let (resource, scope) = source?;
+    let log = LogRecord::decode(raw, max_bytes).map_err(|e| Rejection::from(&e))?;
+    normalise::log(&log, raw, occurrence, resource, scope)
+}
+
+/// Counts how often the same bytes came within one request, so that two equal lines are two events.
+#[derive(Default)]
+struct Occurrences {
+    seen: HashMap<[u8; 32], u32>,
+}
+
+impl Occurrences {
+    fn count(&mut self, raw: &[u8]) -> u32 {
+        let count = self.seen.entry(Sha256::digest(raw).into()).or_insert(0);
+        *count += 1;
+        *count - 1
+    }
+}
+
+struct Builder<'e> {
+    batch: Batch,
+    observed_at: Time,
+    salts: Salts<'e>,
+    rejected: Occurrences,
+}
+
+impl<'e> Builder<'e> {
+    fn new(observed_at: Time, entropy: &'e dyn Entropy, expected_bytes: usize) -> Self {
+        let batch = Batch { bodies: Vec::with_capacity(expected_bytes * 5 / 4), ..Batch::default() };
+        Self { batch, observed_at, salts: Salts::new(entropy), rejected: Occurrences::default() }
+    }
+
+    fn push(&mut self, what: &'static str, raw: &[u8], record: Result<&Record<'_>, &Rejection>) {
+        let rejection = match record {
+            Ok(record) => match self.push_record(record) {
+                Ok(()) => return,
+                Err(rejection) => rejection,
+            },
+            Err(rejection) => Rejection { field: rejection.field.clone(), reason: rejection.reason.clone() },
+        };
+        self.batch.rejected += 1;
+        let occurrence = self.rejected.count(raw);
+        let record = normalise::rejected(what, &rejection, occurrence, raw);
+        // A rejection is small: it always fits.
+        let pushed = self.push_record(&record);
+        debug_assert!(pushed.is_ok());
+    }
+
+    fn push_record(&mut self, record: &Record<'_>) -> Result<(), Rejection> {
+        let bodies = &mut self.batch.bodies;
+        let start = bodies.len();
+        write_body(record, &self.salts.next(), self.observed_at, bodies);
+        let body = start..bodies.len();
+        if body.len() > MAX_BODY_BYTES {
+            bodies.truncate(start);
+            let reason = format!("{} bytes as a record, more than {MAX_BODY_BYTES}", body.len());
+            return Err(Rejection { field: "record".to_owned(), reason });
+        }
+        let bytes = &bodies[body.clone()];
+        self.batch.drafts.push(Draft {
+            body_sha256: Hash::from_bytes(Sha256::digest(bytes).into()),
+            content_digest: content_digest(bytes),
+            body,
+            event_id: record.event_id,
+            timestamp: record.timestamp,
+            kind: record.kind,
+            trace_id: record.trace_id.map(|id| id.0),
+            span_id: record.span_id.map(|id| id.0),
+            producer: record.producer.as_deref().map(Box::from),
+            producer_epoch: record.producer_epoch.as_deref().map(Box::from),
+            producer_seq: record.producer_seq.map(|seq| seq.get()),
+        });
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Batch, BatchError> {
+        match self.salts.failed {
+            Some(error) => Err(error.into()),
+            None => Ok(self.batch),
+        }
+    }
+}
+
+/// Salts, fetched many at a time: one call to the system serves 64 records.
+struct Salts<'e> {
+    entropy: &'e dyn Entropy,
+    pool: [u8; 1024],
+    left: usize,
+    failed: Option<std::io::Error>,
+}
+
+impl<'e> Salts<'e> {
+    fn new(entropy: &'e dyn Entropy) -> Self {
+        Self { entropy, pool: [0; 1024], left: 0, failed: None }
+    }
+
+    fn next(&mut self) -> [u8; 16] {
+        if self.left == 0 {
+            if let Err(error) = self.entropy.fill(&mut self.pool) {
+                self.failed = Some(error);
+            }
+            self.left = self.pool.len();
+        }
+        self.left -= 16;
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&self.pool[self.left..self.left + 16]);
+        salt
+    }
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

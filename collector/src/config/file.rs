@@ -1,0 +1,301 @@
+//! What may stand in the file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::quantity::{Size, Span};
+use super::{Archive, Config, DEFAULT_DATA, DEFAULT_MAX_FIELD_BYTES, Journal, Log, Overrides, Receive};
+use crate::receive::{Auth, Limits, Secret, Tls};
+
+/// The largest file that is read: a bound on what a parser has to look at.
+const MAX_BYTES: usize = 1 << 20;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    data: Option<PathBuf>,
+    receive: ReceiveFile,
+    journal: JournalFile,
+    archive: ArchiveFile,
+    duplicates: DuplicatesFile,
+    admin: Option<Switch>,
+    log: LogFile,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ReceiveFile {
+    grpc: Option<Switch>,
+    http: Option<Switch>,
+    tls: Option<TlsFile>,
+    bearer_tokens: Option<Vec<String>>,
+    bearer_token_file: Option<PathBuf>,
+    limits: LimitsFile,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsFile {
+    cert: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsFile {
+    max_body_bytes: Option<Size>,
+    max_decompressed_bytes: Option<Size>,
+    max_bytes_in_flight: Option<Size>,
+    max_field_bytes: Option<Size>,
+    max_connections: Option<usize>,
+    max_concurrent_streams: Option<u32>,
+    request_timeout: Option<Span>,
+    header_read_timeout: Option<Span>,
+    idle_timeout: Option<Span>,
+    keepalive_interval: Option<Span>,
+    keepalive_timeout: Option<Span>,
+    drain_timeout: Option<Span>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct JournalFile {
+    max_bytes: Option<Size>,
+    max_file_bytes: Option<Size>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ArchiveFile {
+    path: Option<PathBuf>,
+    max_age: Option<Span>,
+    max_bytes: Option<Size>,
+    compression_level: Option<i32>,
+    immutable: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct DuplicatesFile {
+    retention: Option<Span>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct LogFile {
+    format: LogFormat,
+    level: Option<String>,
+}
+
+#[derive(Deserialize, Default, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// An address, or `off`.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+enum Switch {
+    Off,
+    At(SocketAddr),
+}
+
+impl TryFrom<String> for Switch {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "off" => Ok(Self::Off),
+            address => address
+                .parse()
+                .map(Self::At)
+                .map_err(|_| format!("`{address}` is neither an address such as 127.0.0.1:4317 nor `off`")),
+        }
+    }
+}
+
+fn address(switch: Option<Switch>, default: u16) -> Option<SocketAddr> {
+    match switch {
+        None => Some(SocketAddr::from(([127, 0, 0, 1], default))),
+        Some(Switch::Off) => None,
+        Some(Switch::At(address)) => Some(address),
+    }
+}
+
+pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
+    if text.len() > MAX_BYTES {
+        return Err(vec![format!("{} bytes long; a configuration has at most {MAX_BYTES}", text.len())]);
+    }
+    let text = substitute(text)?;
+    let file: File = if text.trim().is_empty() {
+        File::default()
+    } else {
+        serde_saphyr::from_str(&text).map_err(|e| vec![e.to_string()])?
+    };
+    let mut problems = Vec::new();
+    let receive = receive(file.receive, overrides, &mut problems);
+    let journal = journal(&file.journal, &mut problems);
+    let archive = archive(file.archive, &mut problems);
+    let retention = file.duplicates.retention.map_or(Duration::from_secs(24 * 3600), |span| span.0);
+    if retention < Duration::from_secs(24 * 3600) {
+        problems.push("duplicates.retention is below 24h, the least: senders may send again that late".to_owned());
+    }
+    let admin = overrides.admin.or_else(|| address(file.admin, 9464));
+    let addresses = [("receive.grpc", receive.grpc), ("receive.http", receive.http), ("admin", admin)];
+    for (at, (name, address)) in addresses.iter().enumerate() {
+        for (other, taken) in &addresses[..at] {
+            if address.is_some_and(|address| address.port() != 0 && Some(address) == *taken) {
+                problems.push(format!("{name} and {other} have the same address; give one of them another port"));
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(Config {
+            data: overrides.data.clone().or(file.data).unwrap_or_else(|| DEFAULT_DATA.into()),
+            receive,
+            journal,
+            archive,
+            duplicates_retention: retention,
+            admin,
+            log: Log {
+                json: file.log.format == LogFormat::Json,
+                level: file.log.level.unwrap_or_else(|| "info".to_owned()),
+            },
+        })
+    } else {
+        Err(problems)
+    }
+}
+
+fn receive(file: ReceiveFile, overrides: &Overrides, problems: &mut Vec<String>) -> Receive {
+    let grpc = overrides.grpc.or_else(|| address(file.grpc, 4317));
+    let http = overrides.http.or_else(|| address(file.http, 4318));
+    if grpc.is_none() && http.is_none() {
+        problems.push("receive.grpc and receive.http are both off, so that nothing could be received".to_owned());
+    }
+    let tokens = match (file.bearer_tokens, file.bearer_token_file) {
+        (Some(_), Some(_)) => {
+            problems.push("receive.bearer_tokens and receive.bearer_token_file exclude each other; keep one".to_owned());
+            Vec::new()
+        }
+        (Some(tokens), None) => {
+            if tokens.is_empty() {
+                problems.push("receive.bearer_tokens is empty; leave it away to accept everybody".to_owned());
+            }
+            tokens
+        }
+        (None, Some(path)) => match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let tokens: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
+                if tokens.is_empty() {
+                    problems.push(format!("receive.bearer_token_file: {} holds no token", path.display()));
+                }
+                tokens
+            }
+            Err(e) => {
+                problems.push(format!("receive.bearer_token_file: {}: {e}", path.display()));
+                Vec::new()
+            }
+        },
+        (None, None) => Vec::new(),
+    };
+    let auth = Auth { tokens: tokens.into_iter().map(Secret::new).collect() };
+    problems.extend(auth.problems().into_iter().map(|problem| format!("receive: {problem}")));
+    let max_field_bytes = file.limits.max_field_bytes.map_or(DEFAULT_MAX_FIELD_BYTES, |size| bytes(size));
+    let limits = limits(&file.limits);
+    problems.extend(limits.problems().into_iter().map(|problem| format!("receive.limits.{problem}")));
+    if max_field_bytes == 0 {
+        problems.push("receive.limits.max_field_bytes is 0, so that every record would be rejected".to_owned());
+    }
+    let tls = file.tls.map(|tls| Tls { cert: tls.cert, key: tls.key, client_ca: tls.client_ca });
+    Receive { grpc, http, tls, auth, limits, max_field_bytes }
+}
+
+fn limits(file: &LimitsFile) -> Limits {
+    let default = Limits::default();
+    let size = |size: Option<Size>, default: usize| size.map_or(default, bytes);
+    let span = |span: Option<Span>, default: Duration| span.map_or(default, |span| span.0);
+    Limits {
+        max_body_bytes: size(file.max_body_bytes, default.max_body_bytes),
+        max_decompressed_bytes: size(file.max_decompressed_bytes, default.max_decompressed_bytes),
+        max_bytes_in_flight: size(file.max_bytes_in_flight, default.max_bytes_in_flight),
+        max_connections: file.max_connections.unwrap_or(default.max_connections),
+        max_concurrent_streams: file.max_concurrent_streams.unwrap_or(default.max_concurrent_streams),
+        request_timeout: span(file.request_timeout, default.request_timeout),
+        header_read_timeout: span(file.header_read_timeout, default.header_read_timeout),
+        idle_timeout: span(file.idle_timeout, default.idle_timeout),
+        keepalive_interval: span(file.keepalive_interval, default.keepalive_interval),
+        keepalive_timeout: span(file.keepalive_timeout, default.keepalive_timeout),
+        drain_timeout: span(file.drain_timeout, default.drain_timeout),
+        ..default
+    }
+}
+
+fn bytes(size: Size) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+fn journal(file: &JournalFile, problems: &mut Vec<String>) -> Journal {
+    let max_bytes = file.max_bytes.map_or(8 << 30, |size| size.0);
+    let max_file_bytes = file.max_file_bytes.map_or(64 << 20, |size| size.0);
+    if max_file_bytes < 1 << 20 {
+        problems.push(format!("journal.max_file_bytes is {max_file_bytes}; the least is 1MiB"));
+    }
+    if max_bytes < 4 * max_file_bytes {
+        problems.push(format!(
+            "journal.max_bytes ({max_bytes}) must be at least 4 times journal.max_file_bytes ({max_file_bytes})"
+        ));
+    }
+    Journal { max_bytes, max_file_bytes }
+}
+
+fn archive(file: ArchiveFile, problems: &mut Vec<String>) -> Archive {
+    let archive = Archive {
+        path: file.path,
+        max_age: file.max_age.map_or(Duration::from_secs(60), |span| span.0),
+        max_bytes: file.max_bytes.map_or(256 << 20, |size| size.0),
+        compression_level: file.compression_level.unwrap_or(1),
+        immutable: file.immutable,
+    };
+    if archive.max_age.is_zero() {
+        problems.push("archive.max_age is 0; the least is 1ms".to_owned());
+    }
+    if !(1 << 20..=4 << 30).contains(&archive.max_bytes) {
+        problems.push(format!("archive.max_bytes is {}; it must lie between 1MiB and 4GiB", archive.max_bytes));
+    }
+    if !(1..=19).contains(&archive.compression_level) {
+        problems.push(format!("archive.compression_level is {}; it must lie between 1 and 19", archive.compression_level));
+    }
+    archive
+}
+
+/// Replaces `${env:NAME}` by the variable's value, and `$$` by `$`, as the OpenTelemetry collector does.
+fn substitute(text: &str) -> Result<String, Vec<String>> {
+    let mut out = String::with_capacity(text.len());
+    let mut problems = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest.strip_prefix("{env:").and_then(|inner| inner.split_once('}')) {
+            match std::env::var(name) {
+                Ok(value) => out.push_str(&value),
+                Err(_) => problems.push(format!("${{env:{name}}}: the environment has no variable {name}")),
+            }
+            rest = after;
+        } else {
+            out.push('$');
+        }
+    }
+    out.push_str(rest);
+    if problems.is_empty() { Ok(out) } else { Err(problems) }
+}

@@ -1,0 +1,149 @@
+//! Configuration: one YAML file, strict, and complete without one.
+//!
+//! The file's types ([`file`]) are what may be written; one conversion makes a [`Config`] of them, reporting every problem at
+//! once. Nothing later checks again.
+
+mod file;
+mod quantity;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::receive::{Auth, Limits, Tls};
+
+/// Where data lies if nobody says otherwise.
+pub const DEFAULT_DATA: &str = "tachograph-data";
+/// Largest string in a span or log record, unless configured.
+pub const DEFAULT_MAX_FIELD_BYTES: usize = 8 << 20;
+
+/// Everything that `tachograph run` needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The receive stage.
+    pub receive: Receive,
+    /// The journal.
+    pub journal: Journal,
+    /// The archive.
+    pub archive: Archive,
+    /// How long a resent record is known again.
+    pub duplicates_retention: Duration,
+    /// Where health and metrics are served; `None` for nowhere.
+    pub admin: Option<SocketAddr>,
+    /// Logs.
+    pub log: Log,
+}
+
+/// Settings of the receive stage.
+#[derive(Clone, Debug)]
+pub struct Receive {
+    /// OTLP/gRPC.
+    pub grpc: Option<SocketAddr>,
+    /// OTLP/HTTP.
+    pub http: Option<SocketAddr>,
+    /// TLS for both.
+    pub tls: Option<Tls>,
+    /// Bearer tokens for both.
+    pub auth: Auth,
+    /// Bounds.
+    pub limits: Limits,
+    /// Largest string in a span or log record.
+    pub max_field_bytes: usize,
+}
+
+/// Settings of the journal.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    /// Bound on all files.
+    pub max_bytes: u64,
+    /// When a new file is begun.
+    pub max_file_bytes: u64,
+}
+
+/// Settings of the archive.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    /// Where, if not in the data directory.
+    pub path: Option<PathBuf>,
+    /// A segment is closed when it has waited this long.
+    pub max_age: Duration,
+    /// … or has this many bytes of bodies.
+    pub max_bytes: u64,
+    /// Zstandard level.
+    pub compression_level: i32,
+    /// Whether objects get the immutable attribute.
+    pub immutable: bool,
+}
+
+/// Settings of logs.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// JSON instead of text.
+    pub json: bool,
+    /// A `tracing` filter, for example `info` or `tachograph_collector=debug`.
+    pub level: String,
+}
+
+/// What the command line says; it wins over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--data`
+    pub data: Option<PathBuf>,
+    /// `--grpc`
+    pub grpc: Option<SocketAddr>,
+    /// `--http`
+    pub http: Option<SocketAddr>,
+    /// `--admin`
+    pub admin: Option<SocketAddr>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("{path}: {source}. Name an existing file with -c, or leave -c away for the defaults")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is not what it must be.
+    #[error("{origin}: {}", problems.join(&format!("\n{origin}: ")))]
+    Problems {
+        /// File, or `command line`.
+        origin: String,
+        /// Every problem found.
+        problems: Vec<String>,
+    },
+}
+
+impl Config {
+    /// Reads a file (or takes the defaults) and applies the command line.
+    ///
+    /// # Errors
+    /// Naming every problem.
+    pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        match path {
+            None => Self::parse("defaults", "", overrides),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+                Self::parse(&path.display().to_string(), &text, overrides)
+            }
+        }
+    }
+
+    /// Reads YAML text. `origin` names it in errors.
+    ///
+    /// # Errors
+    /// Naming every problem.
+    pub fn parse(origin: &str, text: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
+        file::parse(text, overrides).map_err(|problems| ConfigError::Problems { origin: origin.to_owned(), problems })
+    }
+}
+
+#[cfg(test)]
+mod tests;

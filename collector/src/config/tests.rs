@@ -1,0 +1,53 @@
+use super::*;
+
+fn problems(text: &str) -> String {
+    Config::parse("test.yaml", text, &Overrides::default()).expect_err(text).to_string()
+}
+
+#[test]
+fn no_file_gives_the_documented_defaults() {
+    let config = Config::parse("defaults", "", &Overrides::default()).unwrap();
+    assert_eq!(config.data, PathBuf::from("tachograph-data"));
+    assert_eq!(config.receive.grpc, "127.0.0.1:4317".parse().ok());
+    assert_eq!(config.receive.http, "127.0.0.1:4318".parse().ok());
+    assert_eq!(config.admin, "127.0.0.1:9464".parse().ok());
+    assert!(config.receive.tls.is_none() && config.receive.auth.tokens.is_empty());
+}
+
+#[test]
+fn the_command_line_wins() {
+    let overrides = Overrides { data: Some("elsewhere".into()), grpc: "127.0.0.1:1".parse().ok(), ..Overrides::default() };
+    let config = Config::parse("t", "data: here\nreceive: { grpc: 127.0.0.1:2, http: off }\n", &overrides).unwrap();
+    assert_eq!(config.data, PathBuf::from("elsewhere"));
+    assert_eq!(config.receive.grpc, "127.0.0.1:1".parse().ok());
+    assert_eq!(config.receive.http, None);
+}
+
+#[test]
+fn sizes_and_durations() {
+    let text = "journal: { max_bytes: 1GiB, max_file_bytes: 4MiB }\narchive: { max_age: 90s, max_bytes: 64MiB }\n";
+    let config = Config::parse("t", text, &Overrides::default()).unwrap();
+    assert_eq!((config.journal.max_bytes, config.journal.max_file_bytes), (1 << 30, 4 << 20));
+    assert_eq!((config.archive.max_age, config.archive.max_bytes), (Duration::from_secs(90), 64 << 20));
+}
+
+#[test]
+fn mistakes_are_named() {
+    assert!(problems("receive: { gprc: 127.0.0.1:1 }").contains("gprc"));
+    assert!(problems("receive: { grpc: localhost }").contains("localhost"));
+    assert!(problems("archive: { max_age: 5 years }").contains("5 years"));
+    assert!(problems("receive: { bearer_tokens: [x], bearer_token_file: /x }").contains("exclude each other"));
+    assert!(problems("receive: { grpc: off, http: off }").contains("both off"));
+    assert!(problems("admin: 127.0.0.1:4317").contains("same address"));
+    assert!(problems("duplicates: { retention: 1h }").contains("24h"));
+    assert!(problems("receive: { bearer_tokens: [\"${env:TACHOGRAPH_NO_SUCH}\"] }").contains("TACHOGRAPH_NO_SUCH"));
+    assert!(problems("[1, 2").starts_with("test.yaml: "));
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let text = problems("archive: { max_bytes: 1, compression_level: 99 }\njournal: { max_file_bytes: 1 }\n");
+    for part in ["archive.max_bytes", "archive.compression_level", "journal.max_file_bytes"] {
+        assert!(text.contains(part), "{part} missing in {text}");
+    }
+}

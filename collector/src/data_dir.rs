@@ -1,0 +1,341 @@
+//! The data directory: what a ledger's collector keeps between two starts.
+//!
+//! ```text
+//! DIR/ledger.json        name and public key (docs/format.md, section 7)
+//! DIR/ledger.vkey        the public key alone, for those who verify
+//! DIR/keys/signing.key   the private key, mode 0600
+//! DIR/keys/mac.key       the MAC key of the present epoch, mode 0600
+//! DIR/mac-escrow.key     the first MAC key: to be moved into other hands
+//! DIR/checkpoint         the newest checkpoint that was signed: what the archive may never fall behind
+//! DIR/lock               held by the process that writes
+//! DIR/journal/ dedup/ archive/
+//! ```
+//!
+//! A ledger is never made by accident: only [`DataDir::init`] makes one, and only in an empty place.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::Deserialize;
+use tachograph_ledger::{LedgerName, MacKey, SigningKey, VerifyingKey};
+use tachograph_record::{Hex, Time};
+use zeroize::Zeroizing;
+
+const MAC_KEY_HEADER: &str = "tachograph-mac-key/v1";
+const ESCROW_HEADER: &str = "tachograph-mac-escrow/v1";
+
+/// What is wrong with a data directory, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// There is none.
+    #[error("{0} holds no ledger. Create one with `tachograph init {0}`, or name the right directory with --data")]
+    NoLedger(PathBuf),
+    /// `init` into a place that is in use.
+    #[error("{0} is not empty; a ledger is only created in a new or empty directory")]
+    NotEmpty(PathBuf),
+    /// A file stands where a directory is needed.
+    #[error("{0} is a file; a data directory is needed there. Move the file away or name another directory")]
+    NotADirectory(PathBuf),
+    /// Another process writes.
+    #[error("{0} is in use by another collector (it holds {0}/lock). Two collectors on one ledger would fork it: stop the other, or give this one its own directory")]
+    InUse(PathBuf),
+    /// A newer program wrote it.
+    #[error("{path} has format {found:?}; this program knows format 1. Use the newer tachograph that made it")]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: String,
+    },
+    /// A file does not say what it should.
+    #[error("{path}: {what}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// The system said no.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl DataDirError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |source| match source.kind() {
+            io::ErrorKind::NotADirectory => Self::NotADirectory(path),
+            _ => Self::Io { path, source },
+        }
+    }
+
+    fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), what: what.into() }
+    }
+}
+
+/// `ledger.json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Identity {
+    #[allow(dead_code)] // kept for people
+    created_at: Time,
+    format: String,
+    ledger: String,
+    vkey: String,
+}
+
+/// A data directory with a ledger in it.
+#[derive(Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    vkey: VerifyingKey,
+}
+
+/// The right to write a data directory, until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl DataDir {
+    /// Creates a ledger: its identity, its keys and its places. `seeds` are 64 random bytes for the two keys.
+    ///
+    /// # Errors
+    /// If `root` is not a new or empty directory, or can't be written.
+    pub fn init(root: &Path, name: &LedgerName, now: Time, seeds: &Zeroizing<[u8; 64]>) -> Result<Self, DataDirError> {
+        make_dir(root, 0o700)?;
+        if fs::read_dir(root).map_err(DataDirError::io(root))?.next().is_some() {
+            return Err(DataDirError::NotEmpty(root.to_owned()));
+        }
+        let (signing, mac) = (Zeroizing::new(half(seeds, 0)), Zeroizing::new(half(seeds, 32)));
+        let signing_key = SigningKey::from_seed(name.clone(), *signing);
+        let vkey = signing_key.public();
+        let this = Self { root: root.to_owned(), vkey };
+        let vkey_line = this.vkey.to_line();
+        for dir in ["keys", "journal", "dedup"] {
+            make_dir(&root.join(dir), 0o700)?;
+        }
+        let secret = Zeroizing::new(format!("{}\n", *signing_key.to_line()));
+        write_new(&root.join("keys/signing.key"), secret.as_bytes(), 0o600)?;
+        this.write_mac_key(&MacKey::initial(*mac))?;
+        let escrow = Zeroizing::new(format!("{ESCROW_HEADER}\n{name}\n{}\n", Hex(*mac)));
+        write_new(&root.join("mac-escrow.key"), escrow.as_bytes(), 0o400)?;
+        write_new(&root.join("ledger.vkey"), format!("{vkey_line}\n").as_bytes(), 0o644)?;
+        // Last: a directory without it is not taken for a ledger.
+        let identity = format!("{{\"created_at\":\"{now}\",\"format\":\"1\",\"ledger\":\"{name}\",\"vkey\":\"{vkey_line}\"}}\n");
+        write_new(&root.join("ledger.json"), identity.as_bytes(), 0o644)?;
+        sync_dir(root)?;
+        Ok(this)
+    }
+
+    /// Opens the ledger in `root`.
+    ///
+    /// # Errors
+    /// If there is none, or it is of a newer format.
+    pub fn open(root: &Path) -> Result<Self, DataDirError> {
+        let path = root.join("ledger.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(DataDirError::NoLedger(root.to_owned())),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Err(DataDirError::NotADirectory(root.to_owned())),
+            Err(e) => return Err(DataDirError::io(&path)(e)),
+        };
+        let format = serde_json::from_slice::<serde_json::Value>(&text).ok();
+        if let Some(found) = format.as_ref().and_then(|json| json["format"].as_str()).filter(|found| *found != "1") {
+            return Err(DataDirError::NewerFormat { path, found: found.to_owned() });
+        }
+        let identity: Identity =
+            serde_json::from_slice(&text).map_err(|e| DataDirError::damaged(&path, format!("not a ledger's identity: {e}")))?;
+        let vkey = VerifyingKey::parse(&identity.vkey).map_err(|e| DataDirError::damaged(&path, e.to_string()))?;
+        if vkey.name().as_str() != identity.ledger || identity.format != "1" {
+            return Err(DataDirError::damaged(&path, "the public key is not that of the ledger it names"));
+        }
+        Ok(Self { root: root.to_owned(), vkey })
+    }
+
+    /// Takes the right to write, for as long as the lock lives.
+    ///
+    /// # Errors
+    /// If another process has it.
+    pub fn lock(&self) -> Result<Lock, DataDirError> {
+        let path = self.root.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(DataDirError::io(&path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse(self.root.clone())),
+            Err(e) => Err(DataDirError::io(&path)(e.into())),
+        }
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The ledger's name.
+    pub fn ledger(&self) -> &LedgerName {
+        self.vkey.name()
+    }
+
+    /// The ledger's public key.
+    pub fn vkey(&self) -> &VerifyingKey {
+        &self.vkey
+    }
+
+    /// Where the journal lies.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// Where the duplicate index lies.
+    pub fn dedup(&self) -> PathBuf {
+        self.root.join("dedup")
+    }
+
+    /// Where the archive lies, unless the configuration says otherwise.
+    pub fn archive(&self) -> PathBuf {
+        self.root.join("archive")
+    }
+
+    /// Reads the private key.
+    ///
+    /// # Errors
+    /// If it is missing, damaged, or another ledger's.
+    pub fn signing_key(&self) -> Result<SigningKey, DataDirError> {
+        let path = self.root.join("keys/signing.key");
+        let line = read_secret(&path, "the ledger's private key. Restore it from your backup: without it nothing can be signed")?;
+        let key = SigningKey::parse(line.trim_end()).map_err(|e| DataDirError::damaged(&path, e.to_string()))?;
+        if key.public().to_line() != self.vkey.to_line() {
+            let what = format!(
+                "this is the key of {}, not that of the ledger here ({}). Put the right key back",
+                key.public().to_line(),
+                self.vkey.to_line()
+            );
+            return Err(DataDirError::damaged(&path, what));
+        }
+        Ok(key)
+    }
+
+    /// Reads the MAC key of the present epoch.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub fn mac_key(&self) -> Result<MacKey, DataDirError> {
+        let path = self.root.join("keys/mac.key");
+        let text = read_secret(&path, "the MAC key. Restore it from a backup of this directory")?;
+        let mut lines = text.lines();
+        let key = match (lines.next(), lines.next(), lines.next(), lines.next()) {
+            (Some(MAC_KEY_HEADER), Some(epoch), Some(key), None) => epoch.parse().ok().zip(Hex::<32>::parse(key)),
+            _ => None,
+        };
+        let (epoch, Hex(key)) =
+            key.ok_or_else(|| DataDirError::damaged(&path, "not a MAC key file (tachograph-mac-key/v1, epoch, 64 hex)"))?;
+        Ok(MacKey::at(epoch, key))
+    }
+
+    /// Replaces the MAC key file and wipes the bytes of the one before, as far as the file system allows.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn write_mac_key(&self, key: &MacKey) -> Result<(), DataDirError> {
+        let dir = self.root.join("keys");
+        let (path, temporary) = (dir.join("mac.key"), dir.join("mac.key.new"));
+        let text = Zeroizing::new(format!("{MAC_KEY_HEADER}\n{}\n{}\n", key.epoch(), Hex(*key.expose())));
+        let _ = fs::remove_file(&temporary);
+        let old = OpenOptions::new().write(true).open(&path).ok();
+        write_new(&temporary, text.as_bytes(), 0o600)?;
+        fs::rename(&temporary, &path).map_err(DataDirError::io(&path))?;
+        sync_dir(&dir)?;
+        if let Some(mut old) = old {
+            // The new key is in place; this file has no name any more, only blocks.
+            let len = old.metadata().map_or(0, |m| m.len()) as usize;
+            let wiped = old.seek(SeekFrom::Start(0)).and_then(|_| old.write_all(&vec![0; len])).and_then(|()| old.sync_all());
+            wiped.map_err(DataDirError::io(&path))?;
+        }
+        Ok(())
+    }
+
+    /// The newest checkpoint that was signed here, if any.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, DataDirError> {
+        let path = self.root.join("checkpoint");
+        match fs::read(&path) {
+            Ok(note) => Ok(Some(note)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(DataDirError::io(&path)(e)),
+        }
+    }
+
+    /// Remembers the newest checkpoint.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn remember_checkpoint(&self, note: &[u8]) -> Result<(), DataDirError> {
+        let (path, temporary) = (self.root.join("checkpoint"), self.root.join("checkpoint.new"));
+        let _ = fs::remove_file(&temporary);
+        write_new(&temporary, note, 0o644)?;
+        fs::rename(&temporary, &path).map_err(DataDirError::io(&path))?;
+        sync_dir(&self.root)
+    }
+}
+
+/// Reads an escrow file: the first MAC key, with which all MACs can be checked.
+///
+/// # Errors
+/// If it is not one, or of another ledger.
+pub fn read_escrow(path: &Path, ledger: &LedgerName) -> Result<MacKey, DataDirError> {
+    let text = read_secret(path, "the escrowed MAC key")?;
+    let mut lines = text.lines();
+    match (lines.next(), lines.next(), lines.next().and_then(Hex::<32>::parse), lines.next()) {
+        (Some(ESCROW_HEADER), Some(name), Some(Hex(key)), None) if name == ledger.as_str() => Ok(MacKey::initial(key)),
+        (Some(ESCROW_HEADER), Some(name), Some(_), None) => {
+            Err(DataDirError::damaged(path, format!("the escrowed key of {name}, not of {ledger}")))
+        }
+        _ => Err(DataDirError::damaged(path, "not an escrow file (tachograph-mac-escrow/v1, ledger, 64 hex)")),
+    }
+}
+
+fn half(seeds: &[u8; 64], at: usize) -> [u8; 32] {
+    let mut half = [0; 32];
+    half.copy_from_slice(&seeds[at..at + 32]);
+    half
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<(), DataDirError> {
+    if path.exists() && !path.is_dir() {
+        return Err(DataDirError::NotADirectory(path.to_owned()));
+    }
+    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(DataDirError::io(path))
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(DataDirError::io(path))
+}
+
+fn sync_dir(path: &Path) -> Result<(), DataDirError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(DataDirError::io(path))
+}
+
+fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, DataDirError> {
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    let read = File::open(path).and_then(|file| file.take(64 << 10).read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(DataDirError::damaged(path, format!("missing: {what}"))),
+        Err(e) => Err(DataDirError::io(path)(e)),
+    }
+}

@@ -1,0 +1,26 @@
+//! What an operator runs: the collector between the services and the archive.
+//!
+//! ```text
+//! receive → normalise → seal → journal ──► acknowledgement
+//!                                  └─► archive
+//! ```
+//!
+//! One module a stage; [`pipeline`] is the one file that wires them. `ARCHITECTURE.md` has the map.
+
+pub mod admin;
+pub mod archiver;
+pub mod batch;
+pub mod clock;
+pub mod config;
+pub mod data_dir;
+pub mod dedup;
+pub mod intake;
+pub mod journal;
+pub mod normalise;
+pub mod observe;
+pub mod otlp;
+pub mod pipeline;
+pub mod progress;
+pub mod receive;
+pub mod seal;
+pub mod startup;

@@ -1,0 +1,290 @@
+//! From OpenTelemetry to the record: `docs/attributes.md` in code.
+
+mod mapping;
+mod metadata;
+mod slots;
+
+use sha2::{Digest, Sha256};
+use tachograph_record::{
+    ActorType, Decimal, EventId, Json, Kind, Outcome, Record, SpanId, Status, Text, Time, TimeError, TraceId,
+    write_str,
+};
+
+use crate::otlp::{AnyValue, DecodeError, Event, LogRecord, Resource, Scope, Span, write_plain};
+use mapping::{Field, kind_of_operation, resource_target, target};
+use metadata::Object;
+use slots::Slots;
+
+/// A span or log record that could not become a record of its own.
+#[derive(Debug)]
+pub struct Rejection {
+    /// The field that is wrong.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl From<&DecodeError> for Rejection {
+    fn from(error: &DecodeError) -> Self {
+        Self { field: error.field().to_owned(), reason: error.reason().to_owned() }
+    }
+}
+
+/// The record of a span.
+///
+/// # Errors
+/// If its times lie after 2262.
+pub fn span<'a>(span: &Span<'a>, resource: &Resource<'a>, scope: &Scope<'a>) -> Result<Record<'a>, Rejection> {
+    let start = time("start_time_unix_nano", span.start_time_unix_nano)?;
+    let end = time("end_time_unix_nano", span.end_time_unix_nano)?;
+    // A span without a start is dated by its end; without both it stands at 1970, since no other
+    // date would come out the same when it is sent again.
+    let timestamp = if start.unix_nanos() == 0 { end } else { start };
+    let mut slots = Slots::new();
+    slots.sort(&span.attributes, target);
+    let resource_rest = sort_resource(&mut slots, resource);
+
+    let event_id = slots
+        .parse(Field::EventId, EventId::parse)
+        .unwrap_or_else(|| EventId::of_span(start, span.trace_id, span.span_id));
+    let mut record = fill(event_id, timestamp, &mut slots);
+    let status = match span.status_code {
+        1 => Status::Ok,
+        2 => Status::Error,
+        _ => Status::Unset,
+    };
+    record.status = Some(status);
+    record.trace_id = TraceId::from_wire(span.trace_id);
+    record.span_id = SpanId::from_wire(span.span_id);
+    record.parent_span_id = SpanId::from_wire(span.parent_span_id);
+    record.action_type = record.action_type.take().or_else(|| (!span.name.is_empty()).then(|| span.name.into()));
+    let failed = status == Status::Error || record.error_type.is_some();
+    record.outcome.get_or_insert(if failed { Outcome::Failure } else { Outcome::Success });
+    let message = (status == Status::Error && !span.status_message.is_empty()).then_some(span.status_message);
+    let message = message.filter(|_| record.error.is_none());
+    if let Some(text) = message.or_else(|| record.error.is_none().then(|| exception_message(&span.events)).flatten()) {
+        record.error = Some(text.into());
+    }
+    record.duration_ns = span.end_time_unix_nano.checked_sub(span.start_time_unix_nano).and_then(Decimal::new);
+
+    let mut metadata = Object::new();
+    metadata.text("span_name", span.name);
+    metadata.text("span_kind", span_kind(span.kind));
+    if record.duration_ns.is_none() {
+        metadata.number("end_time_unix_nano", span.end_time_unix_nano);
+    }
+    if message.is_none() {
+        metadata.text("status_message", span.status_message);
+    }
+    metadata.odd_id("trace_id", span.trace_id, 16);
+    metadata.odd_id("span_id", span.span_id, 8);
+    metadata.odd_id("parent_span_id", span.parent_span_id, 8);
+    metadata.text("trace_state", span.trace_state);
+    metadata.number("flags", span.flags.into());
+    metadata.rest("attributes", &slots.rest);
+    metadata.number("dropped_attributes_count", span.dropped_attributes_count);
+    metadata.events(&span.events);
+    metadata.number("dropped_events_count", span.dropped_events_count);
+    metadata.links(&span.links);
+    metadata.number("dropped_links_count", span.dropped_links_count);
+    metadata.unknown(&span.unknown);
+    metadata.source(resource, &resource_rest, scope);
+    record.metadata = metadata.finish();
+    Ok(record)
+}
+
+/// The record of a log record. `protobuf` are its bytes, `occurrence` counts equal ones within the request.
+///
+/// # Errors
+/// If its times lie after 2262.
+pub fn log<'a>(
+    log: &LogRecord<'a>,
+    protobuf: &[u8],
+    occurrence: u32,
+    resource: &Resource<'a>,
+    scope: &Scope<'a>,
+) -> Result<Record<'a>, Rejection> {
+    let happened = time("time_unix_nano", log.time_unix_nano)?;
+    let observed = time("observed_time_unix_nano", log.observed_time_unix_nano)?;
+    let timestamp = if happened.unix_nanos() == 0 { observed } else { happened };
+    let mut slots = Slots::new();
+    slots.sort(&log.attributes, target);
+    let resource_rest = sort_resource(&mut slots, resource);
+
+    let event_id = slots
+        .parse(Field::EventId, EventId::parse)
+        .unwrap_or_else(|| EventId::of_log(timestamp, occurrence, protobuf));
+    let mut record = fill(event_id, timestamp, &mut slots);
+    record.trace_id = TraceId::from_wire(log.trace_id);
+    record.span_id = SpanId::from_wire(log.span_id);
+    record.action_type = record.action_type.take().or_else(|| (!log.event_name.is_empty()).then(|| log.event_name.into()));
+    record.outcome.get_or_insert(if record.error_type.is_some() { Outcome::Failure } else { Outcome::Unknown });
+
+    let mut metadata = Object::new();
+    metadata.text("event_name", log.event_name);
+    metadata.number("severity_number", log.severity_number);
+    metadata.text("severity_text", log.severity_text);
+    metadata.value("body", &log.body);
+    if happened.unix_nanos() != 0 {
+        metadata.number("observed_time_unix_nano", log.observed_time_unix_nano);
+    }
+    metadata.odd_id("trace_id", log.trace_id, 16);
+    metadata.odd_id("span_id", log.span_id, 8);
+    metadata.number("flags", log.flags.into());
+    metadata.rest("attributes", &slots.rest);
+    metadata.number("dropped_attributes_count", log.dropped_attributes_count);
+    metadata.unknown(&log.unknown);
+    metadata.source(resource, &resource_rest, scope);
+    record.metadata = metadata.finish();
+    Ok(record)
+}
+
+/// The record that stands for something that could not be decoded: the reason and the hash of what came.
+pub fn rejected(what: &'static str, rejection: &Rejection, occurrence: u32, raw: &[u8]) -> Record<'static> {
+    // Its own time can't be known, and must come out the same when it is sent again.
+    let timestamp = Time::default();
+    let mut record = Record::new(EventId::of_log(timestamp, occurrence, raw), timestamp, Kind::AuditEvent);
+    let hash: [u8; 32] = Sha256::digest(raw).into();
+    record.actor_type = Some(ActorType::System);
+    record.action_type = Some("telemetry.rejected".into());
+    record.resource_type = Some(what.into());
+    record.outcome = Some(Outcome::Failure);
+    record.outcome_reason = Some(Text::from(format!("{}: {}", rejection.field, rejection.reason)));
+    record.input_hash = Some(Text::from(format!("sha256:{}", tachograph_record::Hex(hash))));
+    record.details = Some(Json::trusted(format!("{{\"bytes\":{}}}", raw.len())));
+    record
+}
+
+fn time(field: &'static str, nanos: u64) -> Result<Time, Rejection> {
+    Time::from_unix_nanos(nanos)
+        .map_err(|e: TimeError| Rejection { field: field.to_owned(), reason: e.to_string() })
+}
+
+/// Sorts the resource's attributes beside the record's own, and returns those that fill nothing: they are kept apart.
+fn sort_resource<'v, 'a>(
+    slots: &mut Slots<'v, 'a>,
+    resource: &'v Resource<'a>,
+) -> Vec<&'v crate::otlp::KeyValue<'a>> {
+    let own = std::mem::take(&mut slots.rest);
+    slots.sort(&resource.attributes, resource_target);
+    std::mem::replace(&mut slots.rest, own)
+}
+
+/// All fields that attributes fill.
+fn fill<'a>(event_id: EventId, timestamp: Time, slots: &mut Slots<'_, 'a>) -> Record<'a> {
+    use Field as F;
+    let kind = slots.parse(F::Kind, Kind::parse).unwrap_or_else(|| match slots.operation() {
+        Some(operation) => kind_of_operation(operation),
+        None if slots.has_gen_ai => Kind::Generation,
+        None => Kind::AuditEvent,
+    });
+    let mut record = Record::new(event_id, timestamp, kind);
+    record.service_name = slots.text(F::ServiceName);
+    record.environment = slots.text(F::Environment);
+    record.tenant = slots.text(F::Tenant);
+    record.actor_type = slots.parse(F::ActorType, ActorType::parse);
+    record.actor_id = slots.text(F::ActorId);
+    if record.actor_id.is_some() {
+        record.actor_type.get_or_insert(ActorType::User);
+    }
+    record.session_id = slots.text(F::SessionId);
+    record.team = slots.text(F::Team);
+    record.client_ip = slots.text(F::ClientIp);
+    record.action_type = slots.text(F::ActionType);
+    let tool = slots.parse(F::ResourceType, |text| Some(Text::from(text)));
+    let is_tool = slots.holds(F::ResourceId, "gen_ai.tool.name");
+    record.resource_id = slots.text(F::ResourceId);
+    record.resource_type = tool.or_else(|| (is_tool && record.resource_id.is_some()).then(|| "tool".into()));
+    record.outcome = slots.parse(F::Outcome, Outcome::parse);
+    record.outcome_reason = slots.text(F::OutcomeReason);
+    record.correlation_id = slots.text(F::CorrelationId);
+    record.parent_id = slots.parse(F::ParentId, EventId::parse);
+    record.provider = slots.text(F::Provider);
+    record.model = slots.text(F::Model);
+    record.model_version = slots.text(F::ModelVersion);
+    if record.model.is_none() {
+        record.model = slots.text(F::ResponseModel);
+    } else if record.model_version.is_none() {
+        record.model_version = slots.text(F::ResponseModel);
+    }
+    record.response_id = slots.text(F::ResponseId);
+    record.prompt = slots.text(F::Prompt);
+    record.negative_prompt = slots.text(F::NegativePrompt);
+    record.output = slots.text(F::Output);
+    record.system_instructions = slots.json(F::SystemInstructions);
+    record.input_messages = slots.json(F::InputMessages);
+    record.output_messages = slots.json(F::OutputMessages);
+    record.parameters = parameters(&slots.parameters);
+    record.input_hash = slots.text(F::InputHash);
+    record.output_hash = slots.text(F::OutputHash);
+    record.output_path = slots.text(F::OutputPath);
+    record.tokens_in = slots.count(F::TokensIn);
+    record.tokens_out = slots.count(F::TokensOut);
+    record.cost = slots.number(F::Cost);
+    record.cost_currency = slots.text(F::CostCurrency);
+    record.error_type = slots.text(F::ErrorType);
+    record.error = slots.text(F::Error);
+    record.content_flags = slots.strings(F::ContentFlags);
+    record.agent_id = slots.text(F::AgentId);
+    record.agent_version = slots.text(F::AgentVersion);
+    record.decision_type = slots.text(F::DecisionType);
+    record.inputs = slots.json(F::Inputs);
+    record.decision_steps = slots.json(F::DecisionSteps);
+    record.outputs = slots.json(F::Outputs);
+    record.threshold = slots.number(F::Threshold);
+    record.confidence = slots.number(F::Confidence);
+    record.raw_output = slots.text(F::RawOutput);
+    record.final_decision = slots.text(F::FinalDecision);
+    record.state_before = slots.json(F::StateBefore);
+    record.state_after = slots.json(F::StateAfter);
+    record.details = slots.json(F::Details);
+    record.context = slots.json(F::Context);
+    record.producer = slots.parse(F::Producer, producer_name);
+    record.producer_epoch = slots.parse(F::ProducerEpoch, producer_name);
+    record.producer_seq = slots.decimal(F::ProducerSeq);
+    slots.drain();
+    record
+}
+
+/// Names that may stand in a leaf.
+fn producer_name(text: &str) -> Option<Text<'_>> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+    ((1..=64).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.into())
+}
+
+fn parameters(parameters: &[(&str, &AnyValue<'_>)]) -> Option<Json<'static>> {
+    if parameters.is_empty() {
+        return None;
+    }
+    let mut json = Vec::with_capacity(256);
+    for (at, (name, value)) in parameters.iter().enumerate() {
+        json.push(if at == 0 { b'{' } else { b',' });
+        write_str(name, &mut json);
+        json.push(b':');
+        write_plain(value, &mut json);
+    }
+    json.push(b'}');
+    Some(Json::trusted(String::from_utf8(json).unwrap_or_else(|_| "{}".to_owned())))
+}
+
+fn exception_message<'a>(events: &[Event<'a>]) -> Option<&'a str> {
+    let exception = events.iter().find(|event| event.name == "exception")?;
+    exception.attributes.iter().find_map(|attribute| match (attribute.key, &attribute.value) {
+        ("exception.message", AnyValue::Str(text)) => Some(*text),
+        _ => None,
+    })
+}
+
+fn span_kind(kind: u64) -> &'static str {
+    match kind {
+        1 => "internal",
+        2 => "server",
+        3 => "client",
+        4 => "producer",
+        5 => "consumer",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! The one file that wires the stages: who owns what, who ends when.
+//!
+//! ```text
+//! receive (tokio) ─► Queue ─► writer (thread) ─► Progress ─► archiver (thread)
+//!                      ▲────── archived up to N ──────────────────┘
+//! ```
+//!
+//! Shut-down goes along the flow: stop the intake, let the requests under way end, stop the writer, archive what is left,
+//! close. If writer or archiver ends before it was told to, the process stops and says why: nothing is taken that could
+//! not be kept.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tachograph_record::EventId;
+use tokio::sync::{mpsc, watch};
+
+use crate::admin::{self, Health};
+use crate::archiver::{Archiver, ArchiverError, Cut};
+use crate::batch::{Batch, Entropy, SystemEntropy};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::observe::Metrics;
+use crate::progress::Progress;
+use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
+use crate::seal::{self, Parts, Queue, Writer, WriterError, lifecycle};
+use crate::startup::{self, Ready, StartError};
+
+/// How long the archive may fail at shutdown before the rest is left to the next start.
+const ARCHIVE_DRAIN: Duration = Duration::from_secs(20);
+
+/// Why the collector stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It could not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// No port.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// No admin port.
+    #[error("cannot listen on admin address {address}: {source}; choose another with `--admin ADDR`, or `admin: off` in the file")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The writer ended.
+    #[error("the writer of the ledger stopped: {0}")]
+    Writer(#[from] WriterError),
+    /// The archiver ended.
+    #[error("the archive stopped: {0}")]
+    Archiver(#[from] ArchiverError),
+    /// A bug.
+    #[error("the {0} thread panicked; this is a bug in tachograph. Nothing unsynced was acknowledged")]
+    Panicked(&'static str),
+    /// The system has no more threads.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl RunError {
+    /// Whether it failed before it took anything.
+    pub fn is_start(&self) -> bool {
+        matches!(self, Self::Start(_) | Self::Receive(_) | Self::Admin { .. } | Self::Thread(_))
+    }
+}
+
+/// Where a running collector listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// OTLP/gRPC.
+    pub grpc: Option<SocketAddr>,
+    /// OTLP/HTTP.
+    pub http: Option<SocketAddr>,
+    /// Health and metrics.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Runs the collector until `stop` yields or a stage fails.
+///
+/// `started` is called once all ports are open.
+///
+/// # Errors
+/// If it could not start, or had to stop before it was told to.
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    started: impl FnOnce(&Ready, Addresses) + Send,
+) -> Result<(), RunError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let ready = startup::open(&config, clock.now())?;
+
+    let receive_metrics = Arc::new(ReceiveMetrics::default());
+    let listeners = Listeners {
+        grpc: config.receive.grpc,
+        http: config.receive.http,
+        tls: config.receive.tls.clone(),
+        auth: config.receive.auth.clone(),
+        limits: config.receive.limits.clone(),
+    };
+    let bound = receive::bind(listeners, Arc::clone(&receive_metrics)).await?;
+    let admin = match config.admin {
+        None => None,
+        Some(address) => {
+            let listener = tokio::net::TcpListener::bind(address).await;
+            Some(listener.map_err(|source| RunError::Admin { address, source })?)
+        }
+    };
+    let addresses = Addresses {
+        grpc: bound.local_addrs().grpc,
+        http: bound.local_addrs().http,
+        admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
+    };
+    started(&ready, addresses);
+
+    let metrics = Arc::new(Metrics::default());
+    metrics.next_index.set(ready.sealer.next_index());
+    metrics.archived.set(ready.archive.tail().size);
+    metrics.journal_bytes.set(ready.journal.bytes());
+    let start_details = start_details(&ready);
+    let (stages, queue) = Stages::start(ready, &config, &clock, &entropy, &metrics)?;
+    seal_own(&queue, "collector.start", Some(start_details), &clock, &entropy).await;
+
+    let accepting = Arc::new(AtomicBool::new(true));
+    let health = Health {
+        metrics: Arc::clone(&metrics),
+        receive: Arc::clone(&receive_metrics),
+        accepting: Arc::clone(&accepting),
+        clock: Arc::clone(&clock),
+    };
+    let admin = admin.map(|listener| tokio::spawn(admin::serve(listener, health)));
+    let intake = seal::Intake {
+        queue: queue.clone(),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        max_field_bytes: config.receive.max_field_bytes,
+    };
+    let (shutdown, watch_shutdown) = watch::channel(false);
+    let mut serving = tokio::spawn(bound.serve(Arc::new(intake), watch_shutdown));
+
+    let Stages { writer, archiver, mut ended } = stages;
+    tokio::select! {
+        () = stop => tracing::info!("stopping: no new requests, finishing those under way"),
+        _ = ended.recv() => tracing::error!("a stage has ended: stopping"),
+        _ = &mut serving => tracing::error!("the receive stage has ended: stopping"),
+    }
+    accepting.store(false, Ordering::Relaxed);
+    let _ = shutdown.send(true);
+    if !serving.is_finished() {
+        let _ = serving.await;
+    }
+    seal_own(&queue, "collector.stop", None, &clock, &entropy).await;
+    let joined = tokio::task::spawn_blocking(move || {
+        queue.stop();
+        drop(queue);
+        let archived = join("archiver", archiver).and_then(|ended| ended.map_err(RunError::from));
+        let written = join("writer", writer).and_then(|ended| ended.map_err(RunError::from));
+        written.and(archived)
+    });
+    let outcome = joined.await.unwrap_or(Err(RunError::Panicked("shutdown")));
+    if let Err(error) = &outcome {
+        metrics.verification_failures.add(u64::from(is_tampering(error)));
+    }
+    if let Some(admin) = admin {
+        admin.abort();
+    }
+    outcome
+}
+
+fn is_tampering(error: &RunError) -> bool {
+    matches!(error, RunError::Archiver(error) if error.is_tampering())
+}
+
+/// The two threads, and the bell that rings when one of them ends.
+struct Stages {
+    writer: JoinHandle<Result<(), WriterError>>,
+    archiver: JoinHandle<Result<(), ArchiverError>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Stages {
+    fn start(
+        ready: Ready,
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Self, Queue), RunError> {
+        let (queue, receiver) = seal::queue();
+        let progress = Arc::new(Progress::new(ready.sealer.next_index()));
+        let archiver = Archiver {
+            archive: ready.archive,
+            journal: ready.journal.reader(),
+            progress: Arc::clone(&progress),
+            queue: queue.clone(),
+            data_dir: Arc::clone(&ready.data_dir),
+            metrics: Arc::clone(metrics),
+            cut: Cut {
+                max_age: config.archive.max_age,
+                max_bytes: config.archive.max_bytes,
+                drain_timeout: ARCHIVE_DRAIN,
+            },
+        };
+        let writer = Writer::new(Parts {
+            sealer: ready.sealer,
+            journal: ready.journal,
+            dedup: ready.dedup,
+            data_dir: ready.data_dir,
+            last_sealed_at: ready.last_sealed_at,
+            mac_key_epoch: ready.mac_key_epoch,
+            clock: Arc::clone(clock),
+            entropy: Arc::clone(entropy),
+            metrics: Arc::clone(metrics),
+            progress: Arc::clone(&progress),
+        });
+        let (bell, ended) = mpsc::channel(2);
+        let lock = ready.lock;
+        let writer = spawn("writer", bell.clone(), progress, move || {
+            // The right to write the directory ends with the writer, not before.
+            let _lock = lock;
+            writer.run(&receiver)
+        })?;
+        let archiver = spawn("archiver", bell, Arc::new(Progress::default()), move || archiver.run())?;
+        Ok((Self { writer, archiver, ended }, queue))
+    }
+}
+
+fn spawn<E: Send + std::fmt::Display + 'static>(
+    name: &'static str,
+    bell: mpsc::Sender<()>,
+    progress: Arc<Progress>,
+    work: impl FnOnce() -> Result<(), E> + Send + 'static,
+) -> Result<JoinHandle<Result<(), E>>, RunError> {
+    /// Rings however the thread ends, by panic too.
+    struct Ring(mpsc::Sender<()>, Arc<Progress>);
+    impl Drop for Ring {
+        fn drop(&mut self) {
+            self.1.end();
+            let _ = self.0.try_send(());
+        }
+    }
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let _ring = Ring(bell, progress);
+        let ended = work();
+        if let Err(error) = &ended {
+            tracing::error!(stage = name, %error, "STAGE FAILED");
+        }
+        ended
+    });
+    thread.map_err(RunError::Thread)
+}
+
+fn join<T>(name: &'static str, thread: JoinHandle<T>) -> Result<T, RunError> {
+    thread.join().map_err(|_| RunError::Panicked(name))
+}
+
+fn start_details(ready: &Ready) -> String {
+    let torn = ready.recovered.torn.as_ref().map_or(0, |torn| torn.bytes);
+    format!(
+        "{{\"version\":\"{}\",\"journal_clean\":{},\"torn_tail_bytes\":{torn},\"next_index\":\"{}\",\"archived\":\"{}\"}}",
+        env!("CARGO_PKG_VERSION"),
+        ready.recovered.clean,
+        ready.sealer.next_index(),
+        ready.archive.tail().size,
+    )
+}
+
+/// Seals a record of the recorder itself. If there is no room for it, that is logged; it never stops the collector.
+async fn seal_own(
+    queue: &Queue,
+    action: &'static str,
+    details: Option<String>,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) {
+    let now = clock.now();
+    let mut random = [0; 32];
+    let batch = entropy.fill(&mut random).map_err(crate::batch::BatchError::from).and_then(|()| {
+        let record = lifecycle(EventId::v7(now, &random), now, action, details);
+        Batch::from_records(&[record], now, &**entropy)
+    });
+    let sealed = match batch {
+        Ok(batch) => queue.seal(batch).await.map(|_| ()).map_err(|refusal| format!("{refusal:?}")),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = sealed {
+        tracing::error!(action, %error, "the collector's own record could not be sealed");
+    }
+}

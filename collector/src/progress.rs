@@ -1,0 +1,55 @@
+//! How far the writer is: what the archive may read.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The writer's position, and a bell for those who wait for it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What is known of the writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Records below this are durable.
+    pub durable: u64,
+    /// Nothing more will become durable.
+    pub ended: bool,
+}
+
+impl Progress {
+    /// A writer that stands at `durable`.
+    pub fn new(durable: u64) -> Self {
+        Self { state: Mutex::new(State { durable, ended: false }), changed: Condvar::new() }
+    }
+
+    /// Records below `next_index` are durable.
+    pub fn durable(&self, next_index: u64) {
+        self.update(|state| state.durable = next_index);
+    }
+
+    /// The writer has ended.
+    pub fn end(&self) {
+        self.update(|state| state.ended = true);
+    }
+
+    /// What is known now.
+    pub fn now(&self) -> State {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something behind `position`, the writer has ended, or the time is up.
+    pub fn wait_beyond(&self, position: u64, timeout: Duration) -> State {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = |state: &mut State| state.durable <= position && !state.ended;
+        let waited = self.changed.wait_timeout_while(state, timeout, waiting);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,367 @@
+//! Seal and journal: the one writer of the ledger.
+//!
+//! One thread owns the sealer, the journal and the duplicate index. It takes all batches that wait (at most
+//! [`GROUP_BYTES`]), seals their records into one frame, writes and syncs it, and only then answers: that is the group commit.
+//!
+//! | queue | bound | when full |
+//! |---|---|---|
+//! | batches to the writer | [`QUEUE_BATCHES`] (their bytes are bounded by `receive.limits.max_bytes_in_flight`) | the sender is refused and comes back |
+//!
+//! Failure cases:
+//! - *no room* (disk or journal limit): the group's records are taken back (sealer, index), its senders refused; the next group tries again;
+//! - *outcome unknown* (a failed fsync): nobody is answered with success, the thread ends and the process stops. Start-up finds out;
+//! - *a record that was sealed before*: counted, acknowledged, not sealed again;
+//! - *its id with other content*: sealed, pointing at the first;
+//! - *the clock went back*: indexes go on, and a record says so before any other is sealed with the earlier time.
+
+mod queue;
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tachograph_ledger::{Entry, Hash, SealError, Sealer, Snapshot};
+use tachograph_record::{ActorType, EventId, Json, Kind, Outcome, Record, Text, Time, append_conflict};
+
+use crate::batch::{Batch, BatchError, Draft, Entropy};
+use crate::clock::Clock;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::dedup::{Dedup, DedupError, Verdict};
+use crate::intake::{Accepted, Refusal};
+use crate::journal::{AppendError, Frame, Journal, PushError};
+use crate::observe::Metrics;
+use crate::progress::Progress;
+pub use queue::{Intake, QUEUE_BATCHES, Queue, queue};
+use queue::{Job, Message};
+
+/// A group takes no further batch once it has this many bytes.
+pub const GROUP_BYTES: u64 = 8 << 20;
+/// When a sender that was refused for lack of room is to come back.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often runs of the duplicate index are looked at for their age.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why the writer ended before it was told to. The process must stop: what is on the disk is found out at start-up.
+#[derive(Debug, thiserror::Error)]
+pub enum WriterError {
+    /// The journal's state is unknown.
+    #[error("the journal can't be trusted any more: {0}. Nothing unsynced was acknowledged; start again")]
+    Journal(AppendError),
+    /// The duplicate index can't be read or written.
+    #[error("the duplicate index failed: {0}")]
+    Dedup(#[from] DedupError),
+    /// A record can't be sealed at all.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The MAC key file can't be written.
+    #[error("the MAC key can't be evolved: {0}")]
+    MacKey(#[from] DataDirError),
+    /// A record of the collector's own can't be made.
+    #[error(transparent)]
+    Own(#[from] BatchError),
+    /// What was checked at the door does not fit the journal.
+    #[error("record {index} does not fit a journal frame: {source}")]
+    Frame {
+        /// The record.
+        index: u64,
+        /// Why.
+        source: PushError,
+    },
+}
+
+/// Everything that the writer owns or shares.
+pub struct Parts {
+    /// Gives indexes, leaves, hashes and MACs.
+    pub sealer: Sealer,
+    /// Makes them durable.
+    pub journal: Journal,
+    /// Knows what was sealed before.
+    pub dedup: Dedup,
+    /// Keeps the MAC key.
+    pub data_dir: Arc<DataDir>,
+    /// When the newest record was sealed.
+    pub last_sealed_at: Time,
+    /// Epoch of the key in the key file.
+    pub mac_key_epoch: u64,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for the collector's own records.
+    pub entropy: Arc<dyn Entropy>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Tells the archive how far it may read.
+    pub progress: Arc<Progress>,
+}
+
+/// The writer of the ledger.
+pub struct Writer {
+    parts: Parts,
+    frame: Frame,
+    leaf: Vec<u8>,
+    /// Where the sealer stood when the frame was begun.
+    before: Snapshot,
+    /// Batches whose records are all in the frame or durable already, not yet answered.
+    complete: Vec<(Job, Accepted)>,
+    last_expiry: Instant,
+    stopping: bool,
+}
+
+/// Why a group was not written.
+enum Failed {
+    /// The senders are to come back.
+    Refused(Refusal),
+    /// The writer ends.
+    Fatal(WriterError),
+}
+
+impl<E: Into<WriterError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Fatal(error.into())
+    }
+}
+
+impl Writer {
+    /// A writer that goes on where `parts` stand.
+    pub fn new(parts: Parts) -> Self {
+        let before = parts.sealer.snapshot();
+        let frame = Frame::begin(parts.sealer.next_index(), *parts.sealer.prev().as_bytes(), 0);
+        Self { parts, frame, leaf: Vec::with_capacity(1024), before, complete: Vec::new(), last_expiry: Instant::now(), stopping: false }
+    }
+
+    /// Works until every sender of the queue is gone, then closes the journal.
+    ///
+    /// # Errors
+    /// If it had to stop before. Batches that wait are answered with [`Refusal::Failed`].
+    pub fn run(mut self, queue: &Receiver<Message>) -> Result<(), WriterError> {
+        let ended = loop {
+            let Ok(first) = queue.recv() else { break Ok(()) };
+            if let Err(error) = self.group(first, queue) {
+                break Err(error);
+            }
+        };
+        match ended {
+            Ok(()) => {
+                self.parts.dedup.sync()?;
+                self.parts.journal.close().map_err(WriterError::Journal)
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                for (job, _) in self.complete {
+                    job.answer(Err(Refusal::Failed { reason: reason.clone() }));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// One group: `first`, and what waits behind it.
+    fn group(&mut self, first: Message, queue: &Receiver<Message>) -> Result<(), WriterError> {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Batch(job) if self.stopping => job.answer(Err(Refusal::Stopping)),
+                Message::Batch(job) => self.take(job)?,
+                Message::Stop => self.stopping = true,
+                Message::Archived { size } => self.release(size)?,
+            }
+            next = if self.frame.bytes() < GROUP_BYTES { queue.try_recv().ok() } else { None };
+        }
+        if let Err(Failed::Fatal(error)) = self.flush() {
+            return Err(error);
+        }
+        if self.stopping {
+            self.parts.progress.end();
+        }
+        Ok(())
+    }
+
+    /// Seals a batch into the frame. It is answered when the frame is written.
+    fn take(&mut self, job: Job) -> Result<(), WriterError> {
+        match self.seal_batch(&job.batch) {
+            Ok(accepted) => {
+                self.complete.push((job, accepted));
+                Ok(())
+            }
+            // Taking back the frame took back the records of this batch that were not durable yet.
+            Err(Failed::Refused(refusal)) => {
+                job.answer(Err(refusal));
+                Ok(())
+            }
+            Err(Failed::Fatal(error)) => {
+                job.answer(Err(Refusal::Failed { reason: error.to_string() }));
+                Err(error)
+            }
+        }
+    }
+
+    fn seal_batch(&mut self, batch: &Batch) -> Result<Accepted, Failed> {
+        let now = self.parts.clock.now();
+        if now < self.parts.last_sealed_at {
+            self.seal_clock_jump(now)?;
+        }
+        let mut accepted = Accepted { records: 0, duplicates: 0, rejected: batch.rejected };
+        for (draft, body) in batch.records() {
+            match self.parts.dedup.lookup(&draft.event_id.0, &draft.content_digest)? {
+                Verdict::Duplicate { .. } => accepted.duplicates += 1,
+                Verdict::New => {
+                    self.seal(draft, body, draft.body_sha256, now)?;
+                    accepted.records += 1;
+                }
+                Verdict::Conflict { first_index } => {
+                    let mut pointing = body.to_vec();
+                    append_conflict(&mut pointing, first_index);
+                    let hash = Hash::from_bytes(Sha256::digest(&pointing).into());
+                    self.seal(draft, &pointing, hash, now)?;
+                    self.parts.metrics.conflicts.add(1);
+                    accepted.records += 1;
+                }
+            }
+        }
+        self.parts.metrics.duplicates.add(accepted.duplicates);
+        Ok(accepted)
+    }
+
+    fn seal(&mut self, draft: &Draft, body: &[u8], body_sha256: Hash, now: Time) -> Result<(), Failed> {
+        if self.frame.is_full() {
+            self.flush()?;
+        }
+        let parts = &mut self.parts;
+        if self.frame.is_empty() {
+            self.before = parts.sealer.snapshot();
+            self.frame.restart(parts.sealer.next_index(), *parts.sealer.prev().as_bytes(), now.unix_nanos());
+        }
+        self.leaf.clear();
+        let entry = Entry {
+            body_len: body.len() as u64,
+            body_sha256,
+            event_time: draft.timestamp.unix_nanos(),
+            kind: draft.kind.as_str(),
+            producer: draft.producer.as_deref(),
+            producer_epoch: draft.producer_epoch.as_deref(),
+            producer_seq: draft.producer_seq,
+            sealed_at: now.unix_nanos(),
+            span_id: draft.span_id,
+            trace_id: draft.trace_id,
+        };
+        let sealed = parts.sealer.seal(entry, &mut self.leaf)?;
+        let pushed = self.frame.push(&self.leaf, body, &sealed.mac);
+        pushed.map_err(|source| WriterError::Frame { index: sealed.index, source })?;
+        parts.dedup.insert(&draft.event_id.0, &draft.content_digest, sealed.index, now.unix_nanos())?;
+        parts.last_sealed_at = now;
+        Ok(())
+    }
+
+    /// Records that the clock went back, as the first record with the earlier time.
+    fn seal_clock_jump(&mut self, now: Time) -> Result<(), Failed> {
+        let from = self.parts.last_sealed_at;
+        tracing::warn!(%from, to = %now, "the clock went back; index order holds, the jump is recorded");
+        let mut entropy = [0; 32];
+        self.parts.entropy.fill(&mut entropy).map_err(BatchError::from)?;
+        let details = format!("{{\"from\":\"{from}\",\"to\":\"{now}\"}}");
+        let record = lifecycle(EventId::v7(now, &entropy), now, "clock.jump_back", Some(details));
+        let batch = Batch::from_records(&[record], now, &*self.parts.entropy)?;
+        for (draft, body) in batch.records() {
+            self.seal(draft, body, draft.body_sha256, now)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the frame durable and answers the complete batches.
+    fn flush(&mut self) -> Result<(), Failed> {
+        if self.frame.is_empty() {
+            self.answer(|accepted| Ok(accepted));
+            return Ok(());
+        }
+        let began = Instant::now();
+        match self.parts.journal.append(&mut self.frame) {
+            Ok(durable) => {
+                let metrics = &self.parts.metrics;
+                metrics.fsync.observe(began.elapsed());
+                metrics.sealed.add(self.frame.count().into());
+                metrics.groups.add(1);
+                metrics.next_index.set(durable.next_index);
+                metrics.journal_bytes.set(self.parts.journal.bytes());
+                metrics.journal_full.set(0);
+                self.parts.dedup.commit_staged();
+                self.parts.dedup.flush()?;
+                self.empty_frame();
+                self.keep_mac_key()?;
+                self.parts.progress.durable(durable.next_index);
+                self.answer(|accepted| Ok(accepted));
+                Ok(())
+            }
+            Err(AppendError::Full(full)) => {
+                let before = self.before.clone();
+                self.parts.sealer.restore(before);
+                self.parts.dedup.rollback_staged();
+                self.empty_frame();
+                if self.parts.metrics.journal_full.replace(1) == 0 {
+                    tracing::error!(reason = %full, "no room for records: senders are told to come back; nothing acknowledged is lost");
+                }
+                let refusal = Refusal::Full { retry_after: RETRY_AFTER, what: "journal" };
+                self.answer(|_| Err(refusal.clone()));
+                Err(Failed::Refused(refusal))
+            }
+            Err(broken) => Err(Failed::Fatal(WriterError::Journal(broken))),
+        }
+    }
+
+    fn empty_frame(&mut self) {
+        let sealer = &self.parts.sealer;
+        self.before = sealer.snapshot();
+        self.frame.restart(sealer.next_index(), *sealer.prev().as_bytes(), 0);
+    }
+
+    fn answer(&mut self, outcome: impl Fn(Accepted) -> Result<Accepted, Refusal>) {
+        for (job, accepted) in self.complete.drain(..) {
+            job.answer(outcome(accepted));
+        }
+    }
+
+    /// Writes the key file when the epoch has turned. Only now, with the first record of the new epoch durable: were the key
+    /// written earlier, a crash could leave a journal that ends in an epoch whose key is gone.
+    fn keep_mac_key(&mut self) -> Result<(), WriterError> {
+        let epoch = self.parts.sealer.mac_epoch();
+        if epoch > self.parts.mac_key_epoch {
+            self.parts.data_dir.write_mac_key(self.parts.sealer.current_mac_key())?;
+            self.parts.sealer.retire_before(epoch);
+            self.parts.mac_key_epoch = epoch;
+        }
+        Ok(())
+    }
+
+    /// Lets go of what is archived. What the index knows of those records must be on the disk first.
+    fn release(&mut self, size: u64) -> Result<(), WriterError> {
+        self.parts.dedup.sync()?;
+        let released = self.parts.journal.release_before(size).map_err(WriterError::Journal)?;
+        if released > 0 {
+            tracing::debug!(files = released, size, "journal files released");
+        }
+        self.parts.metrics.journal_bytes.set(self.parts.journal.bytes());
+        if self.last_expiry.elapsed() > EXPIRE_INTERVAL {
+            self.last_expiry = Instant::now();
+            self.parts.dedup.expire(self.parts.clock.now().unix_nanos())?;
+        }
+        Ok(())
+    }
+}
+
+/// A record of the recorder itself.
+pub fn lifecycle(
+    event_id: EventId,
+    now: Time,
+    action: &'static str,
+    details: Option<String>,
+) -> Record<'static> {
+    let mut record = Record::new(event_id, now, Kind::Lifecycle);
+    record.service_name = Some("tachograph".into());
+    record.actor_type = Some(ActorType::System);
+    record.action_type = Some(Text::from(action));
+    record.outcome = Some(Outcome::Success);
+    record.details = details.map(Json::trusted);
+    record
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The queue to the writer, and the intake in front of it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::batch::{Batch, BatchError, Entropy};
+use crate::clock::Clock;
+use crate::intake::{Accepted, Export, Refusal};
+
+/// Batches that may wait for the writer.
+pub const QUEUE_BATCHES: usize = 256;
+
+/// A batch and who waits for it.
+pub struct Job {
+    pub(super) batch: Batch,
+    reply: oneshot::Sender<Result<Accepted, Refusal>>,
+}
+
+impl Job {
+    /// Answers. If nobody waits any more (the sender went away) the answer is dropped: the sender was told nothing and will send
+    /// again, and then the records are known.
+    pub(super) fn answer(self, outcome: Result<Accepted, Refusal>) {
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// What the writer is told.
+pub enum Message {
+    /// Seal this.
+    Batch(Job),
+    /// Records below `size` are archived.
+    Archived {
+        /// Number of records archived.
+        size: u64,
+    },
+    /// Take no further batch. Archived records may still be let go.
+    Stop,
+}
+
+/// The sending end. The writer ends when all are dropped; it seals nothing after [`Queue::stop`].
+#[derive(Clone)]
+pub struct Queue {
+    sender: SyncSender<Message>,
+}
+
+/// A queue and its receiving end.
+pub fn queue() -> (Queue, Receiver<Message>) {
+    let (sender, receiver) = sync_channel(QUEUE_BATCHES);
+    (Queue { sender }, receiver)
+}
+
+impl Queue {
+    /// Hands a batch to the writer and gets the promise of an answer.
+    fn submit(&self, batch: Batch) -> Result<oneshot::Receiver<Result<Accepted, Refusal>>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        match self.sender.try_send(Message::Batch(Job { batch, reply })) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => Err(Refusal::Full { retry_after: Duration::from_secs(1), what: "queue" }),
+            Err(TrySendError::Disconnected(_)) => Err(Refusal::Stopping),
+        }
+    }
+
+    /// Seals a batch and waits until it is durable.
+    ///
+    /// # Errors
+    /// If it was refused; none of it is acknowledged then.
+    pub async fn seal(&self, batch: Batch) -> Result<Accepted, Refusal> {
+        self.submit(batch)?.await.unwrap_or_else(|_| Err(writer_gone()))
+    }
+
+    /// The same for a thread that may block.
+    ///
+    /// # Errors
+    /// If it was refused.
+    pub fn seal_blocking(&self, batch: Batch) -> Result<Accepted, Refusal> {
+        self.submit(batch)?.blocking_recv().unwrap_or_else(|_| Err(writer_gone()))
+    }
+
+    /// Ends the sealing; waits for room in the queue.
+    pub fn stop(&self) {
+        // An error means that it has ended already.
+        let _ = self.sender.send(Message::Stop);
+    }
+
+    /// Tells the writer how much is archived; waits for room in the queue. `false` if the writer is gone.
+    pub fn archived(&self, size: u64) -> bool {
+        self.sender.send(Message::Archived { size }).is_ok()
+    }
+}
+
+fn writer_gone() -> Refusal {
+    Refusal::Failed { reason: "the writer of the ledger has stopped".to_owned() }
+}
+
+/// Decodes exports and hands them to the writer: what stands behind the receive stage.
+pub struct Intake {
+    /// To the writer.
+    pub queue: Queue,
+    /// When records were observed.
+    pub clock: Arc<dyn Clock>,
+    /// Salts.
+    pub entropy: Arc<dyn Entropy>,
+    /// Largest string in a record.
+    pub max_field_bytes: usize,
+}
+
+impl crate::intake::Intake for Intake {
+    async fn accept(&self, export: Export) -> Result<Accepted, Refusal> {
+        let batch = Batch::from_export(&export, self.max_field_bytes, self.clock.now(), &*self.entropy);
+        // The bodies hold all that is needed of it: its memory goes before the wait.
+        drop(export);
+        let batch = batch.map_err(|error| match error {
+            BatchError::Malformed(error) => {
+                Refusal::Malformed { field: error.field().to_owned(), reason: error.reason().to_owned() }
+            }
+            BatchError::Entropy(_) => Refusal::Failed { reason: error.to_string() },
+        })?;
+        if batch.is_empty() {
+            return Ok(Accepted::default());
+        }
+        self.queue.seal(batch).await
+    }
+}

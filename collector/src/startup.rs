@@ -1,0 +1,259 @@
+//! Start-up: from what lies on the disk to a writer and an archiver that go on where the last ones stopped.
+//!
+//! It is recovery and normal start alike. Every record of the journal is read back and its place in the chain checked;
+//! those that the duplicate index does not know yet are put into it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store, StoreError};
+use tachograph_exporters::archive::{Archive, ArchiveError, Identity, Settled};
+use tachograph_ledger::{ChainError, ChainVerifier, Edge, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash};
+use tachograph_record::{Body, Time, content_digest};
+
+use crate::archiver::check_mac_key;
+use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirError, Lock};
+use crate::dedup::{self, Dedup, DedupError};
+use crate::journal::disk::RealDisk;
+use crate::journal::{self, Journal, JournalError, Recovered};
+
+/// Why the collector can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The duplicate index.
+    #[error(transparent)]
+    Dedup(#[from] DedupError),
+    /// The archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The archive's store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sealer.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A record in the journal does not continue the chain.
+    #[error("the journal does not continue the ledger: {0}. Run `tachograph verify`; restore journal and archive from the same moment")]
+    Chain(#[from] ChainError),
+    /// A record in the journal is not what it was sealed as.
+    #[error("record {index} in the journal: {what}. Run `tachograph verify`; restore the journal from a copy")]
+    Record {
+        /// The record.
+        index: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// Records are in neither journal nor archive.
+    #[error("the archive ends at record {archived} and the journal begins at {journal}: the records between are in neither. Restore the archive or the journal")]
+    Gap {
+        /// Records archived.
+        archived: u64,
+        /// First in the journal.
+        journal: u64,
+    },
+    /// The journal ends before the archive.
+    #[error("the journal ends at record {journal}, but the archive holds {archived}: the journal was rolled back. Restore it, or move it away if you are sure that nothing newer was acknowledged")]
+    JournalBehind {
+        /// Records archived.
+        archived: u64,
+        /// End of the journal.
+        journal: u64,
+    },
+    /// The MAC key does not fit.
+    #[error("{0}")]
+    MacKey(String),
+    /// The archive ends before a checkpoint that was signed here.
+    #[error("the archive holds {archived} records, but a checkpoint over {signed} was signed here: the archive was rolled back or is another one. Restore it")]
+    ArchiveBehind {
+        /// Records archived.
+        archived: u64,
+        /// Records under the newest checkpoint.
+        signed: u64,
+    },
+}
+
+/// A ledger, ready to go on.
+pub struct Ready {
+    /// Held until the end.
+    pub lock: Lock,
+    /// The data directory.
+    pub data_dir: Arc<DataDir>,
+    /// Gives indexes.
+    pub sealer: Sealer,
+    /// The journal.
+    pub journal: Journal,
+    /// The duplicate index.
+    pub dedup: Dedup,
+    /// The archive.
+    pub archive: Archive,
+    /// When the newest record was sealed; 1970 if there is none.
+    pub last_sealed_at: Time,
+    /// Epoch of the key in the key file.
+    pub mac_key_epoch: u64,
+    /// What start-up had to put right in the journal.
+    pub recovered: Recovered,
+    /// What start-up had to put right in the archive.
+    pub settled: Settled,
+}
+
+/// Where a ledger's archive lies.
+pub fn archive_path(config: &Config, data_dir: &DataDir) -> PathBuf {
+    config.archive.path.clone().unwrap_or_else(|| data_dir.archive())
+}
+
+/// Opens everything, in the order in which each part can be checked against the one before.
+///
+/// # Errors
+/// If something does not fit together: nothing is changed then that a person would have to undo.
+pub fn open(config: &Config, now: Time) -> Result<Ready, StartError> {
+    let data_dir = Arc::new(DataDir::open(&config.data)?);
+    let lock = data_dir.lock()?;
+    let signing_key = Arc::new(data_dir.signing_key()?);
+    let mac_key = data_dir.mac_key()?;
+    let vkey = data_dir.vkey().clone();
+
+    let (archive, settled) = open_archive(config, &data_dir, &vkey, signing_key, now)?;
+    let tail = archive.tail().clone();
+    check_remembered(&data_dir, &vkey, tail.size)?;
+
+    let settings = journal::Settings {
+        max_bytes: config.journal.max_bytes,
+        max_file_bytes: config.journal.max_file_bytes,
+        ..journal::Settings::new(vkey.name().as_str())
+    };
+    let (mut journal, recovered) = Journal::open(&data_dir.journal(), Arc::new(RealDisk), settings)?;
+    let settings = dedup::Settings { retention: config.duplicates_retention, ..dedup::Settings::default() };
+    let mut dedup = Dedup::open(&data_dir.dedup(), Arc::new(RealDisk), settings)?;
+
+    let (first, next) = match (recovered.first_index, recovered.next_index) {
+        (Some(first), Some(next)) => (first, next),
+        _ => (tail.size, tail.size),
+    };
+    if first > tail.size {
+        return Err(StartError::Gap { archived: tail.size, journal: first });
+    }
+    if next < tail.size {
+        return Err(StartError::JournalBehind { archived: tail.size, journal: next });
+    }
+    check_mac_key(&mac_key, next).map_err(StartError::MacKey)?;
+    let end = replay(&journal, &mut dedup, &vkey, &mac_key, first, (tail.size, &tail.edge, tail.last_hash))?;
+    dedup.sync()?;
+    journal.release_before(tail.size).map_err(|e| StartError::Record { index: tail.size, what: e.to_string() })?;
+    let mac_key_epoch = mac_key.epoch();
+    let sealer = Sealer::resume(&vkey, next, end.prev, mac_key)?;
+    Ok(Ready {
+        lock,
+        data_dir,
+        sealer,
+        journal,
+        dedup,
+        archive,
+        last_sealed_at: end.sealed_at,
+        mac_key_epoch,
+        recovered,
+        settled,
+    })
+}
+
+fn open_archive(
+    config: &Config,
+    data_dir: &DataDir,
+    vkey: &VerifyingKey,
+    key: Arc<tachograph_ledger::SigningKey>,
+    now: Time,
+) -> Result<(Archive, Settled), StartError> {
+    let settings = DirectorySettings { immutable: config.archive.immutable, ..DirectorySettings::default() };
+    let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(archive_path(config, data_dir), settings)?);
+    // The ledger exists already; its archive is made at the first start, and again only if nothing was ever archived.
+    if data_dir.checkpoint()?.is_none() && store.list("")?.is_empty() {
+        Archive::create(&*store, vkey, now)?;
+    }
+    Ok(Archive::open(store, key, config.archive.compression_level)?)
+}
+
+/// The archive may be ahead of the remembered checkpoint (a crash between the two), never behind it.
+fn check_remembered(data_dir: &DataDir, vkey: &VerifyingKey, archived: u64) -> Result<(), StartError> {
+    let Some(note) = data_dir.checkpoint()? else { return Ok(()) };
+    let checkpoint = tachograph_ledger::Checkpoint::open(&note, vkey).map_err(|e| DataDirError::Damaged {
+        path: data_dir.root().join("checkpoint"),
+        what: e.to_string(),
+    })?;
+    if checkpoint.size > archived {
+        return Err(StartError::ArchiveBehind { archived, signed: checkpoint.size });
+    }
+    Ok(())
+}
+
+/// Where the ledger ends.
+struct End {
+    prev: Hash,
+    sealed_at: Time,
+}
+
+/// Reads the journal through: chain, bodies, MACs of the present epoch, duplicates.
+fn replay(
+    journal: &Journal,
+    dedup: &mut Dedup,
+    vkey: &VerifyingKey,
+    mac_key: &MacKey,
+    first: u64,
+    (archived, edge, last_hash): (u64, &Edge, Hash),
+) -> Result<End, StartError> {
+    let mut end = End { prev: last_hash, sealed_at: Time::default() };
+    if journal.next_index().is_none() {
+        return Ok(end);
+    }
+    let known = dedup.highest_index().map_or(0, |index| index + 1);
+    let mut chain = ChainVerifier::resume(vkey, edge.clone(), last_hash);
+    let mut frames = journal.read_from(first)?;
+    while let Some(frame) = frames.next_frame()? {
+        for record in frame.records() {
+            let index = record.index;
+            let damaged = |what: String| StartError::Record { index, what };
+            let hash = leaf_hash(record.leaf);
+            // What is archived already was checked then; the last of it must be what the archive has.
+            let leaf = if index < archived {
+                if index + 1 == archived && hash != last_hash {
+                    return Err(damaged("it is not the record that the archive has there".to_owned()));
+                }
+                Leaf::parse(record.leaf).map_err(|e| damaged(e.to_string()))?
+            } else {
+                chain.push(index, record.leaf, &hash)?
+            };
+            if epoch_of(index) == mac_key.epoch() && mac_key.verify(vkey.name(), index, &hash, &record.mac).is_err() {
+                return Err(damaged("its MAC is wrong".to_owned()));
+            }
+            if tachograph_ledger::sha256(record.body) != leaf.body_sha256 {
+                return Err(damaged("its body is not the one that was sealed".to_owned()));
+            }
+            if index >= known {
+                let body = Body::parse_columns(record.body).map_err(|e| damaged(e.to_string()))?;
+                dedup.insert(&body.record.event_id.0, &content_digest(record.body), index, leaf.sealed_at)?;
+                dedup.commit_staged();
+                dedup.flush()?;
+            }
+            end.sealed_at = Time::from_unix_nanos(leaf.sealed_at).unwrap_or_default();
+        }
+    }
+    end.prev = chain.prev();
+    Ok(end)
+}
+
+/// Reads the public identity of an archive without opening it for writing.
+///
+/// # Errors
+/// If it can't be read.
+pub fn archive_identity(store: &dyn Store) -> Result<Identity, String> {
+    match Identity::read(store) {
+        Ok(Ok(identity)) => Ok(identity),
+        Ok(Err(error)) => Err(format!("{}: {error}", store.place())),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,47 @@
+//! Names of the objects in an archive, and what a name says.
+
+use tachograph_ledger::Hash;
+
+/// Who the archive belongs to.
+pub const LEDGER: &str = "ledger.json";
+pub(crate) const LEAVES: &str = "leaves/";
+pub(crate) const RECORDS: &str = "records/";
+pub(crate) const COMMITS: &str = "commit/";
+pub(crate) const CHECKPOINTS: &str = "checkpoint/";
+
+pub(crate) fn leaves(day: &str, first: u64, count: u64, sha256: &Hash) -> String {
+    format!("{LEAVES}day={day}/{}", parquet(first, count, sha256))
+}
+
+pub(crate) fn records(class: &str, day: &str, first: u64, count: u64, sha256: &Hash) -> String {
+    format!("{RECORDS}class={class}/day={day}/{}", parquet(first, count, sha256))
+}
+
+fn parquet(first: u64, count: u64, sha256: &Hash) -> String {
+    format!("{first:020}-{count}-{}.parquet", &sha256.to_hex()[..16])
+}
+
+pub(crate) fn commit(first: u64) -> String {
+    format!("{COMMITS}{first:020}")
+}
+
+pub(crate) fn checkpoint(size: u64) -> String {
+    format!("{CHECKPOINTS}{size:020}")
+}
+
+/// The number that a commit or checkpoint is named after.
+pub(crate) fn number_of(path: &str, folder: &str) -> Option<u64> {
+    digits(path.strip_prefix(folder)?)
+}
+
+/// Index of the first record of a Parquet object, by its name.
+pub(crate) fn first_of(path: &str) -> Option<u64> {
+    let (first, _) = path.rsplit('/').next()?.split_once('-')?;
+    digits(first)
+}
+
+/// Exactly 20 digits.
+fn digits(text: &str) -> Option<u64> {
+    let good = text.len() == 20 && text.bytes().all(|c| c.is_ascii_digit());
+    good.then(|| text.parse().ok()).flatten()
+}

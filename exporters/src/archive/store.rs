@@ -1,0 +1,192 @@
+//! A write-once object store: what the archive asks of a disk or of a bucket.
+//!
+//! Invariants that every implementation keeps (the conformance suite checks them):
+//! - an object appears under its name whole and durable, or not at all;
+//! - no object is ever changed: a second creation fails with [`ErrorKind::AlreadyExists`], and the caller reads
+//!   back and compares, because equal bytes mean that it is its own earlier write;
+//! - what is being uploaded is visible to nobody before [`Upload::finish`].
+
+mod directory;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod faulty;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use directory::{DirectorySettings, DirectoryStore};
+
+/// Longest object path, in bytes.
+pub const MAX_PATH_BYTES: usize = 512;
+
+/// A place that keeps objects and never changes one.
+pub trait Store: Send + Sync {
+    /// Where this is, for messages.
+    fn place(&self) -> String;
+
+    /// Begins an object whose name is not known yet, since the name may hold the hash of what is written.
+    fn begin(&self) -> Result<Box<dyn Upload>, StoreError>;
+
+    /// The whole object; refused if it is larger than `limit` bytes.
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError>;
+
+    /// The object, for reading parts of it.
+    fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError>;
+
+    /// Paths of all objects that begin with `prefix` (which ends with `/` or is empty), sorted by bytes.
+    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Size of the object, `None` if there is none.
+    fn len(&self, path: &str) -> Result<Option<u64>, StoreError>;
+
+    /// Removes an object that never became evidence. A store that can't remove keeps it and says so.
+    fn remove_orphan(&self, path: &str) -> Result<Removal, StoreError>;
+
+    /// Creates an object of `bytes`, durable on return.
+    fn create(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut upload = self.begin()?;
+        upload.write_all(bytes).map_err(|error| StoreError::of_write(path, &error))?;
+        upload.finish(path)
+    }
+
+    /// Creates an object of `bytes`, or finds that it stands there already with just these bytes.
+    fn create_or_confirm(&self, path: &str, bytes: &[u8]) -> Result<Confirmed, StoreError> {
+        match self.create(path, bytes) {
+            Ok(()) => Ok(Confirmed::Created),
+            Err(error) if error.kind == ErrorKind::AlreadyExists => {
+                let size = self.len(path)?.unwrap_or(0);
+                let same = size == bytes.len() as u64 && self.read(path, size)? == bytes;
+                Ok(if same { Confirmed::AlreadyOurs } else { Confirmed::Different })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An object on its way. Dropped without [`finish`](Upload::finish), it leaves nothing behind.
+pub trait Upload: Write + Send {
+    /// Makes the object durable under `path`, which must not exist.
+    fn finish(self: Box<Self>, path: &str) -> Result<(), StoreError>;
+}
+
+/// Random access to one object.
+pub trait ReadAt: Send + Sync {
+    /// Size in bytes.
+    fn size(&self) -> u64;
+    /// `length` bytes from `offset`; an error if the object ends before.
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes>;
+}
+
+/// What [`Store::create_or_confirm`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmed {
+    /// It was not there; now it is.
+    Created,
+    /// It was there with the same bytes: our own earlier write, whose answer was lost.
+    AlreadyOurs,
+    /// Somebody else's object has this name.
+    Different,
+}
+
+/// What became of an orphan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// The store does not let it go before its retention ends.
+    Kept,
+}
+
+/// What a caller can do about a [`StoreError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The object is there: read it back and compare.
+    AlreadyExists,
+    /// There is no such object.
+    NotFound,
+    /// No space or quota left: keep the data and try again later.
+    NoSpace,
+    /// Not allowed to read or write here: the operator must act.
+    Denied,
+    /// The place is not what it must be (a file where a directory should be, a read-only file system).
+    Misplaced,
+    /// Another process writes here.
+    Locked,
+    /// The object is larger than it may be.
+    TooLarge,
+    /// The path is not one of an archive.
+    Path,
+    /// It is not known whether the write took effect: stop and recover through start-up.
+    Unknown,
+    /// Reading failed.
+    Read,
+}
+
+/// A failure of the store, with the object it met and what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{place}: {what}")]
+pub struct StoreError {
+    /// What the caller can do.
+    pub kind: ErrorKind,
+    /// The object or directory.
+    pub place: String,
+    /// What happened and what to do.
+    pub what: String,
+}
+
+impl StoreError {
+    /// An error about `place`.
+    pub fn new(kind: ErrorKind, place: impl Into<String>, what: impl fmt::Display) -> Self {
+        Self { kind, place: place.into(), what: what.to_string() }
+    }
+
+    /// Whether the same call may succeed later without anybody changing the configuration.
+    pub fn is_retryable(&self) -> bool {
+        self.kind == ErrorKind::NoSpace
+    }
+
+    /// The error of a write into an upload: what [`Upload`]'s `Write` gave, which may carry a `StoreError`.
+    pub fn of_write(place: &str, error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            Some(inner) => inner.clone(),
+            None => Self::of_io(place, "write", error),
+        }
+    }
+
+    /// Names an operating system's error and its remedy.
+    pub(crate) fn of_io(place: impl Into<String>, action: &str, error: &io::Error) -> Self {
+        use io::ErrorKind as Io;
+        let (kind, remedy) = match error.kind() {
+            Io::AlreadyExists => (ErrorKind::AlreadyExists, "an object is never written twice"),
+            Io::NotFound => (ErrorKind::NotFound, "check the path"),
+            Io::StorageFull | Io::QuotaExceeded => (ErrorKind::NoSpace, "free space or raise the quota; nothing is lost, and it is tried again"),
+            Io::FileTooLarge => (ErrorKind::NoSpace, "raise the file size limit (ulimit -f) or make segments smaller"),
+            Io::PermissionDenied => (ErrorKind::Denied, "let the collector's user write here (chown, chmod), or choose another directory"),
+            Io::ReadOnlyFilesystem => (ErrorKind::Misplaced, "the file system is read-only: remount it for writing, or choose another directory"),
+            Io::NotADirectory => (ErrorKind::Misplaced, "a file stands where a directory should be: move it away, or choose another directory"),
+            Io::CrossesDevices => (ErrorKind::Misplaced, "the archive spans file systems, so that files can't be put in place at once: keep it on one"),
+            _ if action == "read" => (ErrorKind::Read, "check the disk"),
+            _ => (ErrorKind::Unknown, "check the disk, then start again: start-up finds out what is there"),
+        };
+        Self::new(kind, place, format_args!("can't {action}: {error}; {remedy}"))
+    }
+}
+
+/// Checks that `path` is relative, of plain characters, and stays inside the archive.
+pub fn check_path(path: &str) -> Result<(), StoreError> {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"._-=/".contains(&c);
+    let good = !path.is_empty()
+        && path.len() <= MAX_PATH_BYTES
+        && path.bytes().all(plain)
+        && path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
+    if good {
+        return Ok(());
+    }
+    let shown: String = path.chars().take(80).collect();
+    Err(StoreError::new(ErrorKind::Path, format!("{shown:?}"), "not a path inside an archive: relative, of A-Z a-z 0-9 . _ - = /, no part beginning with `.`"))
+}

@@ -1,0 +1,9 @@
+//! Where Tachograph's records go.
+//!
+//! [`archive`] is the truth: Parquet segments, signed commits and signed checkpoints in a write-once store
+//! (`docs/format.md`, sections 6 and 7). [`verify`] reads an archive back and says, axis by axis, what holds.
+//!
+//! Everything here is synchronous; the one source of time is the caller.
+
+pub mod archive;
+pub mod verify;

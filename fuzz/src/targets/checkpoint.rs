@@ -1,0 +1,17 @@
+//! A checkpoint has one spelling: what was accepted and is signed again gives the same bytes.
+//! The input is the signed text, because no fuzzer guesses a signature.
+
+use tachograph_ledger::{Checkpoint, sign_note};
+
+use crate::signing;
+
+pub(crate) fn run(data: &[u8]) {
+    let _ = Checkpoint::parse_unverified(data);
+    let Some(text) = signing::text(data) else {
+        return;
+    };
+    let note = sign_note(text, signing::key());
+    if let Ok(checkpoint) = Checkpoint::open(note.as_bytes(), &signing::key().public()) {
+        assert_eq!(checkpoint.sign(signing::key()), note, "an accepted checkpoint has a second spelling");
+    }
+}

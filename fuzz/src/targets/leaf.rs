@@ -1,0 +1,10 @@
+//! A leaf has one spelling: what was accepted and is encoded again gives the same bytes.
+
+use tachograph_ledger::Leaf;
+
+pub(crate) fn run(data: &[u8]) {
+    let Ok(leaf) = Leaf::parse(data) else { return };
+    let mut encoded = Vec::new();
+    leaf.encode_into(&mut encoded);
+    assert_eq!(encoded, data, "an accepted leaf has a second spelling");
+}

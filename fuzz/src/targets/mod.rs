@@ -1,0 +1,13 @@
+//! One target a file.
+
+pub(crate) mod body;
+pub(crate) mod checkpoint;
+pub(crate) mod commit;
+pub(crate) mod config;
+pub(crate) mod journal;
+pub(crate) mod json;
+pub(crate) mod leaf;
+pub(crate) mod note;
+pub(crate) mod otlp_logs;
+pub(crate) mod otlp_traces;
+pub(crate) mod vkey;

@@ -1,0 +1,7 @@
+//! OTLP protobuf logs, from the request's bytes to the bodies that would be sealed.
+
+use tachograph_collector::intake::Signal;
+
+pub(crate) fn run(data: &[u8]) {
+    crate::export::check(Signal::Logs, data);
+}

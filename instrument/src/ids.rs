@@ -1,0 +1,173 @@
+//! Identifiers: event ids (UUIDv7 text), trace and span ids, random names.
+//!
+//! The numbers come from a generator per thread (xoshiro256++) that the operating system's
+//! randomness seeds. They must be unique, not secret.
+
+use opentelemetry::trace::{SpanId, TraceId};
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A new event id for something that happened at `time`: the text of a UUIDv7.
+pub(crate) fn event_id(time: SystemTime) -> Arc<str> {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let (high, low) = random_pair();
+    uuid_v7(millis(since_epoch), high, low)
+}
+
+pub(crate) fn trace_id() -> TraceId {
+    let (high, low) = random_pair();
+    TraceId::from(u128::from(high) << 64 | u128::from(low.max(1)))
+}
+
+pub(crate) fn span_id() -> SpanId {
+    SpanId::from(random().max(1))
+}
+
+/// Sixteen random hex digits.
+pub(crate) fn random_name() -> String {
+    format!("{:016x}", random())
+}
+
+/// True if the text is a UUID in its usual form.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, byte)| match i {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+fn millis(since_epoch: Duration) -> u64 {
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// RFC 9562, section 5.7: 48 bits of milliseconds, version, 12 random bits, variant, 62 random bits.
+fn uuid_v7(millis: u64, high: u64, low: u64) -> Arc<str> {
+    let mut bytes = [0; 16];
+    let first = millis << 16 | 0x7000 | (high & 0x0fff);
+    let second = low & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
+    bytes[..8].copy_from_slice(&first.to_be_bytes());
+    bytes[8..].copy_from_slice(&second.to_be_bytes());
+
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for (i, byte) in bytes.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            at += 1;
+        }
+        text[at] = DIGITS[usize::from(byte >> 4)];
+        text[at + 1] = DIGITS[usize::from(byte & 15)];
+        at += 2;
+    }
+    Arc::from(std::str::from_utf8(&text).unwrap_or_default())
+}
+
+thread_local! {
+    static GENERATOR: RefCell<Xoshiro> = RefCell::new(Xoshiro::seeded());
+}
+
+fn random() -> u64 {
+    // During a thread's end its generator may be gone already; then a fresh one serves.
+    GENERATOR
+        .try_with(|generator| generator.borrow_mut().next())
+        .unwrap_or_else(|_| Xoshiro::seeded().next())
+}
+
+fn random_pair() -> (u64, u64) {
+    GENERATOR
+        .try_with(|generator| {
+            let mut generator = generator.borrow_mut();
+            (generator.next(), generator.next())
+        })
+        .unwrap_or_else(|_| {
+            let mut generator = Xoshiro::seeded();
+            (generator.next(), generator.next())
+        })
+}
+
+/// xoshiro256++ by Blackman and Vigna.
+struct Xoshiro([u64; 4]);
+
+impl Xoshiro {
+    fn seeded() -> Self {
+        let mut seed = [0; 32];
+        if getrandom::fill(&mut seed).is_err() {
+            // No randomness from the system (a sandbox): clock, thread and address differ enough
+            // for ids that need only be unique.
+            seed = fallback_seed();
+        }
+        let mut state = [0; 4];
+        for (word, bytes) in state.iter_mut().zip(seed.chunks_exact(8)) {
+            *word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        }
+        state[0] |= 1; // an all-zero state would stay zero
+        Self(state)
+    }
+
+    fn next(&mut self) -> u64 {
+        let s = &mut self.0;
+        let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
+        let shifted = s[1] << 17;
+        s[2] ^= s[0];
+        s[3] ^= s[1];
+        s[1] ^= s[2];
+        s[0] ^= s[3];
+        s[2] ^= shifted;
+        s[3] = s[3].rotate_left(45);
+        result
+    }
+}
+
+fn fallback_seed() -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    let marker = Box::new(0_u8);
+    let text = format!(
+        "{:?} {:?} {} {:p}",
+        SystemTime::now(),
+        std::thread::current().id(),
+        std::process::id(),
+        marker
+    );
+    Sha256::digest(text.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_id_is_a_version_7_uuid_of_its_time() {
+        let time = UNIX_EPOCH + Duration::from_millis(0x0190_1234_5678);
+        let id = event_id(time);
+        assert!(is_uuid(&id), "{id}");
+        assert!(id.starts_with("01901234-5678-7"), "{id}");
+        assert!(matches!(id.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{id}");
+    }
+
+    #[test]
+    fn ids_do_not_repeat_across_threads() {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    (0..10_000).map(|_| event_id(UNIX_EPOCH)).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let mut seen = std::collections::HashSet::new();
+        for thread in threads {
+            for id in thread.join().expect("thread") {
+                assert!(seen.insert(id));
+            }
+        }
+    }
+
+    #[test]
+    fn only_whole_uuids_pass() {
+        assert!(is_uuid("0190b0a0-0000-7000-8000-000000000000"));
+        assert!(!is_uuid("0190b0a0-0000-7000-8000-00000000000"));
+        assert!(!is_uuid("0190b0a0-0000-7000-8000-00000000000g"));
+        assert!(!is_uuid("0190b0a000007000800000000000000000--"));
+    }
+}

@@ -1,0 +1,390 @@
+//! Starting and stopping: settings, the guard, and the final count.
+
+use crate::delivery::{self, StartError};
+use crate::ids;
+use crate::processor::LosslessSpanProcessor;
+use crate::queue::{Limits, Queue, Report};
+use crate::recorder::{self, Producer, Recorder};
+use crate::warning::Warnings;
+use opentelemetry::KeyValue;
+use opentelemetry_otlp::{ExporterBuildError, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanExporter, SpanLimits};
+use std::sync::Arc;
+use std::time::Duration;
+
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4317";
+const ENDPOINT_VARIABLES: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+];
+const PROTOCOL_VARIABLES: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+];
+
+/// Starts recording with the settings of the environment. Keep the guard until the program ends.
+///
+/// `OTEL_SERVICE_NAME` names the service, `OTEL_EXPORTER_OTLP_ENDPOINT` the collector
+/// (`http://127.0.0.1:4317` if it is not set).
+///
+/// # Errors
+///
+/// If a setting is wrong or recording was started already. An unreachable collector is no error:
+/// records wait for it.
+pub fn init() -> Result<Guard, InitError> {
+    Init::from_environment().init()
+}
+
+/// Settings of the recorder.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let guard = tachograph::Init::new("image-service")
+///     .endpoint("http://collector:4317")
+///     .init()?;
+/// // …
+/// guard.shutdown()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing starts before `init`"]
+pub struct Init {
+    service: Option<String>,
+    endpoint: Option<String>,
+    producer_id: Option<String>,
+    resource: Vec<KeyValue>,
+    limits: Limits,
+    interval: Duration,
+    shutdown_limit: Duration,
+    warnings: Warnings,
+}
+
+impl Init {
+    /// Settings for a service of this name. The name given here wins over `OTEL_SERVICE_NAME`.
+    pub fn new(service: impl Into<String>) -> Self {
+        Self {
+            service: Some(service.into()),
+            ..Self::from_environment()
+        }
+    }
+
+    /// Settings for a service that the environment names.
+    pub fn from_environment() -> Self {
+        Self {
+            service: None,
+            endpoint: None,
+            producer_id: None,
+            resource: Vec::new(),
+            limits: Limits {
+                records: 16_384,
+                bytes: 64 << 20,
+                wait: Duration::from_secs(5),
+                wake_at: delivery::WAKE_AT,
+            },
+            interval: Duration::from_millis(200),
+            shutdown_limit: Duration::from_secs(15),
+            warnings: Warnings::to_stderr(),
+        }
+    }
+
+    /// Where the collector listens (OTLP over gRPC). Wins over the environment.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// Who numbers the records: 1 to 64 of `A-Z a-z 0-9 . _ : -`. Wins over
+    /// `TACHOGRAPH_PRODUCER_ID`; a random name if neither is given. No personal data: it is kept for ever.
+    pub fn producer_id(mut self, id: impl Into<String>) -> Self {
+        self.producer_id = Some(id.into());
+        self
+    }
+
+    /// A resource attribute, `deployment.environment.name` for example.
+    pub fn resource(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.resource.push(KeyValue::new(key, value.into()));
+        self
+    }
+
+    /// Bounds of the queue: records and (about) bytes that may wait for the collector. 16,384 and
+    /// 64 MiB unless told otherwise.
+    pub fn queue(mut self, records: usize, bytes: usize) -> Self {
+        self.limits.records = records.max(1);
+        self.limits.bytes = bytes;
+        self.limits.wake_at = delivery::WAKE_AT.min(self.limits.records.div_ceil(2));
+        self
+    }
+
+    /// How long a call waits for a place in a full queue before its record is counted as lost.
+    /// Five seconds unless told otherwise; zero never makes a caller wait.
+    pub fn wait_at_most(mut self, limit: Duration) -> Self {
+        self.limits.wait = limit;
+        self
+    }
+
+    /// How long a record waits for others to share its request. 200 ms unless told otherwise.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long [`Guard::shutdown`] keeps trying to deliver. 15 seconds unless told otherwise.
+    pub fn shutdown_limit(mut self, limit: Duration) -> Self {
+        self.shutdown_limit = limit;
+        self
+    }
+
+    /// Where warnings go (records that wait or are lost), instead of to standard error.
+    pub fn on_warning(mut self, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.warnings = Warnings::new(Box::new(sink));
+        self
+    }
+
+    /// Starts recording to an OTLP collector over gRPC.
+    ///
+    /// # Errors
+    ///
+    /// As [`init`].
+    pub fn init(mut self) -> Result<Guard, InitError> {
+        require_grpc()?;
+        let endpoint = self.endpoint.take();
+        self.start(move || otlp_exporter(endpoint))
+    }
+
+    /// Starts recording to an OpenTelemetry exporter of your own: another transport, or memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`init`].
+    pub fn init_with<E: SpanExporter + 'static>(self, exporter: E) -> Result<Guard, InitError> {
+        self.start(move || Ok(exporter))
+    }
+
+    fn start<E, F>(self, exporter: F) -> Result<Guard, InitError>
+    where
+        E: SpanExporter + 'static,
+        F: FnOnce() -> Result<E, ExporterBuildError> + Send + 'static,
+    {
+        let producer = Producer {
+            id: Arc::from(producer_id(self.producer_id)?),
+            epoch: Arc::from(ids::random_name()),
+        };
+        let resource = resource(self.service, self.resource);
+        let queue = Arc::new(Queue::new(self.limits, self.warnings));
+        let recorder = Arc::new(Recorder::new(Arc::clone(&queue)));
+        // Installed first, so that of two racing calls one fails before it starts a thread.
+        if !recorder::install(Arc::clone(&recorder)) {
+            return Err(InitError::AlreadyStarted);
+        }
+        let thread = delivery::start(
+            Arc::clone(&queue),
+            producer,
+            resource.clone(),
+            self.interval,
+            exporter,
+        )
+        .inspect_err(|_| recorder::remove())
+        .map_err(|error| match error {
+            StartError::Runtime(error) => InitError::Thread(error),
+            StartError::Exporter(error) => InitError::Exporter(error),
+            StartError::Died => {
+                InitError::Thread(std::io::Error::other("the delivery thread ended at once"))
+            }
+        })?;
+        Ok(Guard {
+            queue,
+            recorder,
+            resource,
+            thread: Some(thread),
+            shutdown_limit: self.shutdown_limit,
+        })
+    }
+}
+
+/// Why recording did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// There is a recorder in this process.
+    #[error("recording was started already; keep the first guard and call `init` once")]
+    AlreadyStarted,
+    /// The producer id has other characters or is too long.
+    #[error(
+        "producer id {0:?} is not 1 to 64 characters of A-Z a-z 0-9 . _ : - (it comes from TACHOGRAPH_PRODUCER_ID or `Init::producer_id`)"
+    )]
+    ProducerId(String),
+    /// The environment asks for another OTLP protocol.
+    #[error(
+        "{variable} is {value:?}, but records are sent over gRPC; set it to `grpc` and point the endpoint at the collector's gRPC port (4317)"
+    )]
+    Protocol {
+        /// The environment variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The OTLP exporter does not accept its settings.
+    #[error("the OTLP exporter can't be made: {0}")]
+    Exporter(ExporterBuildError),
+    /// No thread or runtime for delivery.
+    #[error("the delivery thread can't be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Recording goes on while this lives. Call [`Guard::shutdown`] before the program ends: it
+/// delivers what waits and says what could not be delivered. Dropping the guard does the same but can
+/// only print what it has to say.
+#[derive(Debug)]
+#[must_use = "recording ends when the guard is dropped"]
+pub struct Guard {
+    queue: Arc<Queue>,
+    recorder: Arc<Recorder>,
+    resource: Resource,
+    thread: Option<std::thread::JoinHandle<()>>,
+    shutdown_limit: Duration,
+}
+
+/// Some records did not reach the receiver.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "{} of {} records were not delivered; check that the collector runs and is reachable",
+    report.lost, report.produced
+)]
+pub struct Lost {
+    /// The final count.
+    pub report: Report,
+}
+
+impl Guard {
+    /// Ends recording: refuses new records, delivers those that wait, and gives the final count.
+    /// Blocks the thread for at most the shutdown limit; in an asynchronous program call it at the
+    /// end of `main` or within `spawn_blocking`.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`] if any record of this process, now or before, did not reach the receiver.
+    pub fn shutdown(mut self) -> Result<Report, Lost> {
+        self.stop()
+    }
+
+    /// Waits until everything recorded before this call was delivered or given up, at most `limit`.
+    pub fn flush(&self, limit: Duration) -> Report {
+        self.queue.flush(limit)
+    }
+
+    /// The count so far.
+    pub fn report(&self) -> Report {
+        self.queue.report()
+    }
+
+    /// A tracer provider whose spans go the same lossless way, for an application that makes
+    /// OpenTelemetry spans of its own. It samples everything and drops no attribute. It is not made
+    /// global; do that with `opentelemetry::global::set_tracer_provider` if you like.
+    pub fn tracer_provider(&self) -> SdkTracerProvider {
+        SdkTracerProvider::builder()
+            .with_sampler(Sampler::AlwaysOn)
+            .with_span_limits(SpanLimits {
+                max_events_per_span: u32::MAX,
+                max_attributes_per_span: u32::MAX,
+                max_links_per_span: u32::MAX,
+                max_attributes_per_event: u32::MAX,
+                max_attributes_per_link: u32::MAX,
+            })
+            .with_resource(self.resource.clone())
+            .with_span_processor(self.span_processor())
+            .build()
+    }
+
+    /// The lossless processor, for an application that has a tracer provider already.
+    pub fn span_processor(&self) -> LosslessSpanProcessor {
+        self.recorder.processor()
+    }
+
+    fn stop(&mut self) -> Result<Report, Lost> {
+        if let Some(thread) = self.thread.take() {
+            recorder::remove();
+            self.queue.close(self.shutdown_limit);
+            let grace = Duration::from_secs(2);
+            if self
+                .queue
+                .wait_until_finished(self.shutdown_limit.saturating_add(grace))
+            {
+                // It has nothing left to do; its panic, if any, was counted as loss.
+                drop(thread.join());
+            } else {
+                // An exporter that blocks its thread: what it holds is lost.
+                self.queue.finish();
+            }
+        }
+        let report = self.queue.report();
+        if report.lost == 0 {
+            Ok(report)
+        } else {
+            Err(Lost { report })
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.thread.is_some()
+            && let Err(lost) = self.stop()
+        {
+            self.queue
+                .warnings()
+                .say(crate::warning::Topic::Loss, || lost.to_string());
+        }
+    }
+}
+
+fn otlp_exporter(
+    endpoint: Option<String>,
+) -> Result<opentelemetry_otlp::SpanExporter, ExporterBuildError> {
+    let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic();
+    match endpoint {
+        Some(endpoint) => exporter.with_endpoint(endpoint),
+        None if ENDPOINT_VARIABLES.iter().any(|name| variable(name).is_some()) => exporter,
+        None => exporter.with_endpoint(DEFAULT_ENDPOINT),
+    }
+    .build()
+}
+
+fn require_grpc() -> Result<(), InitError> {
+    let first = PROTOCOL_VARIABLES
+        .into_iter()
+        .find_map(|name| variable(name).map(|value| (name, value)));
+    match first {
+        Some((variable, value)) if value != "grpc" => Err(InitError::Protocol { variable, value }),
+        _ => Ok(()),
+    }
+}
+
+fn producer_id(given: Option<String>) -> Result<String, InitError> {
+    let id = given
+        .or_else(|| variable("TACHOGRAPH_PRODUCER_ID"))
+        .unwrap_or_else(ids::random_name);
+    let fits = (1..=64).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte));
+    if fits {
+        Ok(id)
+    } else {
+        Err(InitError::ProducerId(id))
+    }
+}
+
+fn resource(service: Option<String>, attributes: Vec<KeyValue>) -> Resource {
+    let builder = Resource::builder();
+    let builder = match service {
+        Some(service) => builder.with_service_name(service),
+        None => builder,
+    };
+    builder.with_attributes(attributes).build()
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,45 @@
+//! Attributes that record what an AI did.
+//!
+//! Purpose: one attribute on a function makes each of its calls a record (an OpenTelemetry span)
+//! that reaches the Tachograph collector. Invariants:
+//!
+//! - Nothing is captured that an argument does not name, except how the call ended (for an error its
+//!   type and text, for a panic its message).
+//! - A record that ended is delivered, or counted as lost and missing in the producer's sequence.
+//! - Without [`init`], an annotated function runs as if it were not annotated.
+#![doc = include_str!("../../docs/instrumenting.md")]
+#![forbid(unsafe_code)]
+
+// The macros' output says `::tachograph`; this makes it work within this crate too.
+#[cfg(test)]
+extern crate self as tachograph;
+
+mod call;
+mod capture;
+mod delivery;
+mod event;
+mod ids;
+mod init;
+mod processor;
+pub mod propagation;
+mod queue;
+mod recorder;
+mod task;
+mod warning;
+
+pub use capture::sha256;
+pub use event::{Outcome, set_outcome};
+pub use init::{Guard, Init, InitError, Lost, init};
+pub use opentelemetry::{Context, ContextGuard};
+pub use processor::LosslessSpanProcessor;
+pub use queue::Report;
+pub use tachograph_macros::{agent_decision, generation, tool_call};
+pub use task::{InContext, spawn, spawn_blocking, with_context};
+
+/// What the macros' output calls. Not for direct use; it may change in any release.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::call::{Call, DebugMessage, DisplayMessage, ErrorText, NoMessage};
+    pub use crate::capture::{Hashed, Integer, Number, Scalar, Text, TextList};
+    pub use crate::event::{Kind, Step};
+}

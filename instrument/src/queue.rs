@@ -1,0 +1,331 @@
+//! The bounded queue between the application's threads and the delivery thread.
+//!
+//! Invariants:
+//! - Each record that ends takes the next sequence number, whether or not it gets a place. A record
+//!   that is lost so leaves a gap that the collector can prove.
+//! - What is in flight counts against the bounds until the receiver has acknowledged it.
+//! - A full queue makes the caller wait, at most `Limits::wait`. Once one caller waited in vain,
+//!   later ones are refused at once until a delivery succeeds: an application must not slow to one
+//!   call per `wait` because a collector is gone.
+
+use crate::warning::{Topic, Warnings};
+use opentelemetry::{Array, Value};
+use opentelemetry_sdk::trace::SpanData;
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+
+/// Bounds of the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+    pub(crate) wait: Duration,
+    /// So many waiting records wake the delivery thread before its interval is over.
+    pub(crate) wake_at: usize,
+}
+
+/// What became of the records of this process so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Records that ended.
+    pub produced: u64,
+    /// Records that the receiver acknowledged.
+    pub exported: u64,
+    /// Records given up: refused by a full queue or by the receiver, or ended after shutdown.
+    pub lost: u64,
+}
+
+/// A record in the queue.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) span: SpanData,
+    pub(crate) sequence: u64,
+    /// The producer's attributes were added.
+    pub(crate) stamped: bool,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Queued>,
+    in_flight: usize,
+    /// Of what waits and what is in flight.
+    bytes: usize,
+    report: Report,
+    flushes: usize,
+    shedding: bool,
+    closed: bool,
+    finished: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    limits: Limits,
+    state: Mutex<State>,
+    /// A place became free, or the queue closed.
+    space: Condvar,
+    /// Records were acknowledged or given up, or delivery finished.
+    progress: Condvar,
+    work: Notify,
+    deadline: watch::Sender<Option<Instant>>,
+    warnings: Warnings,
+}
+
+impl Queue {
+    pub(crate) fn new(limits: Limits, warnings: Warnings) -> Self {
+        Self {
+            limits,
+            state: Mutex::default(),
+            space: Condvar::new(),
+            progress: Condvar::new(),
+            work: Notify::new(),
+            deadline: watch::Sender::new(None),
+            warnings,
+        }
+    }
+
+    pub(crate) fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.lock().report
+    }
+
+    // --- the application's side ---
+
+    /// Takes a record that ended, waiting for a place if there is none.
+    pub(crate) fn push(&self, span: SpanData) {
+        let bytes = estimated_bytes(&span);
+        let mut state = self.lock();
+        if !state.closed && !state.shedding && self.is_full(&state, bytes) {
+            self.work.notify_one();
+            let (after, waited) = self
+                .space
+                .wait_timeout_while(state, self.limits.wait, |state| {
+                    !state.closed && !state.shedding && self.is_full(state, bytes)
+                })
+                .unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            state.shedding |= waited.timed_out();
+        }
+        let sequence = state.report.produced;
+        state.report.produced += 1;
+        if state.closed || self.is_full(&state, bytes) {
+            state.report.lost += 1;
+            let (closed, lost) = (state.closed, state.report.lost);
+            drop(state);
+            self.warn_of_loss(closed, lost);
+            return;
+        }
+        state.bytes += bytes;
+        state.waiting.push_back(Queued {
+            span,
+            sequence,
+            stamped: false,
+            bytes,
+        });
+        if state.waiting.len() == self.limits.wake_at || state.bytes > self.limits.bytes / 2 {
+            drop(state);
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits until all that ended before this call was acknowledged or given up, or the time is over.
+    pub(crate) fn flush(&self, limit: Duration) -> Report {
+        let mut state = self.lock();
+        let target = state.report.produced;
+        state.flushes += 1;
+        self.work.notify_one();
+        let (mut state, _) = self
+            .progress
+            .wait_timeout_while(state, limit, |state| {
+                !state.finished && state.report.exported + state.report.lost < target
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        state.flushes -= 1;
+        state.report
+    }
+
+    /// Refuses further records and gives delivery until `limit` from now to finish.
+    pub(crate) fn close(&self, limit: Duration) {
+        let now = Instant::now();
+        let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400));
+        self.lock().closed = true;
+        self.space.notify_all();
+        self.deadline.send_if_modified(|known| {
+            let sooner = known.is_none_or(|known| deadline < known);
+            if sooner {
+                *known = Some(deadline);
+            }
+            sooner
+        });
+        self.work.notify_one();
+    }
+
+    /// Waits for delivery to end. False if it did not within `limit`.
+    pub(crate) fn wait_until_finished(&self, limit: Duration) -> bool {
+        let (state, _) = self
+            .progress
+            .wait_timeout_while(self.lock(), limit, |state| !state.finished)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.finished
+    }
+
+    fn is_full(&self, state: &State, bytes: usize) -> bool {
+        let held = state.waiting.len() + state.in_flight;
+        // One record larger than the whole bound still passes, alone.
+        held >= self.limits.records || (held > 0 && state.bytes + bytes > self.limits.bytes)
+    }
+
+    fn warn_of_loss(&self, closed: bool, lost: u64) {
+        self.warnings.say(Topic::Loss, || {
+            if closed {
+                format!("a record ended after shutdown and is lost ({lost} lost in all); end all work before `shutdown`")
+            } else {
+                format!(
+                    "the queue of {} records is full and no place became free within {:?}; {lost} records are lost. \
+                     Check that the collector runs and is reachable",
+                    self.limits.records, self.limits.wait
+                )
+            }
+        });
+    }
+
+    // --- the delivery thread's side ---
+
+    /// Returns when a batch is full, the interval is over, or somebody waits for delivery.
+    pub(crate) async fn wait_for_work(&self, interval: Duration) {
+        {
+            let state = self.lock();
+            let urgent = state.closed || (state.flushes > 0 && !state.waiting.is_empty());
+            if urgent || state.waiting.len() >= self.limits.wake_at {
+                return;
+            }
+        }
+        tokio::select! {
+            () = self.work.notified() => {}
+            () = tokio::time::sleep(interval) => {}
+        }
+    }
+
+    /// The oldest records, within both bounds but at least one. They are in flight from here on.
+    pub(crate) fn take(&self, records: usize, bytes: usize) -> Vec<Queued> {
+        let mut state = self.lock();
+        let mut size = 0;
+        let count = state
+            .waiting
+            .iter()
+            .take(records)
+            .take_while(|queued| {
+                size += queued.bytes;
+                size <= bytes || size == queued.bytes
+            })
+            .count();
+        state.in_flight += count;
+        state.waiting.drain(..count).collect()
+    }
+
+    /// The receiver acknowledged these.
+    pub(crate) fn acknowledged(&self, batch: Vec<Queued>) {
+        self.release(&batch, |state, count| {
+            state.report.exported += count;
+            state.shedding = false;
+        });
+    }
+
+    /// These are given up.
+    pub(crate) fn given_up(&self, batch: Vec<Queued>) {
+        self.release(&batch, |state, count| state.report.lost += count);
+    }
+
+    /// These were not delivered and are tried again, in their old order.
+    pub(crate) fn put_back(&self, batch: Vec<Queued>) {
+        let mut state = self.lock();
+        state.in_flight -= batch.len();
+        for queued in batch.into_iter().rev() {
+            state.waiting.push_front(queued);
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        let state = self.lock();
+        state.waiting.len() + state.in_flight
+    }
+
+    /// Returns when the queue was closed, with the deadline.
+    pub(crate) async fn closing(&self) -> Instant {
+        let mut deadline = self.deadline.subscribe();
+        // The sender lives in `self`, so waiting can't fail.
+        match deadline.wait_for(Option::is_some).await {
+            Ok(known) => known.unwrap_or_else(Instant::now),
+            Err(_) => Instant::now(),
+        }
+    }
+
+    /// Returns when the deadline after closing is over.
+    pub(crate) async fn deadline_passed(&self) {
+        let deadline = self.closing().await;
+        tokio::time::sleep_until(deadline.into()).await;
+    }
+
+    /// Delivery ended: whatever still waits is lost, nobody needs to wait any longer.
+    pub(crate) fn finish(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.finished = true;
+        let left = state.waiting.len() + state.in_flight;
+        state.report.lost += left as u64;
+        state.waiting.clear();
+        state.in_flight = 0;
+        state.bytes = 0;
+        drop(state);
+        self.space.notify_all();
+        self.progress.notify_all();
+    }
+
+    fn release(&self, batch: &[Queued], count: impl FnOnce(&mut State, u64)) {
+        let mut state = self.lock();
+        state.in_flight -= batch.len();
+        state.bytes -= batch.iter().map(|queued| queued.bytes).sum::<usize>();
+        count(&mut state, batch.len() as u64);
+        drop(state);
+        self.space.notify_all();
+        self.progress.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// About what the record takes in memory and on the wire.
+fn estimated_bytes(span: &SpanData) -> usize {
+    const FIXED: usize = 512;
+    let attributes = span.attributes.iter().map(|attribute| value_bytes(&attribute.value));
+    let events = span.events.iter().flat_map(|event| event.attributes.iter());
+    FIXED
+        + attributes.sum::<usize>()
+        + events.map(|attribute| value_bytes(&attribute.value)).sum::<usize>()
+}
+
+fn value_bytes(value: &Value) -> usize {
+    const FIXED: usize = 48;
+    FIXED
+        + match value {
+            Value::String(text) => text.as_str().len(),
+            Value::Array(Array::String(texts)) => {
+                texts.iter().map(|text| FIXED + text.as_str().len()).sum()
+            }
+            Value::Array(Array::Bool(values)) => values.len(),
+            Value::Array(Array::I64(values)) => values.len() * 8,
+            Value::Array(Array::F64(values)) => values.len() * 8,
+            _ => 0,
+        }
+}

@@ -1,0 +1,291 @@
+//! The commit: the signed statement of which objects hold records `first` to `first + count - 1`.
+//!
+//! Its note's text is [`HEADER`] and one line of JSON, `docs/format.md` section 6 has the members.
+//!
+//! Invariants, checked on both sides of the disk: one spelling; the objects hold as many rows as the commit has
+//! records; edge and root are of one tree. Line 2 is never a number, so a commit can't be read as a checkpoint.
+
+use std::collections::BTreeSet;
+
+use crate::hash::Hash;
+use crate::name::{self, LedgerName, NameError};
+use crate::note::{MAX_NOTE_BYTES, NoteError, SigningKey, VerifyingKey, parse_note, sign_note};
+use crate::tree::{Edge, ProofError};
+use crate::{MAX_RECORDS, text};
+
+mod json;
+
+/// First line of every commit.
+pub const HEADER: &str = "tachograph.dev/commit/v1";
+
+/// Longest path of an object.
+pub const MAX_PATH_BYTES: usize = 1_024;
+
+/// Longest retention class.
+pub const MAX_CLASS_BYTES: usize = 64;
+
+/// Which objects hold which records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The ledger's name.
+    pub ledger: LedgerName,
+    /// Index of the first record.
+    pub first: u64,
+    /// Number of records, at least 1.
+    pub count: u64,
+    /// Edge of the tree of `first + count` leaves, largest subtree first.
+    pub edge: Vec<Hash>,
+    /// Hash of the last of the records.
+    pub last_hash: Hash,
+    /// The objects, in the order in which they are written.
+    pub objects: Vec<Object>,
+    /// SHA-256 of the whole commit file before; zeros for the first.
+    pub prev_commit_sha256: Hash,
+    /// Root of the tree of `first + count` leaves.
+    pub root: Hash,
+}
+
+/// One object of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// What it holds.
+    pub kind: ObjectKind,
+    /// Path relative to the archive, with `/` between its parts.
+    pub path: String,
+    /// Number of rows.
+    pub rows: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Hash,
+    /// Number of its bytes.
+    pub size: u64,
+}
+
+/// What an object holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// Leaves, hashes and MACs of all the commit's records.
+    Leaves,
+    /// Bodies and typed columns of the records of one retention class.
+    Records {
+        /// The class: `[A-Za-z0-9._-]{1,64}`.
+        class: String,
+    },
+}
+
+/// Why bytes are no commit, or not one of this key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// No signed note, or not signed by the key.
+    #[error("the commit is not good: {0}")]
+    Note(#[from] NoteError),
+    /// Other lines than two, or another first one.
+    #[error("the commit's text is not the line `{HEADER}` and one line of JSON: another format, or a newer release's")]
+    Header,
+    /// The second line is not this JSON object.
+    #[error("the commit's JSON is wrong: {what}")]
+    Json {
+        /// What the JSON parser says.
+        what: String,
+    },
+    /// A format that this release does not read.
+    #[error("the commit's format version is `{found}`, not `1`: read it with a newer release")]
+    Version {
+        /// Version found.
+        found: String,
+    },
+    /// The same members in another spelling or order.
+    #[error("the commit's JSON is not in its one spelling (sorted keys, no white space, no escapes)")]
+    Spelling,
+    /// A member's value is in no good form.
+    #[error("the commit's `{member}` is wrong: {expected} expected")]
+    Value {
+        /// Which member.
+        member: &'static str,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// The ledger's name is none.
+    #[error("the commit's ledger name is wrong: {0}")]
+    Name(#[from] NameError),
+    /// Edge and root are not of one tree of `first + count` leaves.
+    #[error("the commit's edge and root do not fit: {0}")]
+    Tree(#[from] ProofError),
+    /// `last_hash` is not the last leaf of the edge.
+    #[error("the commit's last_hash is not the last leaf of its edge")]
+    LastHash,
+    /// The objects' rows are not as many as the records.
+    #[error("the commit has {count} records, but its {kind} objects have {rows} rows")]
+    Rows {
+        /// `leaves` or `records`.
+        kind: &'static str,
+        /// Records of the commit.
+        count: u64,
+        /// Rows of those objects (2^64 - 1 if the sum overflows).
+        rows: u64,
+    },
+    /// One leaves object is needed, and one records object a class.
+    #[error("the commit's objects are wrong: {what}")]
+    Objects {
+        /// What is wrong with them.
+        what: &'static str,
+    },
+    /// A commit of one ledger, signed by the key of another.
+    #[error("the commit is of ledger `{found}`, the key of `{expected}`")]
+    OtherLedger {
+        /// Ledger in the commit.
+        found: LedgerName,
+        /// Name of the key.
+        expected: LedgerName,
+    },
+    /// Longer than a note may be.
+    #[error("the commit has {bytes} bytes, the limit is {MAX_NOTE_BYTES}: name fewer objects")]
+    TooLong {
+        /// Bytes of its text.
+        bytes: usize,
+    },
+}
+
+impl Commit {
+    /// The signed note. Equal commits and keys give equal bytes.
+    ///
+    /// # Panics
+    /// If [`check`](Self::check) fails or the key is of another ledger: the archiver that calls this made
+    /// every value itself, so either is a defect that must not reach the archive.
+    pub fn sign(&self, key: &SigningKey) -> String {
+        assert_eq!(&self.ledger, key.name(), "a ledger signs with its own key");
+        if let Err(error) = self.check() {
+            panic!("a commit that can't be read back is never signed: {error}");
+        }
+        sign_note(&self.text(), key)
+    }
+
+    /// Verifies the signature and takes the commit apart.
+    pub fn open(bytes: &[u8], key: &VerifyingKey) -> Result<Self, CommitError> {
+        let note = parse_note(bytes)?;
+        note.verify(key)?;
+        let commit = Self::from_text(note.text())?;
+        if &commit.ledger != key.name() {
+            return Err(CommitError::OtherLedger { found: commit.ledger, expected: key.name().clone() });
+        }
+        Ok(commit)
+    }
+
+    /// Takes a commit apart without looking at signatures: only to say what a bad one claims.
+    pub fn parse_unverified(bytes: &[u8]) -> Result<Self, CommitError> {
+        Self::from_text(parse_note(bytes)?.text())
+    }
+
+    /// Number of records in the ledger once this commit exists: `first + count`.
+    ///
+    /// Saturates; a commit that passed [`check`](Self::check) is far below.
+    pub const fn end(&self) -> u64 {
+        self.first.saturating_add(self.count)
+    }
+
+    /// The tree after this commit, to append to.
+    pub fn tree(&self) -> Result<Edge, ProofError> {
+        Edge::from_parts(self.end(), self.edge.clone())
+    }
+
+    /// Checks all that a commit says about itself.
+    pub fn check(&self) -> Result<(), CommitError> {
+        if self.count == 0 {
+            return Err(value("count", "at least 1"));
+        }
+        if self.first > MAX_RECORDS || self.count > MAX_RECORDS {
+            return Err(ProofError::TooLarge { size: self.end() }.into());
+        }
+        self.check_tree()?;
+        self.check_objects()?;
+        // Room for the signature that will be added.
+        let bytes = self.text().len();
+        if bytes > MAX_NOTE_BYTES - 1_024 {
+            return Err(CommitError::TooLong { bytes });
+        }
+        Ok(())
+    }
+
+    fn check_tree(&self) -> Result<(), CommitError> {
+        let computed = self.tree()?.root();
+        if computed != self.root {
+            return Err(ProofError::RootMismatch { computed, expected: self.root }.into());
+        }
+        // In a tree of odd size the last leaf is a subtree of its own.
+        if self.end() % 2 == 1 && self.edge.last() != Some(&self.last_hash) {
+            return Err(CommitError::LastHash);
+        }
+        Ok(())
+    }
+
+    fn check_objects(&self) -> Result<(), CommitError> {
+        let (mut leaves, mut leaf_rows, mut record_rows) = (0, 0u64, 0u64);
+        let mut classes = BTreeSet::new();
+        let mut paths = BTreeSet::new();
+        for object in &self.objects {
+            if !is_path(&object.path) {
+                return Err(value("path", "a relative path of printable ASCII without `..`"));
+            }
+            if !paths.insert(&object.path) {
+                return Err(CommitError::Objects { what: "two have one path" });
+            }
+            match &object.kind {
+                ObjectKind::Leaves => {
+                    leaves += 1;
+                    leaf_rows = leaf_rows.saturating_add(object.rows);
+                }
+                ObjectKind::Records { class } => {
+                    if !is_class(class) {
+                        return Err(value("class", "1 to 64 of A-Z a-z 0-9 . _ -"));
+                    }
+                    if !classes.insert(class) {
+                        return Err(CommitError::Objects { what: "two are of one class" });
+                    }
+                    record_rows = record_rows.saturating_add(object.rows);
+                }
+            }
+        }
+        if leaves != 1 {
+            return Err(CommitError::Objects { what: "exactly one has the type `leaves`" });
+        }
+        for (kind, rows) in [("leaves", leaf_rows), ("records", record_rows)] {
+            if rows != self.count {
+                return Err(CommitError::Rows { kind, count: self.count, rows });
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        format!("{HEADER}\n{}\n", json::encode(self))
+    }
+
+    fn from_text(note_text: &str) -> Result<Self, CommitError> {
+        let mut lines = note_text.split_terminator('\n');
+        let (Some(HEADER), Some(line), None) = (lines.next(), lines.next(), lines.next()) else {
+            return Err(CommitError::Header);
+        };
+        let commit = json::decode(line)?;
+        if json::encode(&commit) != line {
+            return Err(CommitError::Spelling);
+        }
+        commit.check()?;
+        Ok(commit)
+    }
+}
+
+/// Whether `text` may be a retention class: `[A-Za-z0-9._-]{1,64}`.
+pub fn is_class(text: &str) -> bool {
+    (1..=MAX_CLASS_BYTES).contains(&text.len()) && name::check(text).is_ok() && !text.contains('/')
+}
+
+/// Whether `text` is a path that stays inside the archive: relative, parts neither empty nor `.` nor `..`.
+fn is_path(text: &str) -> bool {
+    text.len() <= MAX_PATH_BYTES && text::is_plain(text) && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+const fn value(member: &'static str, expected: &'static str) -> CommitError {
+    CommitError::Value { member, expected }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! The commit's line of JSON: sorted keys, no white space, every scalar a string without escapes.
+//!
+//! Writing is by hand, so that the bytes are plain to see; reading is by serde, and the caller compares what it
+//! read, written again, with what it was given.
+
+use serde::Deserialize;
+
+use super::{Commit, CommitError, Object, ObjectKind, value};
+use crate::hash::Hash;
+use crate::name::LedgerName;
+use crate::text;
+
+const DECIMAL: &str = "a decimal number below 2^64";
+const HASH: &str = "64 lowercase hex digits";
+
+/// Writes the line. The values need no escape once [`Commit::check`] passed.
+pub(super) fn encode(commit: &Commit) -> String {
+    let edge: Vec<_> = commit.edge.iter().map(|hash| format!("\"{hash}\"")).collect();
+    let objects: Vec<_> = commit.objects.iter().map(encode_object).collect();
+    format!(
+        r#"{{"count":"{}","edge":[{}],"first":"{}","last_hash":"{}","ledger":"{}","objects":[{}],"prev_commit_sha256":"{}","root":"{}","v":"1"}}"#,
+        commit.count,
+        edge.join(","),
+        commit.first,
+        commit.last_hash,
+        commit.ledger,
+        objects.join(","),
+        commit.prev_commit_sha256,
+        commit.root,
+    )
+}
+
+fn encode_object(object: &Object) -> String {
+    let (class, kind) = match &object.kind {
+        ObjectKind::Leaves => (String::new(), "leaves"),
+        ObjectKind::Records { class } => (format!(r#""class":"{class}","#), "records"),
+    };
+    format!(
+        r#"{{{class}"path":"{}","rows":"{}","sha256":"{}","size":"{}","type":"{kind}"}}"#,
+        object.path, object.rows, object.sha256, object.size,
+    )
+}
+
+/// Reads the line. Takes any order and white space.
+pub(super) fn decode(line: &str) -> Result<Commit, CommitError> {
+    let file: CommitFile = serde_json::from_str(line).map_err(|error| CommitError::Json { what: error.to_string() })?;
+    if file.v != "1" {
+        return Err(CommitError::Version { found: file.v });
+    }
+    Ok(Commit {
+        ledger: LedgerName::parse(&file.ledger)?,
+        first: decimal("first", &file.first)?,
+        count: decimal("count", &file.count)?,
+        edge: file.edge.iter().map(|text| hash("edge", text)).collect::<Result<_, _>>()?,
+        last_hash: hash("last_hash", &file.last_hash)?,
+        objects: file.objects.into_iter().map(decode_object).collect::<Result<_, _>>()?,
+        prev_commit_sha256: hash("prev_commit_sha256", &file.prev_commit_sha256)?,
+        root: hash("root", &file.root)?,
+    })
+}
+
+fn decode_object(file: ObjectFile) -> Result<Object, CommitError> {
+    let kind = match (file.kind.as_str(), file.class) {
+        ("leaves", None) => ObjectKind::Leaves,
+        ("records", Some(class)) => ObjectKind::Records { class },
+        _ => {
+            return Err(value("type", "`leaves` without a class, or `records` with one"));
+        }
+    };
+    Ok(Object {
+        kind,
+        rows: decimal("rows", &file.rows)?,
+        sha256: hash("sha256", &file.sha256)?,
+        size: decimal("size", &file.size)?,
+        path: file.path,
+    })
+}
+
+fn decimal(member: &'static str, digits: &str) -> Result<u64, CommitError> {
+    text::parse_decimal(digits).ok_or(value(member, DECIMAL))
+}
+
+fn hash(member: &'static str, digits: &str) -> Result<Hash, CommitError> {
+    Hash::from_hex(digits).ok_or(value(member, HASH))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommitFile {
+    count: String,
+    edge: Vec<String>,
+    first: String,
+    last_hash: String,
+    ledger: String,
+    objects: Vec<ObjectFile>,
+    prev_commit_sha256: String,
+    root: String,
+    v: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ObjectFile {
+    class: Option<String>,
+    path: String,
+    rows: String,
+    sha256: String,
+    size: String,
+    #[serde(rename = "type")]
+    kind: String,
+}

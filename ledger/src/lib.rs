@@ -1,0 +1,48 @@
+//! The mathematics of Tachograph: what makes a record impossible to change unseen.
+//!
+//! ```text
+//! body ──SHA-256──► leaf ──SHA-256(0x00 ‖ leaf)──► hash ──► MAC
+//!                    ▲ prev = hash of the leaf before       └─► Merkle tree ─► root ─► checkpoint (Ed25519)
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`hash`] | SHA-256 with the tree's domain separation |
+//! | [`name`] | the ledger's name |
+//! | [`leaf`] | the bytes that are kept for ever for one record |
+//! | [`chain`] | sealing records in order, and checking that they are in order |
+//! | [`tree`] | the RFC 6962 tree: edge, root, proofs |
+//! | [`mac`] | the per-record MAC under a key that evolves |
+//! | [`note`] | signed notes and their Ed25519 keys |
+//! | [`checkpoint`] | the signed statement of size and root |
+//! | [`commit`] | the signed statement of which objects hold which records |
+//!
+//! `docs/format.md` is the authority for every byte; `tests/golden/ledger-v1.json` holds vectors made by an
+//! independent program.
+//!
+//! Invariants: no I/O, no clock, no randomness, no threads. Everything that parses takes hostile bytes, has a
+//! bound, and accepts exactly one spelling: what was parsed and is encoded again gives the same bytes.
+
+pub mod chain;
+pub mod checkpoint;
+pub mod commit;
+pub mod hash;
+pub mod leaf;
+pub mod mac;
+pub mod name;
+pub mod note;
+mod text;
+pub mod tree;
+
+pub use chain::{ChainError, ChainVerifier, Entry, SealError, Sealed, Sealer, Snapshot};
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use commit::{Commit, CommitError, Object, ObjectKind};
+pub use hash::{Hash, empty_root, leaf_hash, node_hash, sha256};
+pub use leaf::{Leaf, LeafError, genesis};
+pub use mac::{EPOCH_BITS, MacError, MacKey, epoch_of};
+pub use name::{LedgerName, NameError};
+pub use note::{KeyError, Note, NoteError, SigningKey, VerifyingKey, parse_note, sign_note};
+pub use tree::{Edge, ProofError, consistency_proof, inclusion_proof, root_of, verify_consistency, verify_inclusion};
+
+/// Most records that one ledger can hold: indexes are below this, so that no arithmetic on them overflows.
+pub const MAX_RECORDS: u64 = 1 << 62;

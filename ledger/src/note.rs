@@ -1,0 +1,172 @@
+//! Signed notes ([c2sp.org/signed-note](https://c2sp.org/signed-note)) with Ed25519 keys.
+//!
+//! ```text
+//! <text, ends in a newline>
+//!
+//! — <key name> <base64(key id ‖ signature)>
+//! ```
+//!
+//! Invariants: what was not verified can't be mistaken for what was, because only [`Note::verify`] says so and
+//! the modules above call it before they hand anything out (their `parse_unverified` says what it is in its
+//! name). Signatures of unknown keys are ignored: that is how keys rotate and witnesses sign. A signature
+//! that claims to be of the known key and fails rejects the note.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signature, Signer};
+
+mod key;
+
+pub use key::{KeyError, SigningKey, VerifyingKey};
+
+/// Longest note.
+pub const MAX_NOTE_BYTES: usize = 1 << 20;
+
+/// Most signatures on a note.
+pub const MAX_SIGNATURES: usize = 100;
+
+const SIGNATURE_PREFIX: &str = "— ";
+const KEY_ID_BYTES: usize = 4;
+
+/// A note whose syntax is right. Nothing is known of its signatures until [`verify`](Self::verify).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    text: String,
+    signatures: Vec<NoteSignature>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct NoteSignature {
+    name: String,
+    key_id: [u8; KEY_ID_BYTES],
+    bytes: Vec<u8>,
+}
+
+/// Why bytes are no note, or a note is not signed by a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    /// Longer than [`MAX_NOTE_BYTES`].
+    #[error("the note has {bytes} bytes, the limit is {MAX_NOTE_BYTES}")]
+    TooLong {
+        /// Bytes found.
+        bytes: usize,
+    },
+    /// Not UTF-8, or a control character in it.
+    #[error("the note is not plain UTF-8 text at byte {offset}")]
+    Text {
+        /// Where.
+        offset: usize,
+    },
+    /// No text, no empty line behind it, or no signature behind that.
+    #[error("the note is not a text, an empty line and signature lines")]
+    Parts,
+    /// A signature line in another form.
+    #[error("signature line {line} of the note is not `— <name> <base64>`")]
+    SignatureLine {
+        /// Which one, from 1.
+        line: usize,
+    },
+    /// More than [`MAX_SIGNATURES`].
+    #[error("the note has more than {MAX_SIGNATURES} signatures")]
+    TooManySignatures,
+    /// No signature with the key's name and id.
+    #[error("the note has no signature of key {key}")]
+    NotSigned {
+        /// Name and id of the key.
+        key: String,
+    },
+    /// A signature claims to be the key's and is not.
+    #[error("the note's signature of key {key} is false: its text was changed, or another key signed it")]
+    BadSignature {
+        /// Name and id of the key.
+        key: String,
+    },
+}
+
+/// Signs `text` and gives the whole note. The same text and key give the same bytes.
+///
+/// # Panics
+/// If `text` can't be a note's: it must be non-empty, end in a newline, have no other control character, and
+/// leave room within [`MAX_NOTE_BYTES`]. Texts come from this crate's own encoders, never from outside.
+pub fn sign_note(text: &str, key: &SigningKey) -> String {
+    assert!(text.ends_with('\n') && first_control(text).is_none(), "a note's text is lines of plain text");
+    let mut signed = key.key_id().to_vec();
+    signed.extend_from_slice(&key.ed25519().sign(text.as_bytes()).to_bytes());
+    let note = format!("{text}\n{SIGNATURE_PREFIX}{} {}\n", key.name(), STANDARD.encode(signed));
+    assert!(note.len() <= MAX_NOTE_BYTES, "a note has at most {MAX_NOTE_BYTES} bytes");
+    note
+}
+
+/// Takes a note apart without verifying it.
+pub fn parse_note(bytes: &[u8]) -> Result<Note, NoteError> {
+    if bytes.len() > MAX_NOTE_BYTES {
+        return Err(NoteError::TooLong { bytes: bytes.len() });
+    }
+    let note = std::str::from_utf8(bytes).map_err(|e| NoteError::Text { offset: e.valid_up_to() })?;
+    if let Some(offset) = first_control(note) {
+        return Err(NoteError::Text { offset });
+    }
+    // The text may hold empty lines: the last one ends it.
+    let end = note.rfind("\n\n").ok_or(NoteError::Parts)? + 1;
+    let lines = note[end + 1..].strip_suffix('\n').ok_or(NoteError::Parts)?;
+    if lines.split('\n').nth(MAX_SIGNATURES).is_some() {
+        return Err(NoteError::TooManySignatures);
+    }
+    let signatures = lines
+        .split('\n')
+        .enumerate()
+        .map(|(at, line)| parse_signature(line).ok_or(NoteError::SignatureLine { line: at + 1 }))
+        .collect::<Result<_, _>>()?;
+    Ok(Note { text: note[..end].to_owned(), signatures })
+}
+
+impl Note {
+    /// What is signed; it ends in a newline. Not to be believed before [`verify`](Self::verify).
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Names of the keys that the signature lines claim, in their order.
+    pub fn claimed_signers(&self) -> impl Iterator<Item = &str> {
+        self.signatures.iter().map(|signature| signature.name.as_str())
+    }
+
+    /// Checks that `key` signed the text. Signatures of other keys are ignored.
+    pub fn verify(&self, key: &VerifyingKey) -> Result<(), NoteError> {
+        let mut verified = false;
+        for signature in self.signatures.iter().filter(|signature| signature.is_of(key)) {
+            Signature::from_slice(&signature.bytes)
+                .and_then(|bytes| key.ed25519().verify_strict(self.text.as_bytes(), &bytes))
+                .map_err(|_| NoteError::BadSignature { key: key.label() })?;
+            verified = true;
+        }
+        if verified { Ok(()) } else { Err(NoteError::NotSigned { key: key.label() }) }
+    }
+}
+
+impl NoteSignature {
+    fn is_of(&self, key: &VerifyingKey) -> bool {
+        self.name == key.name().as_str() && self.key_id == key.key_id()
+    }
+}
+
+fn parse_signature(line: &str) -> Option<NoteSignature> {
+    let (name, encoded) = line.strip_prefix(SIGNATURE_PREFIX)?.split_once(' ')?;
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '+') {
+        return None;
+    }
+    let decoded = STANDARD.decode(encoded).ok()?;
+    let (key_id, bytes) = decoded.split_first_chunk()?;
+    if bytes.is_empty() {
+        return None;
+    }
+    Some(NoteSignature { name: name.to_owned(), key_id: *key_id, bytes: bytes.to_vec() })
+}
+
+/// Offset of the first ASCII control character that is no newline.
+fn first_control(text: &str) -> Option<usize> {
+    text.bytes().position(|byte| byte < 0x20 && byte != b'\n')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! The long runs, on release builds: benchmarks and the soak test.
+
+use anyhow::Result;
+
+use crate::place::Place;
+use crate::process;
+
+/// How many kills a soak makes; the test suite makes fewer.
+const SOAK_ROUNDS: &str = "200";
+
+/// `cargo xtask bench`: runs the benchmark program with the arguments given.
+pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<bool> {
+    if !build_collector(place)? {
+        return Ok(false);
+    }
+    let mut command = place.cargo(&["run", "--release", "-p", "tachograph-tests", "--bin", "tachograph-bench", "--"]);
+    process::run(command.args(arguments))
+}
+
+/// `cargo xtask soak`: the crash test of the suite, ten times as long.
+pub(crate) fn soak(place: &Place) -> Result<bool> {
+    if !build_collector(place)? {
+        return Ok(false);
+    }
+    let mut command =
+        place.cargo(&["test", "--release", "-p", "tachograph-tests", "--test", "crash", "--", "--nocapture"]);
+    process::run(command.env("TACHOGRAPH_CRASH_ROUNDS", SOAK_ROUNDS))
+}
+
+/// Both start the real binary, which cargo does not build for another package's sake.
+fn build_collector(place: &Place) -> Result<bool> {
+    process::run(&mut place.cargo(&["build", "--release", "-p", "tachograph-collector", "--bin", "tachograph"]))
+}

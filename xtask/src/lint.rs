@@ -1,0 +1,56 @@
+//! Format, clippy, rustdoc, supply chain. Warnings are errors.
+
+use anyhow::Result;
+
+use crate::deny;
+use crate::place::Place;
+use crate::process;
+use crate::tally::Tally;
+
+/// All lints, one after another, however many fail.
+pub(crate) fn run(place: &Place, tally: &mut Tally) -> Result<()> {
+    format(place, tally)?;
+    one_clippy_file(place, tally)?;
+    clippy(place, tally)?;
+    rustdoc(place, tally)?;
+    match deny::ensure(place) {
+        Ok(program) => deny::run(place, &program, tally)?,
+        Err(error) => tally.fail(format!("cargo deny: {error:#}")),
+    }
+    Ok(())
+}
+
+fn format(place: &Place, tally: &mut Tally) -> Result<()> {
+    let ok = process::run(&mut place.cargo(&["fmt", "--all", "--check"]))?;
+    tally.check(ok, "format: `cargo fmt --all` mends it");
+    Ok(())
+}
+
+fn clippy(place: &Place, tally: &mut Tally) -> Result<()> {
+    // The feature brings in the fuzzing entry point, which ordinary builds leave out.
+    let mut command =
+        place.cargo(&["clippy", "--workspace", "--all-targets", "--features", "tachograph-fuzz/libfuzzer"]);
+    let ok = process::run(command.args(["--", "-D", "warnings"]))?;
+    tally.check(ok, "clippy: what it said stands above");
+    Ok(())
+}
+
+fn rustdoc(place: &Place, tally: &mut Tally) -> Result<()> {
+    let mut command = place.cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    let ok = process::run(command.env("RUSTDOCFLAGS", "-D warnings"))?;
+    tally.check(ok, "rustdoc: what it said stands above");
+    Ok(())
+}
+
+/// A nested `clippy.toml` silently replaces the root's for its folder, and with it every ban.
+fn one_clippy_file(place: &Place, tally: &mut Tally) -> Result<()> {
+    let root = place.source("clippy.toml");
+    let mut nested = place.find_sources(&|name| name == "clippy.toml" || name == ".clippy.toml")?;
+    nested.retain(|path| *path != root);
+    let names: Vec<_> = nested.iter().map(|path| path.display().to_string()).collect();
+    tally.check(
+        nested.is_empty(),
+        &format!("{} replaces the root's clippy.toml: move its content there", names.join(", ")),
+    );
+    Ok(())
+}

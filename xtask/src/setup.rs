@@ -1,0 +1,70 @@
+//! Gets what the tests need onto the machine.
+//!
+//! Invariants: one set-up at a time per target directory (a lock file); what is already there is not fetched again;
+//! system packages are installed only by root on a machine with apt, and otherwise named.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::place::Place;
+use crate::{deny, process, python};
+
+/// `cargo xtask setup`.
+pub(crate) fn run(place: &Place) -> Result<bool> {
+    println!("python     {}", python::ensure(place)?.display());
+    println!("cargo-deny {}", deny::ensure(place)?.display());
+    println!("c++        {}", ensure_compiler()?.display());
+    Ok(true)
+}
+
+/// Holds off other set-ups in the same target directory until it is dropped.
+pub(crate) fn lock(place: &Place) -> Result<File> {
+    std::fs::create_dir_all(place.own("")).with_context(|| format!("can't create {}", place.own("").display()))?;
+    let path = place.own("lock");
+    let file = File::create(&path).with_context(|| format!("can't write {}", path.display()))?;
+    file.lock().with_context(|| format!("can't lock {}", path.display()))?;
+    Ok(file)
+}
+
+/// The C++ compiler, which libFuzzer is built with.
+pub(crate) fn ensure_compiler() -> Result<PathBuf> {
+    if let Some(compiler) = compiler() {
+        return Ok(compiler);
+    }
+    install_package("g++", "a C++ compiler (the fuzz targets link libFuzzer)")?;
+    compiler().context("g++ was installed, but neither c++ nor g++ is on the PATH")
+}
+
+fn compiler() -> Option<PathBuf> {
+    let named = std::env::var("CXX").ok().filter(|name| !name.is_empty());
+    [named.as_deref().unwrap_or("c++"), "g++", "clang++"].into_iter().find_map(process::find_program)
+}
+
+/// Installs a Debian package if this process may, and otherwise says which command does.
+pub(crate) fn install_package(package: &str, what_for: &str) -> Result<()> {
+    let remedy = format!("{what_for} is missing; install it, on Debian and Ubuntu with `apt-get install -y {package}`");
+    if process::find_program("apt-get").is_none() || !is_root() {
+        bail!("{remedy}");
+    }
+    println!("{what_for} is missing; installing {package}");
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        process::run(&mut command)
+    };
+    // A fresh image has no package lists; a failed update still leaves the lists that it had.
+    if !apt(&["update", "-qq"])? {
+        println!("apt-get update failed; trying with the package lists that are here");
+    }
+    if !apt(&["install", "-y", "--no-install-recommends", package])? {
+        bail!("{remedy} (this was tried just now and failed)");
+    }
+    Ok(())
+}
+
+fn is_root() -> bool {
+    process::capture(Command::new("id").arg("-u")).is_ok_and(|answer| answer.stdout.trim() == "0")
+}
