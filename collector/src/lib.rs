@@ -9,6 +9,7 @@
 
 pub mod admin;
 pub mod archiver;
+pub mod audit;
 pub mod batch;
 pub mod clock;
 pub mod config;
@@ -24,3 +25,4 @@ pub mod progress;
 pub mod receive;
 pub mod seal;
 pub mod startup;
+pub mod trace;

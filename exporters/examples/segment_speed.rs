@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store};
 use tachograph_exporters::archive::{Archive, Row};
+use tachograph_exporters::verify::{Axis, Options, Verdict, verify};
 use tachograph_record::Time;
 
 const RECORDS: usize = 40_000;
@@ -41,7 +42,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for object in &committed.objects {
             println!("  {:?}: {:.1} bytes a record", object.kind, object.size as f64 / RECORDS as f64);
         }
+        verify_speed(&*store, &ledger)?;
         std::fs::remove_dir_all(&directory)?;
+    }
+    Ok(())
+}
+
+fn verify_speed(store: &dyn Store, ledger: &sample::Ledger) -> Result<(), Box<dyn std::error::Error>> {
+    for threads in [1, 2] {
+        let begun = Instant::now();
+        let report = verify(store, Options { key: Some(ledger.key.public()), threads, ..Options::default() })?;
+        assert_eq!(report.verdict(Axis::Integrity), Verdict::Pass, "{}", report.to_json());
+        let taken = begun.elapsed();
+        println!(
+            "  verify, {threads} threads: {:.2} µs a record, {:.0} MB/s of bodies",
+            taken.as_secs_f64() * 1e6 / RECORDS as f64,
+            report.body_bytes as f64 / 1e6 / taken.as_secs_f64(),
+        );
     }
     Ok(())
 }

@@ -1,0 +1,119 @@
+//! Verification of an archive, offline, from its bytes and the public key alone.
+//!
+//! A hash chain proves little by itself: edit, truncation, rollback, fork and backdating each need another
+//! witness. So there is one verdict per [`Axis`], never one boolean, and an axis that could not be checked is
+//! [`Verdict::Incomplete`], not a pass.
+//!
+//! One pass: the leaves are walked in order by one thread, while row groups of bodies and the hashes of whole
+//! objects are checked by others. Memory is one row group per thread. Everything read may be hostile.
+
+mod checkpoints;
+mod collector;
+mod commits;
+mod jobs;
+mod leaves;
+mod records;
+mod report;
+mod sequences;
+
+use tachograph_ledger::{Hash, MacKey, VerifyingKey};
+
+use crate::archive::Identity;
+use crate::archive::store::{Store, StoreError};
+use collector::Collector;
+use leaves::Walk;
+
+pub use records::CLOCK_JUMP;
+pub use report::{Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, Report, Verdict};
+
+/// What the auditor brings along.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// The ledger's public key, from a source other than the archive.
+    pub key: Option<VerifyingKey>,
+    /// Checkpoints of this ledger that were remembered elsewhere: signed notes.
+    pub checkpoints: Vec<Vec<u8>>,
+    /// The initial MAC key, out of escrow.
+    pub mac_key: Option<MacKey>,
+    /// Threads that check bodies; 0 and 1 mean that everything is done by the caller's.
+    pub threads: usize,
+    /// Told how far it is.
+    pub progress: Option<&'a dyn Progress>,
+}
+
+/// Told how far a verification is. Called from several threads.
+pub trait Progress: Sync {
+    /// There are that many records to check.
+    fn begin(&self, records: u64);
+    /// That many more are checked.
+    fn advance(&self, records: u64, body_bytes: u64);
+}
+
+/// Verifies the archive in `store`.
+///
+/// An error means that there is nothing to verify: no archive, or one of a newer format. Damage is no error but a finding.
+pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyError> {
+    let collector = Collector::default();
+    let place = store.place();
+    let identity = match Identity::read(store)? {
+        Ok(identity) => Some(identity),
+        Err(error) if options.key.is_none() => return Err(VerifyError::NoArchive { place, what: error.to_string() }),
+        Err(error) => {
+            collector.fail(Axis::Integrity, Finding::of_object(crate::archive::paths::LEDGER, error.to_string()));
+            None
+        }
+    };
+    let key = match (&options.key, &identity) {
+        (Some(key), identity) => {
+            check_key(key, identity.as_ref(), &collector);
+            key.clone()
+        }
+        (None, Some(identity)) => {
+            let reason = "the key came from the archive itself, where a forger would put his own: pass the ledger's key from another source";
+            collector.incomplete(Axis::Authenticity, reason);
+            identity.vkey.clone()
+        }
+        (None, None) => return Err(VerifyError::NoArchive { place, what: "no ledger.json and no key".to_owned() }),
+    };
+    let history = commits::read(store, &key, &collector)?;
+    if let Some(progress) = options.progress {
+        progress.begin(history.size());
+    }
+    let outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
+    let mut walk = Walk::new(&key, options.mac_key, outside, &collector);
+    jobs::run(store, &history, options.threads, options.progress, &mut walk, &collector);
+    let totals = walk.finish(history.size());
+    let checkpoint_count = checkpoints::check(store, &key, &history, &collector)?;
+    Ok(collector.into_report(place, &key, &history, checkpoint_count, totals))
+}
+
+/// Why there was nothing to verify.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum VerifyError {
+    /// No archive of a format that this release reads.
+    #[error("{place}: {what}")]
+    NoArchive {
+        /// The place.
+        place: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The store can't be listed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn check_key(key: &VerifyingKey, identity: Option<&Identity>, collector: &Collector) {
+    let Some(identity) = identity else { return };
+    if let Err(error) = identity.clone().check_key(key) {
+        collector.fail(Axis::Authenticity, Finding::of_object(crate::archive::paths::LEDGER, error.to_string()));
+    }
+}
+
+/// What the walk along the leaves found.
+#[derive(Default)]
+struct Totals {
+    producers: Vec<ProducerReport>,
+    unnumbered: u64,
+    root: Option<Hash>,
+}

@@ -180,20 +180,24 @@ pub struct Step {
 
 impl Step {
     /// A step of the enclosing decision, or nothing if there is no decision or nothing is recorded.
-    pub fn open(name: impl AsRef<str>) -> Option<Self> {
+    /// `place` is where in the source it is reported.
+    pub fn open(place: &'static str) -> Option<Self> {
         let recorder = recorder::current()?;
         let decision = current().and_then(|event| decision_around(&event));
         let Some(decision) = decision else {
             recorder.misuse(|| {
-                format!(
-                    "step {:?} was reported where no `agent_decision` is open; it has no effect",
-                    name.as_ref()
-                )
+                format!("`step!` at {place} has no effect: no `agent_decision` is open there")
             });
             return None;
         };
-        let text = format!("{{\"step\":{}", json_string(name.as_ref()));
+        let text = String::with_capacity(96);
         Some(Self { decision, text })
+    }
+
+    /// What was looked at.
+    pub fn name(&mut self, name: impl AsRef<str>) {
+        self.text.push_str("{\"step\":");
+        self.text.push_str(&json_string(name.as_ref()));
     }
 
     /// What the step found.
@@ -268,8 +272,10 @@ macro_rules! step {
         $crate::step!(@ $name, step, { step.reason(&$reason); })
     };
     (@ $name:expr, $step:ident, $fill:block) => {
-        #[allow(unused_mut)]
-        if let ::core::option::Option::Some(mut $step) = $crate::__private::Step::open($name) {
+        if let ::core::option::Option::Some(mut $step) = $crate::__private::Step::open(
+            ::core::concat!(::core::file!(), ":", ::core::line!()),
+        ) {
+            $step.name($name);
             $fill
             $step.add();
         }

@@ -42,7 +42,7 @@ impl Place {
     fn positions(&self) -> impl Iterator<Item = (usize, u8)> + use<> {
         let bits = self.bits;
         (0..BITS_SET).map(move |nth| {
-            let bit = ((bits >> (10 * nth)) & 1023) * BITS >> 10;
+            let bit = (((bits >> (10 * nth)) & 1023) * BITS) >> 10;
             ((bit / 8) as usize, 1 << (bit % 8))
         })
     }

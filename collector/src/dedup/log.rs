@@ -183,12 +183,7 @@ fn check_file_header(file: &dyn DiskFile, path: &Path) -> Result<(), DedupError>
 }
 
 /// The block at `at`, its entries in `payload`; `None` if there is no whole block.
-fn read_block(
-    file: &dyn DiskFile,
-    at: u64,
-    end: u64,
-    payload: &mut Vec<u8>,
-) -> std::io::Result<Option<BlockHeader>> {
+fn read_block(file: &dyn DiskFile, at: u64, end: u64, payload: &mut Vec<u8>) -> std::io::Result<Option<BlockHeader>> {
     let mut bytes = [0; BLOCK_HEADER_BYTES];
     if file.read_full_at(&mut bytes, at)? < bytes.len() {
         return Ok(None);

@@ -35,8 +35,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::journal::disk::Disk;
-pub use entry::{ContentDigest, EventId};
 use entry::Entry;
+pub use entry::{ContentDigest, EventId};
 pub use error::DedupError;
 use log::Log;
 use runs::Runs;
@@ -146,7 +146,7 @@ impl Dedup {
     }
 
     /// Whether a record with this id and content was sealed within the retention.
-    pub fn lookup(&mut self, id: &EventId, digest: &ContentDigest) -> Result<Verdict, DedupError> {
+    pub fn lookup(&self, id: &EventId, digest: &ContentDigest) -> Result<Verdict, DedupError> {
         if let Some(index) = self.table.find_exact(id, digest) {
             return Ok(Verdict::Duplicate { index });
         }

@@ -1,4 +1,4 @@
-//! A run on disk: header, filter, sorted entries. Written once, see [`super::run_writer`], then only read.
+//! A run on disk: header, filter, sorted entries. Written once, see `run_writer.rs`, then only read.
 
 use std::path::{Path, PathBuf};
 
@@ -241,7 +241,10 @@ impl Pages<'_> {
             let at = self.run.header.pages_at() + page * PAGE_BYTES as u64;
             self.file.read_exact_at(&mut self.page, at).map_err(DedupError::read(&self.run.path))?;
             if !is_whole_page(&self.page) {
-                return Err(DedupError::corrupt(&self.run.path, &format!("the page at byte {at} has a wrong checksum")));
+                return Err(DedupError::corrupt(
+                    &self.run.path,
+                    &format!("the page at byte {at} has a wrong checksum"),
+                ));
             }
             self.number = Some(page);
         }

@@ -69,12 +69,7 @@ impl Runs {
     }
 
     /// What the runs have of an id, newest run first.
-    pub(super) fn find(
-        &self,
-        disk: &dyn Disk,
-        id: &EventId,
-        digest: &ContentDigest,
-    ) -> Result<Vec<Hit>, DedupError> {
+    pub(super) fn find(&self, disk: &dyn Disk, id: &EventId, digest: &ContentDigest) -> Result<Vec<Hit>, DedupError> {
         let prefix = prefix(id);
         let mut candidates: Vec<u32> = if is_timed(id) {
             self.map.around(prefix).collect()

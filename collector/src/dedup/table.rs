@@ -59,7 +59,7 @@ impl Table {
             self.exact.put((&entry.id, &entry.digest), at);
         }
         if entry.is_head() {
-            self.heads.put(&entry.id, at);
+            self.heads.put(entry.id, at);
         }
         self.entries.push(entry);
     }
@@ -76,7 +76,7 @@ impl Table {
             let at = self.entries.len();
             self.exact.remove((&entry.id, &entry.digest), at);
             if entry.is_head() {
-                self.heads.remove(&entry.id, at);
+                self.heads.remove(entry.id, at);
             }
         }
     }

@@ -215,7 +215,7 @@ fn the_filter_never_hides_and_seldom_errs() {
         let place = bloom::place(&id, [3, 4], blocks);
         place.set(&mut filter[block(&place)..]);
     }
-    let mut perhaps = |id: EventId| {
+    let perhaps = |id: EventId| {
         let place = bloom::place(&id, [3, 4], blocks);
         place.is_set(&filter[block(&place)..])
     };

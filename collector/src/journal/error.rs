@@ -61,7 +61,9 @@ pub enum JournalError {
     #[error("journal: {0}")]
     Setting(String),
     /// A record was asked for that the journal does not hold.
-    #[error("journal: record {index} is not held (it holds {held}): it was released after it had been archived, or never written")]
+    #[error(
+        "journal: record {index} is not held (it holds {held}): it was released after it had been archived, or never written"
+    )]
     NotHeld {
         /// The index asked for.
         index: u64,

@@ -6,8 +6,8 @@
 //! Invariants:
 //! - [`Journal::append`] returns `Ok` only once the frame is on the disk.
 //! - Indexes have no gap, neither between frames nor between files.
-//! - Only the last frame of the newest file can be torn. See [`scan`] for why a bad frame elsewhere is
-//!   corruption, and [`recovery`] for why a last frame that reads well is written once more.
+//! - Only the last frame of the newest file can be torn. See `scan.rs` for why a bad frame elsewhere is
+//!   corruption, and `recovery.rs` for why a last frame that reads well is written once more.
 //! - After an `fsync` that failed, or any write whose outcome is unknown, nothing is taken any more.
 //! - A reader sees durable frames only.
 //!
@@ -113,15 +113,24 @@ impl Journal {
         {
             let mut known = held.lock();
             known.next_index = recovered.next_index.unwrap_or(0);
-            known.files.extend(files.into_iter().map(|file| HeldFile {
-                path: file.path,
-                first_index: file.first_index,
-                len: file.len,
-                first_sealed_at: file.first_sealed_at,
-            }));
+            known.files.extend(files.into_iter().map(held_file));
         }
         let held = Arc::new(held);
         Ok((Journal { dir: dir.to_owned(), disk, settings, held, current, broken: None }, recovered))
+    }
+
+    /// A reader of what a journal holds now, for another process than the one that writes it. Changes nothing, takes no
+    /// lock; a torn tail is left alone. A file that the writer releases meanwhile gives an error: look again then.
+    pub fn read_only(dir: &Path, ledger: &str) -> Result<JournalReader, JournalError> {
+        let disk: Arc<dyn Disk> = Arc::new(disk::RealDisk);
+        let files = recovery::look(disk.as_ref(), dir, ledger)?;
+        let held = Held::default();
+        {
+            let mut known = held.lock();
+            known.next_index = files.last().map_or(0, |file| file.next_index);
+            known.files.extend(files.into_iter().map(held_file));
+        }
+        Ok(JournalReader { disk, held: Arc::new(held), ledger: ledger.into() })
     }
 
     /// Writes and syncs a group. On `Ok` it is durable; on [`AppendError::Full`] nothing of it was kept and it can
@@ -359,6 +368,10 @@ impl Journal {
         self.broken = Some(what.clone());
         AppendError::Broken { what }
     }
+}
+
+fn held_file(file: scan::ScannedFile) -> HeldFile {
+    HeldFile { path: file.path, first_index: file.first_index, len: file.len, first_sealed_at: file.first_sealed_at }
 }
 
 /// The bytes of a marker: a frame without records.

@@ -40,6 +40,7 @@ pub(super) fn recover(
     dir: &Path,
     ledger: &str,
 ) -> Result<(Vec<ScannedFile>, Option<Current>, Recovered), JournalError> {
+    remove_temporaries(disk.as_ref(), dir)?;
     let names = list(disk.as_ref(), dir)?;
     let mut files: Vec<ScannedFile> = Vec::with_capacity(names.len());
     for (at, (first_index, name)) in names.iter().enumerate() {
@@ -65,18 +66,39 @@ pub(super) fn recover(
     Ok((files, current, recovered))
 }
 
-/// Journal files by first index. Remains of a rotation that did not end are removed.
+/// What can be read, without changing anything: for readers beside a writer, which may be in the middle of a write.
+pub(super) fn look(disk: &dyn Disk, dir: &Path, ledger: &str) -> Result<Vec<ScannedFile>, JournalError> {
+    let names = list(disk, dir)?;
+    let mut files: Vec<ScannedFile> = Vec::with_capacity(names.len());
+    for (at, (first_index, name)) in names.iter().enumerate() {
+        let newest = at + 1 == names.len();
+        let file = scan_file(disk, &dir.join(name), *first_index, ledger, newest)?;
+        check_follows(files.last(), &file)?;
+        if file.header.is_some() {
+            files.push(file);
+        }
+    }
+    Ok(files)
+}
+
+/// Remains of a rotation that did not end.
+fn remove_temporaries(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
+    let names = disk.list(dir).map_err(|source| JournalError::Io { action: "list", path: dir.to_owned(), source })?;
+    for name in names.iter().filter(|name| name.ends_with(TEMPORARY_SUFFIX)) {
+        let path = dir.join(name);
+        disk.remove(&path).map_err(|source| JournalError::Io { action: "remove", path, source })?;
+    }
+    Ok(())
+}
+
+/// Journal files by first index.
 fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<(u64, String)>, JournalError> {
-    let names = disk
-        .list(dir)
-        .map_err(|source| JournalError::Io { action: "list", path: dir.to_owned(), source })?;
+    let names = disk.list(dir).map_err(|source| JournalError::Io { action: "list", path: dir.to_owned(), source })?;
     let mut files = Vec::new();
     for name in names {
-        if name.ends_with(TEMPORARY_SUFFIX) {
-            let path = dir.join(&name);
-            disk.remove(&path).map_err(|source| JournalError::Io { action: "remove", path, source })?;
-        } else if let Some(digits) = name.strip_suffix(FILE_SUFFIX) {
-            let index = digits.parse().ok().filter(|_| digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()));
+        if let Some(digits) = name.strip_suffix(FILE_SUFFIX) {
+            let index =
+                digits.parse().ok().filter(|_| digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()));
             let Some(index) = index else {
                 let what = format!("`{name}` in {} is not a journal file's name: move it away", dir.display());
                 return Err(JournalError::Setting(what));
@@ -127,19 +149,20 @@ fn cut_torn_tail(disk: &dyn Disk, files: &mut Vec<ScannedFile>) -> Result<Option
 ///
 /// A process that dies between a write and its `fsync`, or because an `fsync` failed, leaves a frame that reads
 /// well but may not be on the disk; after a failed `fsync` the system even holds it for clean, so that another
-/// `fsync` would do nothing. Hence the frame is written again, byte for byte in place, and synced. The frames
-/// before it need none of this: each was synced before the next was begun.
+/// `fsync` would do nothing. Hence the frame is written again, byte for byte in place, and synced. A marker is no
+/// exception: it proves the frames before it, not itself, and a hole in its place would cut off what follows.
+/// The frames before the last one need none of this: each was synced before the next was begun.
 fn make_durable(disk: &dyn Disk, newest: &mut ScannedFile) -> Result<Current, JournalError> {
     let failed = |source| JournalError::Io { action: "secure the last frame of", path: newest.path.clone(), source };
     let nonce = newest.header.as_ref().map(|header| header.nonce).unwrap_or_default();
     let file = disk.open_write(&newest.path).map_err(failed)?;
+    if let Some((offset, len)) = newest.last_frame {
+        let mut frame = vec![0; len as usize];
+        file.read_exact_at(&mut frame, offset).map_err(failed)?;
+        file.write_all_at(&frame, offset).map_err(failed)?;
+    }
+    file.sync().map_err(failed)?;
     if !newest.ends_synced {
-        if let Some((offset, len)) = newest.last_frame {
-            let mut frame = vec![0; len as usize];
-            file.read_exact_at(&mut frame, offset).map_err(failed)?;
-            file.write_all_at(&frame, offset).map_err(failed)?;
-        }
-        file.sync().map_err(failed)?;
         let marker = marker(nonce, newest.next_index);
         match file.write_all_at(&marker, newest.len) {
             Ok(()) => {
@@ -157,7 +180,7 @@ fn make_durable(disk: &dyn Disk, newest: &mut ScannedFile) -> Result<Current, Jo
         path: newest.path.clone(),
         nonce,
         len: newest.len,
-        has_frames: newest.last_frame.is_some(),
+        has_frames: newest.first_sealed_at.is_some(),
         ends_synced: newest.ends_synced,
     })
 }

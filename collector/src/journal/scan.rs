@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use super::disk::{Disk, DiskFile};
 use super::error::JournalError;
 use super::frame::StoredFrame;
-use super::layout::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, FileHeader, FrameHeader, FrameKind, HeaderFault};
+use super::layout::{
+    FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, FileHeader, FrameHeader, FrameKind, HeaderFault,
+};
 
 /// How much is read at a time when a later frame is looked for.
 const SEARCH_CHUNK_BYTES: usize = 1 << 20;
@@ -102,7 +104,7 @@ pub(super) struct ScannedFile {
     pub(super) len: u64,
     /// Bytes behind that: the torn tail.
     pub(super) torn_bytes: u64,
-    /// Position and length of the last frame with records.
+    /// Position and length of the last frame, be it records or a marker.
     pub(super) last_frame: Option<(u64, u64)>,
     pub(super) ends_synced: bool,
     pub(super) first_sealed_at: Option<u64>,
@@ -177,12 +179,12 @@ fn usable_header(
         Err(JournalError::Corrupt { path: path.to_owned(), offset: 0, index: first_index, what: what.to_owned() })
     };
     match read_file_header(file).map_err(failed)? {
-        Ok(header) if header.ledger != ledger => Err(JournalError::OtherLedger {
-            path: path.to_owned(),
-            found: header.ledger,
-            expected: ledger.to_owned(),
-        }),
-        Ok(header) if header.first_index != first_index => corrupt("its header gives another first index than its name"),
+        Ok(header) if header.ledger != ledger => {
+            Err(JournalError::OtherLedger { path: path.to_owned(), found: header.ledger, expected: ledger.to_owned() })
+        }
+        Ok(header) if header.first_index != first_index => {
+            corrupt("its header gives another first index than its name")
+        }
         Ok(header) => Ok(Some(header)),
         Err(HeaderFault::Version(version)) => Err(JournalError::Version { path: path.to_owned(), version }),
         Err(HeaderFault::Bad) if !newest => corrupt("the file header is damaged, and a later file exists"),
@@ -195,8 +197,8 @@ fn usable_header(
 
 impl ScannedFile {
     fn take(&mut self, frame: &FrameHeader) {
+        self.last_frame = Some((self.len, frame.frame_len()));
         if frame.kind == FrameKind::Records {
-            self.last_frame = Some((self.len, frame.frame_len()));
             self.first_sealed_at.get_or_insert(frame.sealed_at);
         }
         self.ends_synced = frame.kind == FrameKind::Synced;
@@ -205,6 +207,11 @@ impl ScannedFile {
     }
 
     fn corrupt(&self, what: &str) -> JournalError {
-        JournalError::Corrupt { path: self.path.clone(), offset: self.len, index: self.next_index, what: what.to_owned() }
+        JournalError::Corrupt {
+            path: self.path.clone(),
+            offset: self.len,
+            index: self.next_index,
+            what: what.to_owned(),
+        }
     }
 }

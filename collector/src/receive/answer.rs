@@ -23,10 +23,7 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(data: Bytes) -> Self {
-        Self {
-            data: Some(data).filter(|d| !d.is_empty()),
-            trailers: None,
-        }
+        Self { data: Some(data).filter(|d| !d.is_empty()), trailers: None }
     }
 
     pub(super) fn with_trailers(mut self, trailers: HeaderMap) -> Self {
@@ -39,10 +36,7 @@ impl Body for Answer {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let frame = match self.data.take() {
             Some(data) => Some(Frame::data(data)),
             None => self.trailers.take().map(Frame::trailers),
@@ -118,38 +112,25 @@ pub(super) fn status_protobuf(denied: &Denied) -> Vec<u8> {
     if let Some(delay) = denied.retry_after() {
         details.push(Any {
             type_url: "type.googleapis.com/google.rpc.RetryInfo".into(),
-            value: RetryInfo {
-                retry_delay: Some(proto_duration(delay)),
-            }
-            .encode_to_vec(),
+            value: RetryInfo { retry_delay: Some(proto_duration(delay)) }.encode_to_vec(),
         });
     }
     if let Some((field, description)) = denied.violation() {
         details.push(Any {
             type_url: "type.googleapis.com/google.rpc.BadRequest".into(),
             value: BadRequest {
-                field_violations: vec![FieldViolation {
-                    field: field.into(),
-                    description: description.into(),
-                }],
+                field_violations: vec![FieldViolation { field: field.into(), description: description.into() }],
             }
             .encode_to_vec(),
         });
     }
-    Status {
-        code: denied.code() as i32,
-        message: denied.message(),
-        details,
-    }
-    .encode_to_vec()
+    Status { code: denied.code() as i32, message: denied.message(), details }.encode_to_vec()
 }
 
 /// The refusal as `google.rpc.Status` in JSON. Details are left out: their JSON form needs type information that
 /// senders lack, and `Retry-After` says the same.
 pub(super) fn status_json(denied: &Denied) -> Vec<u8> {
-    serde_json::json!({"code": denied.code() as i32, "message": denied.message()})
-        .to_string()
-        .into_bytes()
+    serde_json::json!({"code": denied.code() as i32, "message": denied.message()}).to_string().into_bytes()
 }
 
 fn proto_duration(duration: Duration) -> ProtoDuration {

@@ -60,26 +60,18 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(auth: &Auth) -> Self {
-        Self {
-            token_hashes: auth.tokens.iter().map(|t| hash(t.0.as_bytes())).collect(),
-        }
+        Self { token_hashes: auth.tokens.iter().map(|t| hash(t.0.as_bytes())).collect() }
     }
 
     pub(super) fn permits(&self, headers: &HeaderMap) -> bool {
         if self.token_hashes.is_empty() {
             return true;
         }
-        let Some(token) = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| bearer(value.as_bytes()))
-        else {
+        let Some(token) = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) else {
             return false;
         };
         let found = hash(token);
-        self.token_hashes
-            .iter()
-            .fold(Choice::from(0), |any, known| any | known.ct_eq(&found))
-            .into()
+        self.token_hashes.iter().fold(Choice::from(0), |any, known| any | known.ct_eq(&found)).into()
     }
 }
 
@@ -106,9 +98,7 @@ mod tests {
 
     #[test]
     fn only_a_configured_token_passes() {
-        let auth = Auth {
-            tokens: vec![Secret::new("first"), Secret::new("second")],
-        };
+        let auth = Auth { tokens: vec![Secret::new("first"), Secret::new("second")] };
         let gate = Gate::new(&auth);
         for good in ["Bearer first", "bearer second", "BEARER  second "] {
             assert!(gate.permits(&headers(good)), "{good}");
@@ -122,17 +112,13 @@ mod tests {
 
     #[test]
     fn secrets_do_not_print() {
-        let auth = Auth {
-            tokens: vec![Secret::new("hunter2")],
-        };
+        let auth = Auth { tokens: vec![Secret::new("hunter2")] };
         assert_eq!(format!("{auth:?}"), "Auth { tokens: [***] }");
     }
 
     #[test]
     fn tokens_that_cannot_be_sent_are_named() {
-        let auth = Auth {
-            tokens: vec![Secret::new(""), Secret::new("fine"), Secret::new("line\n")],
-        };
+        let auth = Auth { tokens: vec![Secret::new(""), Secret::new("fine"), Secret::new("line\n")] };
         let problems = auth.problems();
         assert_eq!(problems.len(), 2);
         assert!(problems[0].contains("token 1 is empty"));

@@ -34,9 +34,7 @@ where
     loop {
         let frame = match timeout_at(deadline, body.frame()).await {
             Err(_) => {
-                return Err(Denied::Late {
-                    limit: limits.request_timeout,
-                });
+                return Err(Denied::Late { limit: limits.request_timeout });
             }
             Ok(None) => return Ok(pieces.whole()),
             Ok(Some(Err(e))) => {
@@ -64,11 +62,7 @@ struct Pieces {
 
 impl Pieces {
     fn new(announced: usize) -> Self {
-        Self {
-            first: Bytes::new(),
-            joined: BytesMut::new(),
-            announced: announced.min(TRUSTED_BYTES),
-        }
+        Self { first: Bytes::new(), joined: BytesMut::new(), announced: announced.min(TRUSTED_BYTES) }
     }
 
     fn len(&self) -> usize {
@@ -82,23 +76,21 @@ impl Pieces {
         }
         if self.joined.is_empty() {
             self.joined.reserve(self.announced);
-            self.joined
-                .extend_from_slice(&std::mem::take(&mut self.first));
+            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.joined.extend_from_slice(&data);
     }
 
     fn whole(self) -> Bytes {
-        if self.joined.is_empty() {
-            self.first
-        } else {
-            self.joined.freeze()
-        }
+        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
     }
 }
 
 /// Longest time spent on bytes that nobody wants.
-const DISCARD_TIME: Duration = Duration::from_secs(1);
+const DISCARD_TIME: Duration = Duration::from_secs(5);
+
+/// Most bytes spent on, in bodies of the largest size.
+const DISCARD_BODIES: usize = 4;
 
 /// Reads on and throws away, within bounds. A connection that is closed while its client still sends is reset, and the
 /// client never gets to read why it was refused: it would come back for ever with what can never be taken.
@@ -106,8 +98,8 @@ pub(super) async fn discard<B>(body: &mut B, limits: &Limits)
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let _ = timeout(DISCARD_TIME, async {
-        let mut left = limits.max_body_bytes;
+    let _ = timeout(DISCARD_TIME.min(limits.request_timeout), async {
+        let mut left = DISCARD_BODIES * limits.max_body_bytes;
         while let Some(Ok(frame)) = body.frame().await {
             let n = frame.data_ref().map_or(0, Bytes::len);
             if n > left {
@@ -120,9 +112,5 @@ where
 }
 
 fn too_large(limits: &Limits) -> Denied {
-    Denied::TooLarge {
-        what: "the body",
-        limit: limits.max_body_bytes,
-        setting: "max_body_bytes",
-    }
+    Denied::TooLarge { what: "the body", limit: limits.max_body_bytes, setting: "max_body_bytes" }
 }

@@ -41,11 +41,8 @@ const PREFACE_BYTES: u64 = 24;
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// Serves `stream` until its client leaves, it idles, or the shutdown is done.
-pub(super) async fn serve<I, S>(
-    stream: S,
-    reception: Arc<Reception<I>>,
-    mut shutdown: watch::Receiver<bool>,
-) where
+pub(super) async fn serve<I, S>(stream: S, reception: Arc<Reception<I>>, mut shutdown: watch::Receiver<bool>)
+where
     I: Intake,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -65,10 +62,7 @@ pub(super) async fn serve<I, S>(
     });
     let streams = Streams::default();
     let builder = protocol(&limits, streams.clone());
-    let stream = TokioIo::new(Counted {
-        stream,
-        activity: Arc::clone(&activity),
-    });
+    let stream = TokioIo::new(Counted { stream, activity: Arc::clone(&activity) });
     let mut connection = pin!(builder.serve_connection(stream, service));
     let mut patience = Patience::new(&limits);
     let mut look = interval(patience.look_every());
@@ -109,11 +103,7 @@ pub(super) async fn serve<I, S>(
 
 fn protocol(limits: &Limits, streams: Streams) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(streams);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read_timeout)
-        .max_buf_size(HEAD_BYTES);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_read_timeout).max_buf_size(HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -238,11 +228,7 @@ struct Counted<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         let read = (buf.filled().len() - before) as u64;
@@ -252,11 +238,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

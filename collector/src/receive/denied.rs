@@ -59,10 +59,7 @@ const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 impl Denied {
     pub(super) fn malformed(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Behind(Refusal::Malformed {
-            field: field.into(),
-            reason: reason.into(),
-        })
+        Self::Behind(Refusal::Malformed { field: field.into(), reason: reason.into() })
     }
 
     pub(super) fn code(&self) -> Code {
@@ -97,9 +94,7 @@ impl Denied {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Signal { .. } => StatusCode::NOT_IMPLEMENTED,
-            Self::ContentEncoding { .. } | Self::ContentType { .. } => {
-                StatusCode::UNSUPPORTED_MEDIA_TYPE
-            }
+            Self::ContentEncoding { .. } | Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::GrpcNeedsHttp2 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -110,9 +105,7 @@ impl Denied {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Behind(Refusal::Full { retry_after, .. }) => Some(*retry_after),
-            Self::Behind(Refusal::Stopping | Refusal::Failed { .. }) | Self::Late { .. } => {
-                Some(RETRY_AFTER_FAILURE)
-            }
+            Self::Behind(Refusal::Stopping | Refusal::Failed { .. }) | Self::Late { .. } => Some(RETRY_AFTER_FAILURE),
             _ => None,
         }
     }
@@ -138,16 +131,10 @@ impl Denied {
             Self::Behind(Refusal::Failed { reason }) => {
                 format!("not acknowledged, send it again later: {reason}")
             }
-            Self::TooLarge {
-                what,
-                limit,
-                setting,
-            } => format!(
-                "{what} is larger than {limit} bytes ({setting}); send smaller batches or raise {setting}"
-            ),
-            Self::Unauthenticated => {
-                "a valid token is needed: send the header `authorization: Bearer <token>`".into()
+            Self::TooLarge { what, limit, setting } => {
+                format!("{what} is larger than {limit} bytes ({setting}); send smaller batches or raise {setting}")
             }
+            Self::Unauthenticated => "a valid token is needed: send the header `authorization: Bearer <token>`".into(),
             Self::Signal { name } => format!(
                 "Tachograph records traces and logs; {name} belong elsewhere: point the sender's {name} exporter at another collector or switch it off"
             ),

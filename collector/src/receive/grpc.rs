@@ -34,16 +34,11 @@ const MESSAGE_BYTES: usize = 2048;
 
 /// Whether a request is gRPC: its content type says so, even if it is one of those that are not taken.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Answers a call.
-pub(super) async fn answer<I, B>(
-    reception: &Reception<I>,
-    request: Request<B>,
-) -> Response<Answer>
+pub(super) async fn answer<I, B>(reception: &Reception<I>, request: Request<B>) -> Response<Answer>
 where
     I: Intake,
     B: Body<Data = Bytes> + Unpin,
@@ -67,23 +62,15 @@ fn asked<I>(reception: &Reception<I>, head: &Parts) -> Result<Asked, Denied> {
     }
     let signal = signal(head.uri.path())?;
     if head.method != Method::POST {
-        return Err(Denied::Method {
-            found: head.method.to_string(),
-        });
+        return Err(Denied::Method { found: head.method.to_string() });
     }
     match head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
         Some(b"application/grpc" | b"application/grpc+proto") => {}
         other => {
-            return Err(Denied::ContentType {
-                found: String::from_utf8_lossy(other.unwrap_or_default()).into_owned(),
-            });
+            return Err(Denied::ContentType { found: String::from_utf8_lossy(other.unwrap_or_default()).into_owned() });
         }
     }
-    Ok(Asked {
-        signal,
-        encoding: Encoding::parse(head.headers.get(GRPC_ENCODING))?,
-        format: Format::Grpc,
-    })
+    Ok(Asked { signal, encoding: Encoding::parse(head.headers.get(GRPC_ENCODING))?, format: Format::Grpc })
 }
 
 fn signal(path: &str) -> Result<Signal, Denied> {
@@ -100,8 +87,7 @@ fn signal(path: &str) -> Result<Signal, Denied> {
 fn success() -> Response<Answer> {
     let mut trailers = HeaderMap::new();
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    let mut response =
-        Response::new(Answer::new(Bytes::from_static(EMPTY_MESSAGE)).with_trailers(trailers));
+    let mut response = Response::new(Answer::new(Bytes::from_static(EMPTY_MESSAGE)).with_trailers(trailers));
     announce(response.headers_mut());
     response
 }
@@ -112,10 +98,7 @@ fn failure(denied: &Denied) -> Response<Answer> {
     let headers = response.headers_mut();
     announce(headers);
     headers.insert(GRPC_STATUS, HeaderValue::from(denied.code() as i32));
-    let texts = [
-        (GRPC_MESSAGE, percent_encoded(&denied.message())),
-        (GRPC_DETAILS, details(denied)),
-    ];
+    let texts = [(GRPC_MESSAGE, percent_encoded(&denied.message())), (GRPC_DETAILS, details(denied))];
     for (name, text) in texts {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
@@ -129,10 +112,7 @@ fn failure(denied: &Denied) -> Response<Answer> {
 
 fn announce(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, TYPE);
-    headers.insert(
-        GRPC_ACCEPT,
-        HeaderValue::from_static("identity,gzip,zstd"),
-    );
+    headers.insert(GRPC_ACCEPT, HeaderValue::from_static("identity,gzip,zstd"));
 }
 
 /// The status, unless it is too long for a header: code and message then say enough.

@@ -42,10 +42,7 @@ impl InFlight {
 
     /// A grant that covers a request without its body.
     pub(super) fn request(self: &Arc<Self>) -> Result<Grant, NoRoom> {
-        let mut grant = Grant {
-            budget: Arc::clone(self),
-            bytes: 0,
-        };
+        let mut grant = Grant { budget: Arc::clone(self), bytes: 0 };
         grant.grow(REQUEST_OVERHEAD)?;
         Ok(grant)
     }

@@ -26,19 +26,14 @@ impl Encoding {
             return Ok(Self::Identity);
         };
         let name = value.as_bytes().trim_ascii();
-        for (known, encoding) in [
-            ("identity", Self::Identity),
-            ("gzip", Self::Gzip),
-            ("x-gzip", Self::Gzip),
-            ("zstd", Self::Zstd),
-        ] {
+        for (known, encoding) in
+            [("identity", Self::Identity), ("gzip", Self::Gzip), ("x-gzip", Self::Gzip), ("zstd", Self::Zstd)]
+        {
             if name.eq_ignore_ascii_case(known.as_bytes()) {
                 return Ok(encoding);
             }
         }
-        Err(Denied::ContentEncoding {
-            found: String::from_utf8_lossy(name).into_owned(),
-        })
+        Err(Denied::ContentEncoding { found: String::from_utf8_lossy(name).into_owned() })
     }
 }
 
@@ -50,12 +45,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const STEP: usize = 64 * 1024;
 
 /// `raw` decompressed. `grant` covers `raw` when called and the result when returned.
-pub(super) fn inflate(
-    encoding: Encoding,
-    raw: Bytes,
-    limits: &Limits,
-    grant: &mut Grant,
-) -> Result<Bytes, Denied> {
+pub(super) fn inflate(encoding: Encoding, raw: Bytes, limits: &Limits, grant: &mut Grant) -> Result<Bytes, Denied> {
     let plain = match encoding {
         Encoding::Identity if raw.len() > limits.max_decompressed_bytes => {
             return Err(too_large(limits));
@@ -78,10 +68,7 @@ fn pour(mut source: impl Read, limits: &Limits, grant: &mut Grant) -> Result<Vec
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => {
-                return Err(Denied::malformed(
-                    "body",
-                    format!("it cannot be decompressed: {e}"),
-                ));
+                return Err(Denied::malformed("body", format!("it cannot be decompressed: {e}")));
             }
         };
         if n > limits.max_decompressed_bytes - plain.len() {
@@ -100,10 +87,7 @@ pub(super) fn grow(grant: &mut Grant, more: usize, limits: &Limits) -> Result<()
 impl NoRoom {
     pub(super) fn denied(self, limits: &Limits) -> Denied {
         match self {
-            Self::Now => Denied::Behind(Refusal::Full {
-                retry_after: limits.retry_after,
-                what: "bytes in flight",
-            }),
+            Self::Now => Denied::Behind(Refusal::Full { retry_after: limits.retry_after, what: "bytes in flight" }),
             // "Come back later" would have the sender come back for ever.
             Self::Ever => Denied::TooLarge {
                 what: "what this request needs",
@@ -128,9 +112,5 @@ fn zstd_decoder(raw: &[u8]) -> Result<impl Read, Denied> {
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
             Ok(decoder)
         })
-        .map_err(|e| {
-            Denied::Behind(Refusal::Failed {
-                reason: format!("the zstd decoder cannot start: {e}"),
-            })
-        })
+        .map_err(|e| Denied::Behind(Refusal::Failed { reason: format!("the zstd decoder cannot start: {e}") }))
 }

@@ -62,10 +62,7 @@ impl Limits {
             ("max_decompressed_bytes", self.max_decompressed_bytes),
             ("max_bytes_in_flight", self.max_bytes_in_flight),
             ("max_connections", self.max_connections),
-            (
-                "max_concurrent_streams",
-                self.max_concurrent_streams as usize,
-            ),
+            ("max_concurrent_streams", self.max_concurrent_streams as usize),
         ];
         for (name, value) in counts {
             if value == 0 {
@@ -86,11 +83,7 @@ impl Limits {
         }
         // The length of a gRPC message is 32 bits; more would never be reached.
         if self.max_body_bytes > u32::MAX as usize {
-            problems.push(format!(
-                "max_body_bytes is {}, the most is {}",
-                self.max_body_bytes,
-                u32::MAX
-            ));
+            problems.push(format!("max_body_bytes is {}, the most is {}", self.max_body_bytes, u32::MAX));
         }
         if self.max_bytes_in_flight < self.max_body_bytes {
             problems.push(format!(

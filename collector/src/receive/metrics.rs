@@ -88,8 +88,7 @@ impl ReceiveMetrics {
     }
 
     pub(super) fn holds_less(&self, bytes: usize) {
-        self.bytes_in_flight
-            .fetch_sub(bytes as u64, Ordering::Relaxed);
+        self.bytes_in_flight.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 
     pub(super) fn handshake_failed(&self) {

@@ -5,9 +5,7 @@ use std::{fmt::Display, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{
-        ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-    },
+    header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 use http_body::Body;
@@ -21,10 +19,7 @@ use super::{
 use crate::intake::{Intake, Signal};
 
 /// Answers a request.
-pub(super) async fn answer<I, B>(
-    reception: &Reception<I>,
-    request: Request<B>,
-) -> Response<Answer>
+pub(super) async fn answer<I, B>(reception: &Reception<I>, request: Request<B>) -> Response<Answer>
 where
     I: Intake,
     B: Body<Data = Bytes> + Unpin,
@@ -42,20 +37,12 @@ where
     }
 }
 
-fn asked<I>(
-    reception: &Reception<I>,
-    head: &Parts,
-    format: &Result<Format, Denied>,
-) -> Result<Asked, Denied> {
+fn asked<I>(reception: &Reception<I>, head: &Parts, format: &Result<Format, Denied>) -> Result<Asked, Denied> {
     if !reception.gate.permits(&head.headers) {
         return Err(Denied::Unauthenticated);
     }
     let signal = signal(head)?;
-    Ok(Asked {
-        signal,
-        format: format.clone()?,
-        encoding: Encoding::parse(head.headers.get(CONTENT_ENCODING))?,
-    })
+    Ok(Asked { signal, format: format.clone()?, encoding: Encoding::parse(head.headers.get(CONTENT_ENCODING))? })
 }
 
 fn signal(head: &Parts) -> Result<Signal, Denied> {
@@ -68,31 +55,20 @@ fn signal(head: &Parts) -> Result<Signal, Denied> {
         _ => return Err(Denied::NotFound { path: path.into() }),
     };
     if head.method != Method::POST {
-        return Err(Denied::Method {
-            found: head.method.to_string(),
-        });
+        return Err(Denied::Method { found: head.method.to_string() });
     }
     signal
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Denied> {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let name = value
-        .split(|b| *b == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let name = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     if name.eq_ignore_ascii_case(b"application/x-protobuf") {
         Ok(Format::Protobuf)
     } else if name.eq_ignore_ascii_case(b"application/json") {
         Ok(Format::Json)
     } else {
-        Err(Denied::ContentType {
-            found: String::from_utf8_lossy(name).into_owned(),
-        })
+        Err(Denied::ContentType { found: String::from_utf8_lossy(name).into_owned() })
     }
 }
 
@@ -137,9 +113,7 @@ fn response(status: StatusCode, format: Format, body: Bytes) -> Response<Answer>
         Format::Json => "application/json",
         Format::Protobuf | Format::Grpc => "application/x-protobuf",
     };
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

@@ -72,11 +72,7 @@ where
 
 impl<I: Intake> Reception<I> {
     /// Takes the request that `asked` describes; once this returns `Ok` its records are durable.
-    pub(super) async fn take<B>(
-        &self,
-        asked: Result<Asked, Denied>,
-        request: Request<B>,
-    ) -> Result<(), Denied>
+    pub(super) async fn take<B>(&self, asked: Result<Asked, Denied>, request: Request<B>) -> Result<(), Denied>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Display,
@@ -104,10 +100,7 @@ impl<I: Intake> Reception<I> {
         B::Error: Display,
     {
         self.metrics.requested(asked.signal);
-        let mut grant = self
-            .budget
-            .request()
-            .map_err(|no_room| no_room.denied(&self.limits))?;
+        let mut grant = self.budget.request().map_err(|no_room| no_room.denied(&self.limits))?;
         let framing = match asked.format {
             Format::Grpc => GRPC_HEAD,
             Format::Protobuf | Format::Json => 0,
@@ -117,24 +110,13 @@ impl<I: Intake> Reception<I> {
         // `grant` lives until the answer: the stages behind hold the bytes as long.
         let (protobuf, _grant) = self.protobuf(asked, raw, grant).await?;
         self.metrics.handed_on(protobuf.len());
-        let accepted = self
-            .intake
-            .accept(Export {
-                signal: asked.signal,
-                protobuf,
-            })
-            .await?;
+        let accepted = self.intake.accept(Export { signal: asked.signal, protobuf }).await?;
         self.metrics.accepted(accepted);
         Ok(())
     }
 
     /// The export request inside `raw`, as protobuf.
-    async fn protobuf(
-        &self,
-        asked: Asked,
-        raw: Bytes,
-        mut grant: Grant,
-    ) -> Result<(Bytes, Grant), Denied> {
+    async fn protobuf(&self, asked: Asked, raw: Bytes, mut grant: Grant) -> Result<(Bytes, Grant), Denied> {
         let (encoding, raw) = match asked.format {
             Format::Grpc => unframe(asked.encoding, raw)?,
             Format::Protobuf | Format::Json => (asked.encoding, raw),
@@ -157,11 +139,7 @@ impl<I: Intake> Reception<I> {
         }
         tokio::task::spawn_blocking(work)
             .await
-            .unwrap_or_else(|e| {
-                Err(Denied::Behind(Refusal::Failed {
-                    reason: format!("decoding did not end: {e}"),
-                }))
-            })
+            .unwrap_or_else(|e| Err(Denied::Behind(Refusal::Failed { reason: format!("decoding did not end: {e}") })))
     }
 }
 
@@ -176,8 +154,7 @@ fn transcode(
     // The output starts with as much room as the text takes. OTLP is nearly always shorter as protobuf; where it is not, the
     // difference is charged afterwards, and is less than the text once more.
     grow(grant, text.len(), limits)?;
-    let done = json::to_protobuf(signal, text)
-        .map_err(|fault| Denied::malformed(fault.field, fault.reason))?;
+    let done = json::to_protobuf(signal, text).map_err(|fault| Denied::malformed(fault.field, fault.reason))?;
     metrics.left_out(done.unknown_members);
     if done.protobuf.len() > limits.max_decompressed_bytes {
         return Err(Denied::TooLarge {
@@ -186,11 +163,7 @@ fn transcode(
             setting: "max_decompressed_bytes",
         });
     }
-    grow(
-        grant,
-        done.protobuf.len().saturating_sub(text.len()),
-        limits,
-    )?;
+    grow(grant, done.protobuf.len().saturating_sub(text.len()), limits)?;
     grant.shrink(text.len());
     Ok(Bytes::from(done.protobuf))
 }
@@ -205,17 +178,11 @@ fn unframe(encoding: Encoding, mut raw: Bytes) -> Result<(Encoding, Bytes), Deni
     if announced > raw.len() {
         return Err(Denied::malformed(
             "body",
-            format!(
-                "the gRPC message ends after {} of {announced} bytes",
-                raw.len()
-            ),
+            format!("the gRPC message ends after {} of {announced} bytes", raw.len()),
         ));
     }
     if announced < raw.len() {
-        return Err(Denied::malformed(
-            "body",
-            "there is more than one gRPC message in it",
-        ));
+        return Err(Denied::malformed("body", "there is more than one gRPC message in it"));
     }
     match (flag, encoding) {
         (0, _) => Ok((Encoding::Identity, raw)),
@@ -224,9 +191,8 @@ fn unframe(encoding: Encoding, mut raw: Bytes) -> Result<(Encoding, Bytes), Deni
             "the message is marked as compressed, but the header does not say how",
         )),
         (1, encoding) => Ok((encoding, raw)),
-        (other, _) => Err(Denied::malformed(
-            "body",
-            format!("the gRPC message has the flag {other}; 0 and 1 are known"),
-        )),
+        (other, _) => {
+            Err(Denied::malformed("body", format!("the gRPC message has the flag {other}; 0 and 1 are known")))
+        }
     }
 }

@@ -14,8 +14,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Auth, Limits, ReceiveMetrics, Tls, TlsError, auth::Gate, connection, in_flight::InFlight,
-    router::Reception,
+    Auth, Limits, ReceiveMetrics, Tls, TlsError, auth::Gate, connection, in_flight::InFlight, router::Reception,
 };
 use crate::intake::Intake;
 
@@ -40,17 +39,12 @@ pub struct Listeners {
 pub enum ReceiveError {
     #[error("neither a gRPC nor an HTTP address is given, so that nothing could be received")]
     NoListener,
-    #[error("{protocol} address {addr} is in use: stop the process that listens there, or choose another with `--{protocol} ADDR`")]
-    InUse {
-        protocol: &'static str,
-        addr: SocketAddr,
-    },
+    #[error(
+        "{protocol} address {addr} is in use: stop the process that listens there, or choose another with `--{protocol} ADDR`"
+    )]
+    InUse { protocol: &'static str, addr: SocketAddr },
     #[error("cannot listen on {protocol} address {addr}: {source}; choose another with `--{protocol} ADDR`")]
-    Listen {
-        protocol: &'static str,
-        addr: SocketAddr,
-        source: io::Error,
-    },
+    Listen { protocol: &'static str, addr: SocketAddr, source: io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("settings that cannot work: {}", .0.join("; "))]
@@ -77,10 +71,7 @@ pub struct Bound {
 }
 
 /// Checks everything, then binds the sockets. Clients can connect from here on; they are answered by [`Bound::serve`].
-pub async fn bind(
-    listeners: Listeners,
-    metrics: Arc<ReceiveMetrics>,
-) -> Result<Bound, ReceiveError> {
+pub async fn bind(listeners: Listeners, metrics: Arc<ReceiveMetrics>) -> Result<Bound, ReceiveError> {
     let mut problems = listeners.limits.problems();
     problems.extend(listeners.auth.problems());
     if !problems.is_empty() {
@@ -91,24 +82,14 @@ pub async fn bind(
     }
     let tls = listeners.tls.as_ref().map(Tls::load).transpose()?;
     let mut sockets = Vec::with_capacity(2);
-    let mut addrs = LocalAddrs {
-        grpc: None,
-        http: None,
-    };
+    let mut addrs = LocalAddrs { grpc: None, http: None };
     if let Some(addr) = listeners.grpc {
         addrs.grpc = Some(listen("grpc", addr, &mut sockets).await?);
     }
     if let Some(addr) = listeners.http {
         addrs.http = Some(listen("http", addr, &mut sockets).await?);
     }
-    Ok(Bound {
-        sockets,
-        addrs,
-        tls,
-        gate: Gate::new(&listeners.auth),
-        limits: listeners.limits,
-        metrics,
-    })
+    Ok(Bound { sockets, addrs, tls, gate: Gate::new(&listeners.auth), limits: listeners.limits, metrics })
 }
 
 async fn listen(
@@ -118,11 +99,7 @@ async fn listen(
 ) -> Result<SocketAddr, ReceiveError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => ReceiveError::InUse { protocol, addr },
-        _ => ReceiveError::Listen {
-            protocol,
-            addr,
-            source,
-        },
+        _ => ReceiveError::Listen { protocol, addr, source },
     };
     let socket = TcpListener::bind(addr).await.map_err(failed)?;
     let bound = socket.local_addr().map_err(failed)?;
@@ -219,11 +196,7 @@ impl<I: Intake> Port<I> {
         }
     }
 
-    fn connection(
-        &self,
-        stream: TcpStream,
-        slot: OwnedSemaphorePermit,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    fn connection(&self, stream: TcpStream, slot: OwnedSemaphorePermit) -> impl Future<Output = ()> + Send + 'static {
         let (reception, tls) = (Arc::clone(&self.reception), self.tls.clone());
         let mut shutdown = self.shutdown.clone();
         async move {

@@ -35,11 +35,7 @@ impl Intake for Recorder {
         }
         let mut taken = self.taken.lock().unwrap();
         taken.push((export.signal, export.protobuf));
-        Ok(Accepted {
-            records: 3,
-            duplicates: 2,
-            rejected: 1,
-        })
+        Ok(Accepted { records: 3, duplicates: 2, rejected: 1 })
     }
 }
 
@@ -55,11 +51,7 @@ pub(crate) struct Desk {
 /// A running receive stage on ports of its own.
 pub(crate) async fn open(change: impl FnOnce(&mut Listeners)) -> Desk {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut listeners = Listeners {
-        grpc: Some(local),
-        http: Some(local),
-        ..Listeners::default()
-    };
+    let mut listeners = Listeners { grpc: Some(local), http: Some(local), ..Listeners::default() };
     change(&mut listeners);
     let metrics = Arc::new(ReceiveMetrics::default());
     let recorder = Arc::new(Recorder {

@@ -25,13 +25,7 @@ async fn the_clients_of_the_opentelemetry_project_are_served() {
     let spans = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             scope_spans: vec![ScopeSpans {
-                spans: vec![
-                    Span {
-                        name: "chat".into(),
-                        ..Span::default()
-                    };
-                    500
-                ],
+                spans: vec![Span { name: "chat".into(), ..Span::default() }; 500],
                 ..ScopeSpans::default()
             }],
             ..ResourceSpans::default()
@@ -39,21 +33,14 @@ async fn the_clients_of_the_opentelemetry_project_are_served() {
     };
     // Both ports speak gRPC.
     for addr in [desk.grpc, desk.http] {
-        let mut client = TraceServiceClient::connect(format!("http://{addr}"))
-            .await
-            .expect("connects");
+        let mut client = TraceServiceClient::connect(format!("http://{addr}")).await.expect("connects");
         for _ in 0..3 {
             let answer = client.export(spans.clone()).await.expect("accepted");
             assert_eq!(answer.into_inner().partial_success, None);
         }
     }
-    let mut client = LogsServiceClient::connect(format!("http://{}", desk.grpc))
-        .await
-        .expect("connects");
-    client
-        .export(ExportLogsServiceRequest::default())
-        .await
-        .expect("accepted");
+    let mut client = LogsServiceClient::connect(format!("http://{}", desk.grpc)).await.expect("connects");
+    client.export(ExportLogsServiceRequest::default()).await.expect("accepted");
 
     let taken = desk.taken();
     assert_eq!(taken.len(), 7);
@@ -73,17 +60,9 @@ async fn the_clients_of_the_opentelemetry_project_are_served() {
 #[tokio::test]
 async fn the_client_reads_why_it_was_refused() {
     let desk = open(|_| {}).await;
-    desk.refuse(Refusal::Malformed {
-        field: "resource_spans[0]".into(),
-        reason: "50 % \u{fc}berlang".into(),
-    });
-    let mut client = TraceServiceClient::connect(format!("http://{}", desk.grpc))
-        .await
-        .expect("connects");
-    let status = client
-        .export(ExportTraceServiceRequest::default())
-        .await
-        .expect_err("refused");
+    desk.refuse(Refusal::Malformed { field: "resource_spans[0]".into(), reason: "50 % \u{fc}berlang".into() });
+    let mut client = TraceServiceClient::connect(format!("http://{}", desk.grpc)).await.expect("connects");
+    let status = client.export(ExportTraceServiceRequest::default()).await.expect_err("refused");
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
     assert_eq!(status.message(), "resource_spans[0]: 50 % \u{fc}berlang");
 }
@@ -113,8 +92,7 @@ async fn gzip_zstd_and_no_compression() {
 async fn what_is_not_recorded_is_unimplemented() {
     let desk = open(|_| {}).await;
     let metrics = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
-    let profiles =
-        "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+    let profiles = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
     for (path, words) in [
         (metrics, "metrics belong elsewhere"),
         (profiles, "profiles belong elsewhere"),
@@ -124,13 +102,7 @@ async fn what_is_not_recorded_is_unimplemented() {
         assert_eq!(reply.grpc_status(), 12);
         assert!(reply.message().contains(words), "{}", reply.message());
     }
-    let reply = call(
-        desk.grpc,
-        TRACES,
-        &[("grpc-encoding", "snappy")],
-        framed(true, b"x"),
-    )
-    .await;
+    let reply = call(desk.grpc, TRACES, &[("grpc-encoding", "snappy")], framed(true, b"x")).await;
     assert_eq!(reply.grpc_status(), 12);
     assert_eq!(reply.header("grpc-accept-encoding"), "identity,gzip,zstd");
     assert_eq!(count(&desk.metrics.refused_unsupported), 4);
@@ -140,13 +112,8 @@ async fn what_is_not_recorded_is_unimplemented() {
 #[tokio::test]
 async fn refusals_tell_the_sender_what_to_do() {
     let desk = open(|_| {}).await;
-    let full = Refusal::Full {
-        retry_after: Duration::from_millis(1500),
-        what: "journal",
-    };
-    let failed = Refusal::Failed {
-        reason: "disk".into(),
-    };
+    let full = Refusal::Full { retry_after: Duration::from_millis(1500), what: "journal" };
+    let failed = Refusal::Failed { reason: "disk".into() };
     for (refusal, code, retry, words) in [
         (full, 8, Some(1500), "journal"),
         (Refusal::Stopping, 14, Some(5000), "shutting down"),
@@ -159,10 +126,7 @@ async fn refusals_tell_the_sender_what_to_do() {
         assert_eq!(reply.retry_info_ms(), retry);
         assert!(reply.message().contains(words), "{}", reply.message());
     }
-    desk.refuse(Refusal::Malformed {
-        field: "spans[3]".into(),
-        reason: "bad".into(),
-    });
+    desk.refuse(Refusal::Malformed { field: "spans[3]".into(), reason: "bad".into() });
     let reply = call(desk.grpc, TRACES, &[], framed(false, b"")).await;
     assert_eq!(reply.grpc_status(), 3);
     assert_eq!(reply.retry_info_ms(), None);

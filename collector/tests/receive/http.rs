@@ -23,11 +23,7 @@ async fn every_encoding_version_and_port() {
     let plain = message(200_000);
     for addr in [desk.http, desk.grpc] {
         for version in [Version::HTTP_11, Version::HTTP_2] {
-            for (encoding, body) in [
-                ("identity", plain.clone()),
-                ("gzip", gzip(&plain)),
-                ("zstd", zstd(&plain)),
-            ] {
+            for (encoding, body) in [("identity", plain.clone()), ("gzip", gzip(&plain)), ("zstd", zstd(&plain))] {
                 let ask = Ask {
                     version,
                     method: Method::POST,
@@ -112,7 +108,8 @@ async fn requests_that_are_not_served() {
     let desk = open(|_| {}).await;
     let protobuf = ("content-type", PROTOBUF);
     let json = ("content-type", JSON);
-    let cases: [(Method, &str, &[(&str, &str)], u16, &str); 9] = [
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Method, &str, Headers<'_>, u16, &str); 9] = [
         (Method::POST, "/v1/metrics", &[protobuf], 501, "metrics belong elsewhere"),
         (Method::POST, "/v1/metrics", &[json], 501, "metrics belong elsewhere"),
         (Method::GET, "/v1/traces", &[protobuf], 405, "use POST"),
@@ -124,17 +121,11 @@ async fn requests_that_are_not_served() {
         (Method::POST, "/v1/traces/", &[json], 404, "/v1/traces"),
     ];
     for (method, path, headers, status, words) in cases {
-        let ask = Ask {
-            version: Version::HTTP_11,
-            method,
-            path,
-            headers,
-            body: Bytes::from_static(b"{}"),
-        };
+        let ask = Ask { version: Version::HTTP_11, method, path, headers, body: Bytes::from_static(b"{}") };
         let reply = ask.to(desk.http).await;
         assert_eq!(reply.status, status, "{path}");
         assert!(reply.message().contains(words), "{}", reply.message());
-        let as_asked = headers.iter().any(|h| *h == protobuf);
+        let as_asked = headers.contains(&protobuf);
         assert_eq!(reply.header("content-type") == PROTOBUF, as_asked);
         assert_eq!(reply.header("allow"), if status == 405 { "POST" } else { "" });
     }
@@ -144,17 +135,9 @@ async fn requests_that_are_not_served() {
 #[tokio::test]
 async fn refusals_tell_the_sender_what_to_do() {
     let desk = open(|_| {}).await;
-    let full = |ms| Refusal::Full {
-        retry_after: Duration::from_millis(ms),
-        what: "journal",
-    };
-    let failed = Refusal::Failed {
-        reason: "disk".into(),
-    };
-    let malformed = Refusal::Malformed {
-        field: "f".into(),
-        reason: "r".into(),
-    };
+    let full = |ms| Refusal::Full { retry_after: Duration::from_millis(ms), what: "journal" };
+    let failed = Refusal::Failed { reason: "disk".into() };
+    let malformed = Refusal::Malformed { field: "f".into(), reason: "r".into() };
     for (refusal, status, code, retry_after) in [
         (full(10), 429, 8, "1"),
         (full(2100), 429, 8, "3"),
@@ -249,9 +232,7 @@ async fn nothing_is_acknowledged_before_it_is_durable() {
     let desk = open(|_| {}).await;
     desk.hold(true);
     let http = desk.http;
-    let mut sending = tokio::spawn(async move {
-        post(http, "/v1/traces", &[("content-type", PROTOBUF)], "x").await
-    });
+    let mut sending = tokio::spawn(async move { post(http, "/v1/traces", &[("content-type", PROTOBUF)], "x").await });
     until("the export arrives", || desk.waiting() == 1).await;
     let early = timeout(Duration::from_millis(200), &mut sending).await;
     assert!(early.is_err(), "answered before it was durable: {early:?}");

@@ -39,10 +39,7 @@ async fn bytes_in_flight_are_bounded() {
     .await;
     desk.hold(true);
     let http = desk.http;
-    let first =
-        tokio::spawn(
-            async move { post(http, "/v1/traces", &[FORMAT], message(400_000)).await },
-        );
+    let first = tokio::spawn(async move { post(http, "/v1/traces", &[FORMAT], message(400_000)).await });
     until("the first is under way", || desk.waiting() == 1).await;
     assert!(count(&desk.metrics.bytes_in_flight) >= 400_000);
 
@@ -74,10 +71,7 @@ async fn what_can_never_fit_is_not_to_be_sent_again() {
     })
     .await;
     // JSON needs room for the text and for what it becomes.
-    let body = format!(
-        r#"{{"resourceSpans":[{{"schemaUrl":"{}"}}]}}"#,
-        "x".repeat(90_000)
-    );
+    let body = format!(r#"{{"resourceSpans":[{{"schemaUrl":"{}"}}]}}"#, "x".repeat(90_000));
     let reply = post(desk.http, "/v1/traces", &[("content-type", JSON)], body).await;
     assert_eq!(reply.status, 413);
     assert!(reply.message().contains("max_bytes_in_flight"));
@@ -89,10 +83,7 @@ async fn a_body_that_does_not_come_frees_its_place() {
     let head = "POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\n";
     let begun = Instant::now();
     let stream = say(&desk, &format!("{head}content-length: 100000\r\n\r\nsome")).await;
-    until("the body is awaited", || {
-        count(&desk.metrics.bytes_in_flight) > 0
-    })
-    .await;
+    until("the body is awaited", || count(&desk.metrics.bytes_in_flight) > 0).await;
     // Only what came is held, not what was announced.
     assert!(count(&desk.metrics.bytes_in_flight) < 10_000);
     let said = rest(stream).await;
@@ -110,30 +101,22 @@ async fn a_body_that_does_not_come_frees_its_place() {
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    until("the second times out", || {
-        count(&desk.metrics.refused_timeout) == 2
-    })
-    .await;
+    until("the second times out", || count(&desk.metrics.refused_timeout) == 2).await;
     assert!(desk.taken().is_empty());
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_frees_its_place() {
     let desk = open(|_| {}).await;
-    let head = "POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\ncontent-length: 10\r\n\r\n";
+    let head =
+        "POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\ncontent-length: 10\r\n\r\n";
     // Once while its body is read, once while its export is made durable.
     for (body, waiting) in [("some", 0), ("0123456789", 1)] {
         desk.hold(true);
         let stream = say(&desk, &format!("{head}{body}")).await;
-        until("it is under way", || {
-            count(&desk.metrics.bytes_in_flight) > 0 && desk.waiting() == waiting
-        })
-        .await;
+        until("it is under way", || count(&desk.metrics.bytes_in_flight) > 0 && desk.waiting() == waiting).await;
         drop(stream);
-        until("its place is free", || {
-            count(&desk.metrics.bytes_in_flight) == 0
-        })
-        .await;
+        until("its place is free", || count(&desk.metrics.bytes_in_flight) == 0).await;
     }
     assert!(desk.taken().is_empty());
     assert_eq!(count(&desk.metrics.acknowledged), 0);
@@ -153,10 +136,7 @@ async fn clients_that_do_not_ask_are_closed() {
     for stream in [silent, undecided, half_a_head, preface_alone] {
         rest(stream).await;
     }
-    until("all are closed", || {
-        count(&desk.metrics.connections_open) == 0
-    })
-    .await;
+    until("all are closed", || count(&desk.metrics.connections_open) == 0).await;
     assert_eq!(count(&desk.metrics.connections), 4);
 }
 
@@ -164,13 +144,9 @@ async fn clients_that_do_not_ask_are_closed() {
 async fn connections_are_bounded() {
     let desk = open(|l| l.limits.max_connections = 1).await;
     let first = say(&desk, "").await;
-    until("the first is open", || {
-        count(&desk.metrics.connections_open) == 1
-    })
-    .await;
+    until("the first is open", || count(&desk.metrics.connections_open) == 1).await;
     let http = desk.http;
-    let mut second =
-        tokio::spawn(async move { post(http, "/v1/traces", &[FORMAT], "x").await });
+    let mut second = tokio::spawn(async move { post(http, "/v1/traces", &[FORMAT], "x").await });
     let early = timeout(Duration::from_millis(200), &mut second).await;
     assert!(early.is_err(), "{early:?}");
     drop(first);
@@ -181,15 +157,8 @@ async fn connections_are_bounded() {
 async fn settings_that_cannot_work_are_all_named() {
     let listeners = Listeners {
         http: Some(([127, 0, 0, 1], 0).into()),
-        limits: Limits {
-            max_connections: 0,
-            max_body_bytes: 10,
-            max_bytes_in_flight: 5,
-            ..Limits::default()
-        },
-        auth: Auth {
-            tokens: vec![Secret::new("")],
-        },
+        limits: Limits { max_connections: 0, max_body_bytes: 10, max_bytes_in_flight: 5, ..Limits::default() },
+        auth: Auth { tokens: vec![Secret::new("")] },
         ..Listeners::default()
     };
     let Err(ReceiveError::Settings(problems)) = bind(listeners, Default::default()).await else {

@@ -28,14 +28,10 @@ async fn requests_under_way_end_before_the_shutdown_does() {
     desk.hold(true);
     // Connections without a request do not keep anybody waiting.
     let _idle = TcpStream::connect(desk.http).await.expect("connects");
-    let senders = [Version::HTTP_11, Version::HTTP_2]
-        .map(|version| tokio::spawn(ask(version).to(desk.http)));
+    let senders = [Version::HTTP_11, Version::HTTP_2].map(|version| tokio::spawn(ask(version).to(desk.http)));
     until("both are under way", || desk.waiting() == 2).await;
     desk.stop.send_replace(true);
-    until("no connection is accepted any more", || {
-        std::net::TcpStream::connect(desk.http).is_err()
-    })
-    .await;
+    until("no connection is accepted any more", || std::net::TcpStream::connect(desk.http).is_err()).await;
     assert!(!desk.served.is_finished());
     desk.hold(false);
     for sender in senders {
@@ -73,10 +69,7 @@ async fn the_shutdown_has_a_deadline() {
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let desk = open(|_| {}).await;
-    let listeners = Listeners {
-        grpc: Some(desk.grpc),
-        ..Listeners::default()
-    };
+    let listeners = Listeners { grpc: Some(desk.grpc), ..Listeners::default() };
     let Err(e) = bind(listeners, Default::default()).await else {
         panic!("bound twice");
     };
@@ -88,10 +81,7 @@ async fn a_port_in_use_is_named() {
 #[tokio::test]
 async fn an_address_of_another_machine_is_named() {
     let elsewhere: SocketAddr = "192.0.2.1:4318".parse().expect("an address");
-    let listeners = Listeners {
-        http: Some(elsewhere),
-        ..Listeners::default()
-    };
+    let listeners = Listeners { http: Some(elsewhere), ..Listeners::default() };
     let Err(e) = bind(listeners, Default::default()).await else {
         panic!("bound elsewhere");
     };

@@ -40,10 +40,7 @@ struct Files {
 
 impl Files {
     fn new() -> Self {
-        let files = Self {
-            dir: TempDir::new().expect("a directory"),
-            authority: authority(),
-        };
+        let files = Self { dir: TempDir::new().expect("a directory"), authority: authority() };
         let (certificate, key) = issue(&files.authority);
         files.write("cert.pem", &certificate.pem());
         files.write("key.pem", &key.serialize_pem());
@@ -60,11 +57,7 @@ impl Files {
     }
 
     fn tls(&self, client_ca: Option<&str>) -> Tls {
-        Tls {
-            cert: self.path("cert.pem"),
-            key: self.path("key.pem"),
-            client_ca: client_ca.map(|name| self.path(name)),
-        }
+        Tls { cert: self.path("cert.pem"), key: self.path("key.pem"), client_ca: client_ca.map(|name| self.path(name)) }
     }
 
     /// Connects as a client that trusts the authority, with a certificate of `identity` if there is one.
@@ -75,9 +68,7 @@ impl Files {
         identity: Option<&Authority>,
     ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(self.authority.der().clone())
-            .expect("a valid authority");
+        roots.add(self.authority.der().clone()).expect("a valid authority");
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")
@@ -94,18 +85,11 @@ impl Files {
         config.alpn_protocols = vec![alpn.to_vec()];
         let stream = TcpStream::connect(addr).await?;
         let name = ServerName::try_from("localhost").expect("a name");
-        TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     /// Sends one request so; an error if the connection comes to nothing.
-    async fn send(
-        &self,
-        addr: SocketAddr,
-        version: Version,
-        identity: Option<&Authority>,
-    ) -> Result<Reply, String> {
+    async fn send(&self, addr: SocketAddr, version: Version, identity: Option<&Authority>) -> Result<Reply, String> {
         let alpn: &[u8] = match version {
             Version::HTTP_2 => b"h2",
             _ => b"http/1.1",
@@ -140,10 +124,7 @@ async fn tls_on_both_ports_and_versions() {
     let plain = TcpStream::connect(desk.http).await.expect("connects");
     let refused = ask(Version::HTTP_11).over(plain).await;
     assert!(refused.is_err(), "plain text was served: {refused:?}");
-    until("the failure is counted", || {
-        count(&desk.metrics.tls_handshakes_failed) == 1
-    })
-    .await;
+    until("the failure is counted", || count(&desk.metrics.tls_handshakes_failed) == 1).await;
     assert_eq!(desk.taken().len(), 4);
 }
 
@@ -157,16 +138,10 @@ async fn a_client_certificate_is_required_if_an_authority_is_given() {
         let refused = files.send(desk.http, Version::HTTP_11, identity).await;
         assert!(refused.is_err(), "{refused:?}");
     }
-    until("both are counted", || {
-        count(&desk.metrics.tls_handshakes_failed) == 2
-    })
-    .await;
+    until("both are counted", || count(&desk.metrics.tls_handshakes_failed) == 2).await;
     assert!(desk.taken().is_empty());
     for version in [Version::HTTP_11, Version::HTTP_2] {
-        let known = files
-            .send(desk.grpc, version, Some(&files.authority))
-            .await
-            .expect("an answer");
+        let known = files.send(desk.grpc, version, Some(&files.authority)).await.expect("an answer");
         assert_eq!(known.status, 200);
     }
 }
@@ -180,10 +155,7 @@ async fn a_handshake_that_does_not_come_is_given_up() {
     })
     .await;
     let silent = TcpStream::connect(desk.grpc).await.expect("connects");
-    until("it is given up", || {
-        count(&desk.metrics.tls_handshakes_failed) == 1
-    })
-    .await;
+    until("it is given up", || count(&desk.metrics.tls_handshakes_failed) == 1).await;
     let mut byte = [0];
     silent.readable().await.expect("closed");
     assert_eq!(silent.try_read(&mut byte).expect("closed"), 0);

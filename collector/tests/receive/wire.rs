@@ -76,9 +76,7 @@ impl Reply {
     /// What RetryInfo says, in milliseconds.
     pub(crate) fn retry_info_ms(&self) -> Option<i64> {
         let details = self.rpc_status().details;
-        let info = details
-            .iter()
-            .find(|d| d.type_url == "type.googleapis.com/google.rpc.RetryInfo")?;
+        let info = details.iter().find(|d| d.type_url == "type.googleapis.com/google.rpc.RetryInfo")?;
         let delay = RetryInfo::decode(&info.value[..]).expect("RetryInfo").delay?;
         Some(delay.seconds * 1000 + i64::from(delay.nanos) / 1_000_000)
     }
@@ -135,9 +133,7 @@ impl Ask<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut request = Request::builder()
-            .method(self.method)
-            .uri(format!("http://localhost{}", self.path));
+        let mut request = Request::builder().method(self.method).uri(format!("http://localhost{}", self.path));
         for (name, value) in self.headers {
             request = request.header(*name, *value);
         }
@@ -157,38 +153,16 @@ impl Ask<'_> {
 }
 
 /// POST over HTTP/1.1.
-pub(crate) async fn post(
-    addr: SocketAddr,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: impl Into<Bytes>,
-) -> Reply {
-    let ask = Ask {
-        version: Version::HTTP_11,
-        method: Method::POST,
-        path,
-        headers,
-        body: body.into(),
-    };
+pub(crate) async fn post(addr: SocketAddr, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+    let ask = Ask { version: Version::HTTP_11, method: Method::POST, path, headers, body: body.into() };
     ask.to(addr).await
 }
 
 /// A gRPC call whose framed message is `body`.
-pub(crate) async fn call(
-    addr: SocketAddr,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: impl Into<Bytes>,
-) -> Reply {
+pub(crate) async fn call(addr: SocketAddr, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
     let mut all = vec![("content-type", "application/grpc"), ("te", "trailers")];
     all.extend_from_slice(headers);
-    let ask = Ask {
-        version: Version::HTTP_2,
-        method: Method::POST,
-        path,
-        headers: &all,
-        body: body.into(),
-    };
+    let ask = Ask { version: Version::HTTP_2, method: Method::POST, path, headers: &all, body: body.into() };
     let reply = ask.to(addr).await;
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
     reply

@@ -8,7 +8,7 @@ use super::paths;
 use super::store::{ErrorKind, Store, StoreError};
 
 /// The format that this release writes, and the only one that it reads.
-pub const FORMAT: &str = "1";
+pub(crate) const FORMAT: &str = "1";
 
 const MAX_BYTES: u64 = 4_096;
 

@@ -18,6 +18,7 @@ use super::identity::{Identity, IdentityError};
 use super::store::{Store, StoreError};
 use super::{MAX_NOTE_BYTES, paths};
 
+pub(crate) use group::describe_value;
 pub use group::{Cell, ColumnCells, LeafGroup, RecordGroup};
 pub use object::{LeavesObject, MAX_READ_GROUP_ROWS, RecordsObject};
 

@@ -1,0 +1,280 @@
+#[path = "../../tests/sample/mod.rs"]
+pub(crate) mod sample;
+
+use std::path::Path;
+
+use sample::{DAY, Ledger, START, Sample, key_of};
+
+use super::store::faulty::{Fault, Faulty};
+use super::store::{DirectorySettings, DirectoryStore};
+use super::*;
+use crate::verify::{self, Axis, Options, Verdict};
+
+pub(crate) fn store_at(root: &Path) -> DirectoryStore {
+    DirectoryStore::writer(root, DirectorySettings::default()).unwrap()
+}
+
+pub(crate) fn create(store: &dyn Store, key: &SigningKey) {
+    Archive::create(store, &key.public(), Time::from_unix_nanos(START).unwrap()).unwrap();
+}
+
+fn row(sample: &Sample) -> Row<'_> {
+    Row { index: sample.index, leaf: &sample.leaf, hash: &sample.hash, mac: &sample.mac, body: &sample.body }
+}
+
+pub(crate) fn append(archive: &mut Archive, samples: &[Sample]) -> Result<Committed, ArchiveError> {
+    let mut segment = archive.begin()?;
+    for sample in samples {
+        assert_eq!(segment.push(row(sample))?, Pushed::Taken);
+    }
+    archive.append(segment)
+}
+
+fn open(store: Arc<dyn Store>, ledger: &Ledger) -> Result<(Archive, Settled), ArchiveError> {
+    Archive::open(store, Arc::clone(&ledger.key), DEFAULT_ZSTD_LEVEL)
+}
+
+/// Verifies and gives the number of records; also counts what a query over all files would see.
+fn verify_clean(store: &dyn Store, ledger: &Ledger) -> u64 {
+    let options = Options { key: Some(ledger.key.public()), threads: 2, ..Options::default() };
+    let report = verify::verify(store, options).unwrap();
+    for axis in [Axis::Integrity, Axis::Authenticity, Axis::Coverage, Axis::Completeness] {
+        assert_eq!(report.verdict(axis), Verdict::Pass, "{}", report.to_json());
+    }
+    assert_eq!((report.strangers.len(), report.unreadable.len()), (0, 0), "{}", report.to_json());
+    assert_eq!(store.list(paths::RECORDS).unwrap().len() as u64, report.commits);
+    report.records
+}
+
+#[test]
+fn what_is_appended_is_read_back_and_verifies() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let (mut archive, settled) = open(Arc::clone(&store), &ledger).unwrap();
+    assert_eq!(settled, Settled::default());
+    let samples = ledger.batch(300);
+    for run in samples.chunks(120) {
+        let committed = append(&mut archive, run).unwrap();
+        assert_eq!((committed.first, committed.count), (run[0].index, run.len() as u64));
+    }
+    assert_eq!(archive.tail().size, 300);
+    let tail = archive.tail().clone();
+    drop((archive, store));
+
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    let (archive, settled) = open(Arc::clone(&store), &ledger).unwrap();
+    assert_eq!((archive.tail(), settled), (&tail, Settled::default()));
+    assert_eq!(verify_clean(&*store, &ledger), 300);
+    let mut seen = Vec::new();
+    reader::Reader::open(store).unwrap().scan(|index, body| {
+        seen.push((index, body.to_vec()));
+        true
+    }).unwrap();
+    let expected: Vec<_> = samples.into_iter().map(|sample| (sample.index, sample.body)).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn equal_records_give_equal_files() {
+    let objects = [(); 2].map(|()| {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::new();
+        let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+        create(&*store, &ledger.key);
+        let (mut archive, _) = open(store, &ledger).unwrap();
+        let samples = ledger.batch(50);
+        let committed = append(&mut archive, &samples).unwrap();
+        (committed.objects, committed.commit_sha256, committed.checkpoint)
+    });
+    assert_eq!(objects[0], objects[1]);
+}
+
+#[test]
+fn long_runs_are_cut_into_row_groups() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
+    // By rows, then by bytes: three bodies of 12 MB are more than a row group holds.
+    let mut samples: Vec<_> = (0..schema::MAX_GROUP_ROWS + 5).map(|_| ledger.generation("p".into(), "o".into(), |_| {})).collect();
+    samples.extend((0..3).map(|_| ledger.generation("p".into(), "long ".repeat(2_400_000), |_| {})));
+    let committed = append(&mut archive, &samples).unwrap();
+    let records = reader::RecordsObject::open(&*store, &committed.objects[1]).unwrap();
+    assert_eq!(records.group_rows(), [schema::MAX_GROUP_ROWS, 7, 1]);
+    assert_eq!(verify_clean(&*store, &ledger), samples.len() as u64);
+}
+
+#[test]
+fn a_segment_never_spans_two_days() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
+    let before = ledger.batch(3);
+    ledger.now = START / DAY * DAY + DAY;
+    let after = ledger.batch(2);
+    let mut segment = archive.begin().unwrap();
+    before.iter().for_each(|sample| assert_eq!(segment.push(row(sample)).unwrap(), Pushed::Taken));
+    assert_eq!(segment.push(row(&after[0])).unwrap(), Pushed::OtherDay);
+    assert_eq!(archive.append(segment).unwrap().count, 3);
+    append(&mut archive, &after).unwrap();
+    assert_eq!(verify_clean(&*store, &ledger), 5);
+    let days: Vec<_> = store.list(paths::LEAVES).unwrap().iter().map(|path| path[11..21].to_owned()).collect();
+    assert_eq!(days, ["2026-11-20", "2026-11-21"]);
+}
+
+#[test]
+fn what_does_not_continue_the_ledger_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let (mut archive, _) = open(store, &ledger).unwrap();
+    let samples = ledger.batch(3);
+    let mut segment = archive.begin().unwrap();
+    assert!(matches!(segment.push(row(&samples[1])), Err(SegmentError::Chain(_))));
+    let mut segment_of_short = archive.begin().unwrap();
+    let short = Row { body: &[&samples[0].body[..samples[0].body.len() - 1], b" }"].concat(), ..row(&samples[0]) };
+    assert!(matches!(segment_of_short.push(short), Err(SegmentError::BodyLength { .. })));
+    let no_record = Row { body: b"{}", ..row(&samples[0]) };
+    assert!(matches!(archive.begin().unwrap().push(no_record), Err(SegmentError::Body { index: 0, .. })));
+    let empty = archive.begin().unwrap();
+    assert!(matches!(archive.append(empty), Err(ArchiveError::Segment(SegmentError::Empty))));
+    let stale = archive.begin().unwrap();
+    append(&mut archive, &samples).unwrap();
+    assert!(matches!(archive.append(stale), Err(ArchiveError::Stale { first: 0, size: 3 })));
+}
+
+#[test]
+fn another_ledgers_archive_and_a_newer_format_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    let refused = |key: SigningKey| Archive::open(Arc::clone(&store), Arc::new(key), 1).err().unwrap().to_string();
+    assert!(refused(key_of("acme.example/test", 1)).contains("tachograph init"));
+    create(&*store, &ledger.key);
+    assert!(matches!(Archive::create(&*store, &ledger.key.public(), Time::default()), Err(ArchiveError::Exists { .. })));
+    assert!(refused(key_of("acme.example/other", 1)).contains("archive of ledger `acme.example/test`, not of `acme.example/other`"));
+    assert!(refused(key_of("acme.example/test", 2)).contains("a new key needs a new ledger name"));
+    let newer = String::from_utf8(store.read(paths::LEDGER, 4_096).unwrap()).unwrap().replace("\"format\":\"1\"", "\"format\":\"2\",\"more\":1");
+    let elsewhere = store_at(&directory.path().join("elsewhere"));
+    elsewhere.create(paths::LEDGER, newer.as_bytes()).unwrap();
+    let error = Archive::open(Arc::new(elsewhere), Arc::clone(&ledger.key), 1).err().unwrap().to_string();
+    assert!(error.contains("use a newer release"), "{error}");
+}
+
+#[test]
+fn a_second_writer_is_fenced_and_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    // Two collectors that share a store without a lock, as on S3, and sealed different records.
+    let (mut ours, _) = open(Arc::clone(&store), &ledger).unwrap();
+    let (mut theirs, _) = open(Arc::clone(&store), &ledger).unwrap();
+    let mut twin = Ledger::new();
+    twin.producer = false;
+    append(&mut ours, &ledger.batch(4)).unwrap();
+    let error = append(&mut theirs, &twin.batch(3)).unwrap_err();
+    assert!(matches!(&error, ArchiveError::Fenced { path } if path == "commit/00000000000000000000"), "{error}");
+    assert!(!error.is_retryable());
+    assert!(matches!(theirs.begin().err().unwrap(), ArchiveError::Stopped));
+    append(&mut ours, &ledger.batch(2)).unwrap();
+}
+
+/// Each durable step fails, once with its effect and once without; then a new process opens the archive and goes on.
+#[test]
+fn from_every_crash_point_the_archive_goes_on() {
+    for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+        let mut steps = 0;
+        loop {
+            let directory = tempfile::tempdir().unwrap();
+            let mut ledger = Ledger::new();
+            let samples = ledger.batch(30);
+            let store = Arc::new(store_at(directory.path()));
+            create(&*store, &ledger.key);
+            let (mut archive, _) = open(Arc::clone(&store) as Arc<dyn Store>, &ledger).unwrap();
+            append(&mut archive, &samples[..10]).unwrap();
+            drop(archive);
+
+            let faulty = Faulty::new(Arc::clone(&store), fault, steps);
+            let (mut archive, _) = open(Arc::new(faulty.clone()), &ledger).unwrap();
+            let crashed = append(&mut archive, &samples[10..20]);
+            if !faulty.struck() {
+                crashed.unwrap();
+                break;
+            }
+            assert!(crashed.is_err(), "{fault:?} at step {steps}");
+            assert!(archive.begin().is_err(), "an archive of unknown state goes on: {fault:?} at step {steps}");
+            drop((archive, faulty));
+
+            let (mut archive, settled) = open(Arc::clone(&store) as Arc<dyn Store>, &ledger).unwrap();
+            let size = archive.tail().size as usize;
+            assert!(size == 10 || size == 20, "{fault:?} at step {steps}: {settled:?}");
+            // A journal that is cut differently: other objects than those which the crash may have left.
+            append(&mut archive, &samples[size..25]).unwrap();
+            append(&mut archive, &samples[25..]).unwrap();
+            assert_eq!(verify_clean(&*store, &ledger), 30, "{fault:?} at step {steps}");
+            steps += 1;
+        }
+        // Two objects, each begun, written at least once and finished; the same for commit and checkpoint.
+        assert!(steps >= 12, "only {steps} steps");
+    }
+}
+
+#[test]
+fn want_of_space_is_tried_again_without_a_restart() {
+    let mut step = 0;
+    loop {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::new();
+        let samples = ledger.batch(30);
+        let store = Arc::new(store_at(directory.path()));
+        create(&*store, &ledger.key);
+        let faulty = Faulty::new(Arc::clone(&store), Fault::NoSpace, step);
+        let (mut archive, _) = open(Arc::new(faulty.clone()), &ledger).unwrap();
+        let first = append(&mut archive, &samples[..20]);
+        if !faulty.struck() {
+            break;
+        }
+        assert!(first.unwrap_err().is_retryable(), "step {step}");
+        let size = archive.tail().size as usize;
+        append(&mut archive, &samples[size..25]).unwrap();
+        append(&mut archive, &samples[25..]).unwrap();
+        assert_eq!(verify_clean(&*store, &ledger), 30, "step {step}");
+        step += 1;
+    }
+    assert!(step >= 12, "only {step} steps");
+}
+
+#[test]
+fn a_missing_checkpoint_is_signed_again_with_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
+    let committed = append(&mut archive, &ledger.batch(5)).unwrap();
+    let path = paths::checkpoint(5);
+    store.remove_orphan(&path).unwrap();
+    let (_, settled) = open(Arc::clone(&store), &ledger).unwrap();
+    assert_eq!(settled.checkpoint_signed, Some(5));
+    assert_eq!(store.read(&path, 4_096).unwrap(), committed.checkpoint.as_bytes());
+}
+
+#[test]
+fn a_damaged_end_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
+    let committed = append(&mut archive, &ledger.batch(5)).unwrap();
+    store.remove_orphan(&committed.objects[1].path).unwrap();
+    let error = open(Arc::clone(&store), &ledger).err().unwrap().to_string();
+    assert!(error.contains(&committed.objects[1].path) && error.contains("missing"), "{error}");
+}

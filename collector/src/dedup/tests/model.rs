@@ -27,7 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn id(of: u64) -> EventId {
-    if of % 3 == 0 { untimed(of) } else { timed(of) }
+    if of.is_multiple_of(3) { untimed(of) } else { timed(of) }
 }
 
 #[derive(Default)]
@@ -54,7 +54,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_history_gives_the_verdicts_of_a_plain_map(steps in proptest::collection::vec(step(), 1..200)) {
         let disk = MemoryDisk::new();

@@ -44,7 +44,9 @@ fn any_flipped_bit_of_an_older_file_is_refused_with_its_place() {
                 JournalError::Corrupt { path, offset, .. } => {
                     assert!(*path == files[0] && *offset <= at as u64, "{at}: {error}");
                 }
-                JournalError::Version { path, .. } => assert!(*path == files[0] && (6..8).contains(&at), "{at}: {error}"),
+                JournalError::Version { path, .. } => {
+                    assert!(*path == files[0] && (6..8).contains(&at), "{at}: {error}")
+                }
                 other => panic!("{at}: {other}"),
             }
         }
@@ -170,7 +172,11 @@ fn a_record_that_looks_like_a_frame_is_not_taken_for_one() {
     let (mut journal, _) = open(&disk);
     // A frame of another file, valid in itself, as a sender may know one.
     let forged = Frame::begin(7, [0; 32], 0);
-    let forged = { let mut forged = forged; forged.push(b"l", b"b", &[0; 32]).unwrap(); forged.finish([9; 8]).to_vec() };
+    let forged = {
+        let mut forged = forged;
+        forged.push(b"l", b"b", &[0; 32]).unwrap();
+        forged.finish([9; 8]).to_vec()
+    };
     let mut frame = Frame::begin(0, [0; 32], 0);
     frame.push(b"leaf", &forged, &[0; 32]).unwrap();
     let _ = journal.append(&mut frame).unwrap();

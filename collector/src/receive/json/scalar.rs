@@ -60,19 +60,9 @@ pub(super) fn write(
             other => return Err(mismatch("true or false", other)),
         },
         // Protobuf writes negative numbers of 32 bits as varints of 64.
-        Kind::Int32 => varint(
-            out,
-            number,
-            keep,
-            i64::from(narrow::<i32>(integer(value)?)?) as u64,
-        ),
+        Kind::Int32 => varint(out, number, keep, i64::from(narrow::<i32>(integer(value)?)?) as u64),
         Kind::Int64 => varint(out, number, keep, narrow::<i64>(integer(value)?)? as u64),
-        Kind::Uint32 => varint(
-            out,
-            number,
-            keep,
-            u64::from(narrow::<u32>(integer(value)?)?),
-        ),
+        Kind::Uint32 => varint(out, number, keep, u64::from(narrow::<u32>(integer(value)?)?)),
         Kind::Enum(prefix, names) => {
             let n = enumerator(prefix, names, value)?;
             varint(out, number, keep, i64::from(n) as u64);
@@ -131,23 +121,16 @@ fn integer(value: Scalar<'_>) -> Result<i128, String> {
         Scalar::Unsigned(n) => Ok(n.into()),
         Scalar::Signed(n) => Ok(n.into()),
         Scalar::Float(f) if f.fract() == 0.0 && f.abs() <= EXACT => Ok(f as i128),
-        Scalar::Float(_) => {
-            Err("expected an integer; send large ones as strings, floats round them".into())
+        Scalar::Float(_) => Err("expected an integer; send large ones as strings, floats round them".into()),
+        Scalar::Text(text) => {
+            text.parse::<i128>().map_err(|_| "expected an integer, found a string that is none".into())
         }
-        Scalar::Text(text) => text
-            .parse::<i128>()
-            .map_err(|_| "expected an integer, found a string that is none".into()),
         other @ Scalar::Bool(_) => Err(mismatch("an integer", other)),
     }
 }
 
 fn narrow<T: TryFrom<i128>>(n: i128) -> Result<T, String> {
-    T::try_from(n).map_err(|_| {
-        format!(
-            "the integer is out of range for {}",
-            std::any::type_name::<T>()
-        )
-    })
+    T::try_from(n).map_err(|_| format!("the integer is out of range for {}", std::any::type_name::<T>()))
 }
 
 fn double(value: Scalar<'_>) -> Result<f64, String> {
@@ -187,15 +170,11 @@ fn hex(value: Scalar<'_>) -> Result<Vec<u8>, String> {
     let Scalar::Text(text) = value else {
         return Err(mismatch("hex digits in a string", value));
     };
-    let digits: Option<Vec<u8>> = text
-        .bytes()
-        .map(|b| char::from(b).to_digit(16).map(|d| d as u8))
-        .collect();
+    let digits: Option<Vec<u8>> = text.bytes().map(|b| char::from(b).to_digit(16).map(|d| d as u8)).collect();
     match digits {
-        Some(digits) if digits.len() % 2 == 0 => Ok(digits
-            .chunks_exact(2)
-            .map(|pair| pair[0] << 4 | pair[1])
-            .collect()),
+        Some(digits) if digits.len() % 2 == 0 => {
+            Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+        }
         _ => Err("expected an even number of hex digits".into()),
     }
 }
@@ -206,12 +185,6 @@ fn base64(value: Scalar<'_>) -> Result<Vec<u8>, String> {
     let Scalar::Text(text) = value else {
         return Err(mismatch("base64 in a string", value));
     };
-    let alphabet = if text.contains(['-', '_']) {
-        &URL_SAFE
-    } else {
-        &STANDARD
-    };
-    GeneralPurpose::new(alphabet, LENIENT)
-        .decode(text)
-        .map_err(|_| "expected base64".into())
+    let alphabet = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+    GeneralPurpose::new(alphabet, LENIENT).decode(text).map_err(|_| "expected base64".into())
 }

@@ -39,28 +39,15 @@ pub(super) enum Kind {
 }
 
 const fn one(name: &'static str, number: u32, kind: Kind) -> Field {
-    Field {
-        name,
-        number,
-        kind,
-        repeated: false,
-    }
+    Field { name, number, kind, repeated: false }
 }
 
 const fn many(name: &'static str, number: u32, kind: Kind) -> Field {
-    Field {
-        name,
-        number,
-        kind,
-        repeated: true,
-    }
+    Field { name, number, kind, repeated: true }
 }
 
 const fn message(fields: &'static [Field]) -> Message {
-    Message {
-        fields,
-        one_of: false,
-    }
+    Message { fields, one_of: false }
 }
 
 use Kind::{Base64, Bool, Double, Fixed32, Fixed64, Hex, Int32, Int64, Text, Uint32};
@@ -164,11 +151,8 @@ static SCOPE: Message = message(&[
     one("droppedAttributesCount", 4, Uint32),
 ]);
 
-static KEY_VALUE: Message = message(&[
-    one("key", 1, Text),
-    one("value", 2, Kind::Message(&ANY_VALUE)),
-    one("keyStrindex", 3, Int32),
-]);
+static KEY_VALUE: Message =
+    message(&[one("key", 1, Text), one("value", 2, Kind::Message(&ANY_VALUE)), one("keyStrindex", 3, Int32)]);
 
 static ANY_VALUE: Message = Message {
     fields: &[
@@ -188,17 +172,8 @@ static ARRAY_VALUE: Message = message(&[many("values", 1, Kind::Message(&ANY_VAL
 
 static KEY_VALUE_LIST: Message = message(&[many("values", 1, Kind::Message(&KEY_VALUE))]);
 
-const SPAN_KIND: Kind = Kind::Enum(
-    "SPAN_KIND_",
-    &[
-        "UNSPECIFIED",
-        "INTERNAL",
-        "SERVER",
-        "CLIENT",
-        "PRODUCER",
-        "CONSUMER",
-    ],
-);
+const SPAN_KIND: Kind =
+    Kind::Enum("SPAN_KIND_", &["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]);
 
 const STATUS_CODE: Kind = Kind::Enum("STATUS_CODE_", &["UNSET", "OK", "ERROR"]);
 
@@ -236,10 +211,7 @@ const SEVERITY: Kind = Kind::Enum(
 impl Message {
     /// The field that a member's name means, and its place in `fields`.
     pub(super) fn field(&self, name: &str) -> Option<(usize, &Field)> {
-        self.fields
-            .iter()
-            .enumerate()
-            .find(|(_, field)| same_name(field.name, name))
+        self.fields.iter().enumerate().find(|(_, field)| same_name(field.name, name))
     }
 }
 

@@ -1,9 +1,6 @@
 use opentelemetry_proto::tonic::{
     collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
-    common::v1::{
-        AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList,
-        any_value::Value,
-    },
+    common::v1::{AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList, any_value::Value},
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
     resource::v1::Resource,
     trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span},
@@ -35,13 +32,7 @@ fn span(members: &str) -> Span {
 
 /// The value of an attribute that is written `value` in JSON.
 fn value(value: &str) -> Option<Value> {
-    span(&format!(
-        r#""attributes":[{{"key":"k","value":{value}}}]"#
-    ))
-    .attributes[0]
-        .value
-        .clone()
-        .and_then(|v| v.value)
+    span(&format!(r#""attributes":[{{"key":"k","value":{value}}}]"#)).attributes[0].value.clone().and_then(|v| v.value)
 }
 
 fn any(value: Value) -> Option<AnyValue> {
@@ -49,11 +40,7 @@ fn any(value: Value) -> Option<AnyValue> {
 }
 
 fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue {
-        key: key.into(),
-        value: any(value),
-        key_strindex: 0,
-    }
+    KeyValue { key: key.into(), value: any(value), key_strindex: 0 }
 }
 
 fn attributes() -> Vec<KeyValue> {
@@ -67,12 +54,7 @@ fn attributes() -> Vec<KeyValue> {
         attribute("most", Value::IntValue(i64::MAX)),
         attribute("double", Value::DoubleValue(-0.1)),
         attribute("bytes", Value::BytesValue(vec![0, 255, 62, 63])),
-        attribute(
-            "list",
-            Value::ArrayValue(ArrayValue {
-                values: any(Value::IntValue(7)).into_iter().collect(),
-            }),
-        ),
+        attribute("list", Value::ArrayValue(ArrayValue { values: any(Value::IntValue(7)).into_iter().collect() })),
         attribute(
             "object",
             Value::KvlistValue(KeyValueList {
@@ -139,10 +121,7 @@ fn all_of_traces() -> ExportTraceServiceRequest {
                         flags: 8,
                     }],
                     dropped_links_count: 9,
-                    status: Some(Status {
-                        message: "bad".into(),
-                        code: 2,
-                    }),
+                    status: Some(Status { message: "bad".into(), code: 2 }),
                 }],
                 schema_url: "https://scope".into(),
             }],
@@ -186,17 +165,16 @@ fn every_field_arrives() {
     let sent = all_of_logs();
     let text = serde_json::to_vec(&sent).expect("serialises");
     let done = to_protobuf(Signal::Logs, &text).expect("readable JSON");
-    assert_eq!(
-        ExportLogsServiceRequest::decode(&done.protobuf[..]).expect("valid protobuf"),
-        sent
-    );
+    assert_eq!(ExportLogsServiceRequest::decode(&done.protobuf[..]).expect("valid protobuf"), sent);
     assert_eq!(done.unknown_members, 0);
 }
 
 #[test]
 fn the_encoding_is_that_of_prost() {
     // prost writes fields in order of their numbers, and so does this JSON.
-    let sent = traces(r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"k","value":{"stringValue":"v"}}]},"scopeSpans":[{"spans":[{"traceId":"00","name":"n","startTimeUnixNano":"0","kind":0,"flags":0}]}]}]}"#);
+    let sent = traces(
+        r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"k","value":{"stringValue":"v"}}]},"scopeSpans":[{"spans":[{"traceId":"00","name":"n","startTimeUnixNano":"0","kind":0,"flags":0}]}]}]}"#,
+    );
     let text = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"k","value":{"stringValue":"v"}}]},"scopeSpans":[{"spans":[{"traceId":"00","name":"n"}]}]}]}"#;
     let done = to_protobuf(Signal::Traces, text.as_bytes()).expect("readable JSON");
     assert_eq!(done.protobuf, sent.encode_to_vec());
@@ -271,9 +249,7 @@ fn null_is_absent_and_unknown_members_are_counted() {
     assert_eq!(span.attributes[0].value, None);
     assert_eq!(value("{}"), None);
     let list = value(r#"{"arrayValue":{"values":[null,{"intValue":1}]}}"#);
-    let Some(Value::ArrayValue(list)) = list else {
-        panic!("not a list: {list:?}")
-    };
+    let Some(Value::ArrayValue(list)) = list else { panic!("not a list: {list:?}") };
     assert_eq!(list.values[0].value, None);
     assert_eq!(list.values.len(), 2);
 }
@@ -312,11 +288,7 @@ fn errors_name_the_field() {
             "attributes[0].value.intValue",
             "second value",
         ),
-        (
-            r#""attributes":[{"key":"b","value":{"bytesValue":"*"}}]"#,
-            "attributes[0].value.bytesValue",
-            "base64",
-        ),
+        (r#""attributes":[{"key":"b","value":{"bytesValue":"*"}}]"#, "attributes[0].value.bytesValue", "base64"),
         (
             r#""attributes":[{"key":"b","value":{"doubleValue":"inf"}}]"#,
             "attributes[0].value.doubleValue",
@@ -340,6 +312,7 @@ fn what_is_no_json_object_is_refused() {
     let found = fault(b"{\"resourceSpans\":[{\"schemaUrl\":\"\xff\"}]}");
     assert_eq!(found.field, "resourceSpans[0].schemaUrl");
     assert_eq!(fault("{}{}").field, "body");
+    assert_eq!(fault(r#"{"resourceSpans":[{"#).field, "resourceSpans[0]");
 }
 
 #[test]
@@ -352,16 +325,10 @@ fn reasons_do_not_repeat_content() {
 #[test]
 fn nesting_is_bounded() {
     let nested = |depth: usize, open: &str, close: &str| {
-        with_span(&format!(
-            r#""attributes":[{{"key":"k","value":{}{{}}{}}}]"#,
-            open.repeat(depth),
-            close.repeat(depth)
-        ))
+        with_span(&format!(r#""attributes":[{{"key":"k","value":{}{{}}{}}}]"#, open.repeat(depth), close.repeat(depth)))
     };
-    let shapes = [
-        (r#"{"arrayValue":{"values":["#, "]}}"),
-        (r#"{"kvlistValue":{"values":[{"key":"k","value":"#, "}]}}"),
-    ];
+    let shapes =
+        [(r#"{"arrayValue":{"values":["#, "]}}"), (r#"{"kvlistValue":{"values":[{"key":"k","value":"#, "}]}}")];
     for (open, close) in shapes {
         let mut deepest = 0;
         for depth in 0..60 {
@@ -388,14 +355,8 @@ fn arbitrary_value() -> impl Strategy<Value = (serde_json::Value, Value)> {
     leaf.prop_recursive(4, 64, 8, |inner| {
         prop::collection::vec(inner, 0..8).prop_map(|items| {
             let (texts, values): (Vec<_>, Vec<_>) = items.into_iter().unzip();
-            let values = values
-                .into_iter()
-                .map(|value| AnyValue { value: Some(value) })
-                .collect();
-            (
-                json!({"arrayValue": {"values": texts}}),
-                Value::ArrayValue(ArrayValue { values }),
-            )
+            let values = values.into_iter().map(|value| AnyValue { value: Some(value) }).collect();
+            (json!({"arrayValue": {"values": texts}}), Value::ArrayValue(ArrayValue { values }))
         })
     })
 }

@@ -19,16 +19,9 @@ use super::{
 pub(super) fn run(message: &'static Message, text: &[u8]) -> Result<Transcoded, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let mut output = Output::with_capacity(text.len());
-    Whole {
-        message,
-        output: &mut output,
-    }
-    .deserialize(&mut json)?;
+    Whole { message, output: &mut output }.deserialize(&mut json)?;
     json.end()?;
-    Ok(Transcoded {
-        protobuf: output.bytes,
-        unknown_members: output.unknown_members,
-    })
+    Ok(Transcoded { protobuf: output.bytes, unknown_members: output.unknown_members })
 }
 
 /// Reads `text`, which [`run`] could not, again to find the path of what is wrong.
@@ -36,27 +29,21 @@ pub(super) fn explain(message: &'static Message, text: &[u8]) -> Fault {
     let mut json = serde_json::Deserializer::from_slice(text);
     let mut track = serde_path_to_error::Track::new();
     let mut output = Output::with_capacity(text.len());
-    let whole = Whole {
-        message,
-        output: &mut output,
-    };
-    let result = whole.deserialize(serde_path_to_error::Deserializer::new(
-        &mut json, &mut track,
-    ));
+    let whole = Whole { message, output: &mut output };
+    let result = whole.deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+    // The place inside an object that breaks off between two members is written as `?`.
     let path = track.path().to_string();
+    let path = path.trim_end_matches('?').trim_end_matches('.');
     match result.and_then(|()| json.end()) {
         Err(e) => Fault {
-            field: match path.as_str() {
-                "." => "body".into(),
-                _ => path,
+            field: match path {
+                "" => "body".into(),
+                _ => path.into(),
             },
             reason: e.to_string(),
         },
         // Both passes read the same bytes by the same rules.
-        Ok(()) => Fault {
-            field: "body".into(),
-            reason: "it cannot be read".into(),
-        },
+        Ok(()) => Fault { field: "body".into(), reason: "it cannot be read".into() },
     }
 }
 
@@ -67,10 +54,7 @@ struct Output {
 
 impl Output {
     fn with_capacity(bytes: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(bytes),
-            unknown_members: 0,
-        }
+        Self { bytes: Vec::with_capacity(bytes), unknown_members: 0 }
     }
 
     /// Begins a nested message; returns where its content begins.
@@ -118,11 +102,7 @@ impl<'de> Visitor<'de> for Whole<'_> {
     }
 }
 
-fn members<'de, A: MapAccess<'de>>(
-    message: &'static Message,
-    output: &mut Output,
-    mut map: A,
-) -> Result<(), A::Error> {
+fn members<'de, A: MapAccess<'de>>(message: &'static Message, output: &mut Output, mut map: A) -> Result<(), A::Error> {
     let mut seen = 0_u32;
     while let Some(name) = map.next_key_seed(Name(message))? {
         let Some((place, field)) = name else {
@@ -199,9 +179,7 @@ impl Value<'_> {
     fn check_single<E: Error>(&self) -> Result<(), E> {
         match self.place {
             Place::Member { again: true, .. } => Err(E::custom("this member is there twice")),
-            Place::Member { another: true, .. } => {
-                Err(E::custom("this is a second value where one is allowed"))
-            }
+            Place::Member { another: true, .. } => Err(E::custom("this is a second value where one is allowed")),
             _ => Ok(()),
         }
     }
@@ -215,14 +193,7 @@ impl Value<'_> {
             Place::Member { one_of: false, .. } => Default::Skip,
             _ => Default::Write,
         };
-        scalar::write(
-            &mut self.output.bytes,
-            self.field.number,
-            self.field.kind,
-            default,
-            value,
-        )
-        .map_err(E::custom)?;
+        scalar::write(&mut self.output.bytes, self.field.number, self.field.kind, default, value).map_err(E::custom)?;
         Ok(true)
     }
 }
@@ -283,11 +254,7 @@ impl<'de> Visitor<'de> for Value<'_> {
             return Err(A::Error::custom("expected a single value, found a list"));
         }
         while list
-            .next_element_seed(Value {
-                field: self.field,
-                place: Place::Element,
-                output: &mut *self.output,
-            })?
+            .next_element_seed(Value { field: self.field, place: Place::Element, output: &mut *self.output })?
             .is_some()
         {}
         Ok(true)

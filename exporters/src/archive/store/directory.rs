@@ -317,3 +317,6 @@ fn of_sync(path: &Path, error: &io::Error) -> StoreError {
 fn of_io(path: &Path, action: &str, error: &io::Error) -> StoreError {
     StoreError::of_io(path.display().to_string(), action, error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Verification of a data directory: its archive, against what the directory itself remembers, and its journal behind the
+//! archive's end.
+
+use std::sync::Arc;
+
+use tachograph_exporters::archive::reader::{ReadError, Reader};
+use tachograph_exporters::archive::store::{DirectoryStore, StoreError};
+use tachograph_exporters::verify::{Axis, AxisReport, Finding, Options, Progress, Report, Verdict, VerifyError, verify};
+use tachograph_ledger::{ChainVerifier, Edge, Leaf, MacKey, VerifyingKey, epoch_of, genesis, leaf_hash, sha256};
+
+use crate::data_dir::{DataDir, DataDirError};
+use crate::journal::{Journal, JournalError};
+
+/// Why a data directory can't be verified.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The directory itself.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// There is no archive in it.
+    #[error("{0} has no archive yet, or `archive.path` places it elsewhere: then verify that place, with --key {0}/ledger.vkey --checkpoint {0}/checkpoint")]
+    NoArchive(String),
+    /// Its archive's store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its archive.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+/// Verifies the ledger in a data directory.
+///
+/// `options` brings what the auditor has from elsewhere; key and remembered checkpoint of the directory are added where it has none.
+///
+/// # Errors
+/// If there is nothing to verify. Damage is a finding, not an error.
+pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<Report, AuditError> {
+    let path = data_dir.archive();
+    if !path.is_dir() {
+        return Err(AuditError::NoArchive(data_dir.root().display().to_string()));
+    }
+    let key = options.key.get_or_insert_with(|| data_dir.vkey().clone()).clone();
+    options.checkpoints.extend(data_dir.checkpoint()?);
+    let store = Arc::new(DirectoryStore::reader(path)?);
+    // The escrowed key would be used up by the archive; the journal's own MACs need the present epoch's.
+    let mac_key = data_dir.mac_key().ok();
+    let mut report = verify(&*store, options)?;
+    match Reader::open(store) {
+        Ok(archive) => {
+            let mut tail = Tail { report: &mut report, key: &key, mac_key };
+            tail.check(data_dir, &archive);
+        }
+        Err(ReadError::Store(error)) => return Err(error.into()),
+        // The report has said what is wrong with it.
+        Err(_) => {}
+    }
+    Ok(report)
+}
+
+/// Silences the progress of a verification.
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn begin(&self, _records: u64) {}
+    fn advance(&self, _records: u64, _body_bytes: u64) {}
+}
+
+/// The journal behind the archive's end.
+struct Tail<'r> {
+    report: &'r mut Report,
+    key: &'r VerifyingKey,
+    mac_key: Option<MacKey>,
+}
+
+impl Tail<'_> {
+    fn check(&mut self, data_dir: &DataDir, archive: &Reader) {
+        let archived = archive.size();
+        let (edge, last) = match archive.commits().last() {
+            None => (Ok(Edge::new()), genesis(&self.key.to_line())),
+            Some(commit) => (Edge::from_parts(archived, commit.edge.clone()), commit.last_hash),
+        };
+        // A bad edge is a finding already.
+        let Ok(edge) = edge else { return };
+        let mut chain = ChainVerifier::resume(self.key, edge, last);
+        let checked = Journal::read_only(&data_dir.journal(), self.key.name().as_str())
+            .and_then(|journal| match journal.next_index() {
+                Some(next) if next > archived => self.walk(&journal, archived, &mut chain),
+                Some(next) if next < archived => {
+                    let what = format!("the journal ends at record {next}, the archive at {archived}: the journal was rolled back");
+                    self.fail(Axis::Integrity, Finding::journal(next, what));
+                    Ok(())
+                }
+                _ => Ok(()),
+            });
+        match checked {
+            Ok(()) => {}
+            Err(JournalError::Corrupt { path, offset, index, what }) => {
+                let what = format!("{} at byte {offset}: {what}", path.display());
+                self.fail(Axis::Integrity, Finding::journal(index, what));
+            }
+            Err(error) => self.report.unreadable.push(error.to_string()),
+        }
+        self.check_epoch(chain.next_index());
+        let waiting = chain.next_index() - archived;
+        if waiting > 0 {
+            let reason = format!("{waiting} records are in the journal and under no checkpoint yet: only their chain and MACs protect them");
+            self.incomplete(Axis::Coverage, reason);
+        }
+    }
+
+    fn walk(
+        &mut self,
+        journal: &crate::journal::JournalReader,
+        archived: u64,
+        chain: &mut ChainVerifier,
+    ) -> Result<(), JournalError> {
+        let mut frames = journal.read_from(archived)?;
+        while let Some(frame) = frames.next_frame()? {
+            for record in frame.records() {
+                let hash = leaf_hash(record.leaf);
+                let finding = match chain.push(record.index, record.leaf, &hash) {
+                    Err(error) => Some((Axis::Integrity, error.to_string())),
+                    Ok(leaf) => self.check_record(&leaf, record.body, &record.mac),
+                };
+                if let Some((axis, what)) = finding {
+                    self.fail(axis, Finding::journal(record.index, what));
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_record(&self, leaf: &Leaf<'_>, body: &[u8], mac: &[u8; 32]) -> Option<(Axis, String)> {
+        if sha256(body) != leaf.body_sha256 || body.len() as u64 != leaf.body_len {
+            return Some((Axis::Integrity, "the body is not the one that was sealed".to_owned()));
+        }
+        let key = self.mac_key.as_ref().filter(|key| key.epoch() == epoch_of(leaf.index))?;
+        let mut encoded = Vec::new();
+        leaf.encode_into(&mut encoded);
+        let verified = key.verify(self.key.name(), leaf.index, &leaf_hash(&encoded), mac);
+        verified.err().map(|_| (Axis::Authenticity, "the MAC is wrong: it was not sealed by the holder of the key".to_owned()))
+    }
+
+    /// The MAC key only goes on: if it is ahead of the records, some are gone.
+    fn check_epoch(&mut self, next_index: u64) {
+        let Some(key) = &self.mac_key else { return };
+        if let Err(what) = crate::archiver::check_mac_key(key, next_index) {
+            self.fail(Axis::Integrity, Finding::journal(next_index, what));
+        }
+    }
+
+    fn fail(&mut self, axis: Axis, finding: Finding) {
+        let axis_report = self.axis(axis);
+        axis_report.verdict = Verdict::Fail;
+        axis_report.reasons.push(finding.what.clone());
+        self.report.findings.push(Finding { axis, ..finding });
+    }
+
+    fn incomplete(&mut self, axis: Axis, reason: String) {
+        let axis_report = self.axis(axis);
+        axis_report.verdict = axis_report.verdict.max(Verdict::Incomplete);
+        axis_report.reasons.push(reason);
+    }
+
+    fn axis(&mut self, axis: Axis) -> &mut AxisReport {
+        let none = AxisReport { verdict: Verdict::Pass, reasons: Vec::new() };
+        self.report.axes.entry(axis).or_insert(none)
+    }
+}
+
+/// A finding about the journal.
+trait OfJournal {
+    fn journal(index: u64, what: String) -> Self;
+}
+
+impl OfJournal for Finding {
+    fn journal(index: u64, what: String) -> Self {
+        Finding { axis: Axis::Integrity, object: "journal".to_owned(), row: None, index: Some(index), what }
+    }
+}

@@ -1,0 +1,55 @@
+//! `tachograph check`
+
+use serde_json::json;
+use tachograph_collector::config::Config;
+use tachograph_collector::data_dir::{DataDir, DataDirError};
+
+use super::{Exit, Source, output};
+
+/// Check a configuration and the ledger that it names. Opens no port and changes nothing.
+#[derive(clap::Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    source: Source,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let problems = self.problems();
+        if self.json {
+            output::json(&json!({ "ok": problems.is_empty(), "problems": problems }));
+        } else if problems.is_empty() {
+            output::line("Configuration and ledger are good.");
+        } else {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+        }
+        Ok(if problems.is_empty() { Exit::Done } else { Exit::Incomplete })
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let config = match Config::load(self.source.config.as_deref(), &self.source.overrides()) {
+            Ok(config) => config,
+            Err(error) => return error.to_string().lines().map(str::to_owned).collect(),
+        };
+        let mut problems = Vec::new();
+        if let Some(tls) = &config.receive.tls
+            && let Err(error) = tls.load()
+        {
+            problems.push(format!("receive.tls: {error}"));
+        }
+        if let Err(error) = check_ledger(&config) {
+            problems.push(error.to_string());
+        }
+        problems
+    }
+}
+
+fn check_ledger(config: &Config) -> Result<(), DataDirError> {
+    let data_dir = DataDir::open(&config.data)?;
+    data_dir.signing_key()?;
+    data_dir.mac_key()?;
+    Ok(())
+}

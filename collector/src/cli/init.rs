@@ -1,0 +1,59 @@
+//! `tachograph init`
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::json;
+use tachograph_collector::batch::{Entropy, SystemEntropy};
+use tachograph_collector::clock::{Clock, SystemClock};
+use tachograph_collector::data_dir::DataDir;
+use tachograph_ledger::LedgerName;
+use zeroize::Zeroizing;
+
+use super::{Exit, output};
+
+/// Create a ledger and its keys in a new or empty directory. Done once, and on purpose: nothing else creates a ledger.
+#[derive(clap::Args)]
+pub(super) struct Init {
+    /// The data directory to create
+    dir: PathBuf,
+    /// Name of the ledger, for ever: the origin of its checkpoints, for example acme.example/ai-audit
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Init {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let mut random = Zeroizing::new([0; 64]);
+        SystemEntropy.fill(&mut *random)?;
+        let name = match self.name {
+            Some(name) => name,
+            None => default_name()?,
+        };
+        let name = LedgerName::parse(&name).with_context(|| format!("--name {name}"))?;
+        let data_dir = DataDir::init(&self.dir, &name, SystemClock.now(), &random)?;
+        let (dir, vkey) = (self.dir.display(), data_dir.vkey().to_line());
+        if self.json {
+            output::json(&json!({ "data": self.dir, "ledger": name.as_str(), "vkey": vkey }));
+        } else {
+            output::line(&format!(
+                "Ledger {name} created in {dir}.\n\n\
+                 Public key, for all who verify (also in {dir}/ledger.vkey):\n  {vkey}\n\n\
+                 Move {dir}/mac-escrow.key into other hands, off this machine: with it every record's MAC can be\n\
+                 checked, and forged.\n\
+                 Back up {dir}/keys. Then: tachograph run --data {dir}"
+            ));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// A name that no other ledger has by accident.
+fn default_name() -> anyhow::Result<String> {
+    let mut random = [0; 4];
+    SystemEntropy.fill(&mut random)?;
+    Ok(format!("tachograph.local/{}", tachograph_record::Hex(random)))
+}

@@ -1,0 +1,169 @@
+//! `tachograph trace`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tachograph_collector::data_dir::DataDir;
+use tachograph_collector::journal::Journal;
+use tachograph_collector::trace::{Event, Forest, Records};
+use tachograph_exporters::archive::reader::Reader;
+use tachograph_exporters::archive::store::DirectoryStore;
+use tachograph_record::Record;
+
+use super::{Exit, output};
+
+/// Show the chain of events around one of them, oldest cause first: who, what, when, which model, what was decided, what came
+/// of it. Works beside a running collector too.
+#[derive(clap::Args)]
+pub(super) struct Trace {
+    /// An event id, correlation id, trace id, output path or output hash
+    id: String,
+    /// A data directory, or an archive
+    #[arg(long, env = "TACHOGRAPH_DATA", value_name = "PLACE", default_value = tachograph_collector::config::DEFAULT_DATA)]
+    data: PathBuf,
+    /// Print JSON: a list of events, each with its index, its cause's index, and the body as it is stored
+    #[arg(long)]
+    json: bool,
+}
+
+impl Trace {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let place = Place::open(&self.data)?;
+        let forest = place.records().trace(&self.id)?;
+        if forest.events.is_empty() {
+            eprintln!(
+                "No record has {} as event id, correlation id, trace id, output path or output hash.",
+                self.id
+            );
+            return Ok(Exit::NotFound);
+        }
+        if self.json {
+            output::json(&as_json(&forest)?);
+        } else {
+            print(&forest)?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// An archive, and the journal's tail if the place is a data directory.
+pub(super) struct Place {
+    archive: Option<Reader>,
+    tail: Vec<(u64, Vec<u8>)>,
+}
+
+impl Place {
+    pub(super) fn open(place: &Path) -> anyhow::Result<Self> {
+        if !place.join("journal").is_dir() {
+            let store = Arc::new(DirectoryStore::reader(place)?);
+            return Ok(Self { archive: Some(Reader::open(store)?), tail: Vec::new() });
+        }
+        let data_dir = DataDir::open(place)?;
+        let archive = match data_dir.archive().is_dir() {
+            true => Some(Reader::open(Arc::new(DirectoryStore::reader(data_dir.archive())?))?),
+            false => None,
+        };
+        let archived = archive.as_ref().map_or(0, Reader::size);
+        let mut tail = Vec::new();
+        let reader = Journal::read_only(&data_dir.journal(), data_dir.ledger().as_str())?;
+        if reader.next_index().is_some_and(|next| next > archived) {
+            let mut frames = reader.read_from(archived)?;
+            while let Some(frame) = frames.next_frame()? {
+                tail.extend(frame.records().map(|record| (record.index, record.body.to_vec())));
+            }
+        }
+        Ok(Self { archive, tail })
+    }
+
+    /// Shows every archived body to `each`.
+    pub(super) fn archive_scan(&self, mut each: impl FnMut(&[u8]) -> Option<()>) -> anyhow::Result<()> {
+        if let Some(archive) = &self.archive {
+            archive.scan(|_, body| {
+                each(body);
+                true
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn records(&self) -> Records<'_> {
+        Records { archive: self.archive.as_ref(), tail: &self.tail }
+    }
+}
+
+fn as_json(forest: &Forest) -> anyhow::Result<Value> {
+    let cause_of = |index: u64| {
+        forest.children.iter().find(|(_, effects)| effects.contains(&index)).map(|(cause, _)| cause.to_string())
+    };
+    let events = forest.events.values().map(|event| {
+        let body: Value = serde_json::from_slice(event.body())?;
+        Ok(json!({ "index": event.index.to_string(), "cause": cause_of(event.index), "body": body }))
+    });
+    Ok(json!({ "events": events.collect::<anyhow::Result<Vec<_>>>()?, "cut": forest.cut }))
+}
+
+pub(super) fn print(forest: &Forest) -> anyhow::Result<()> {
+    // An explicit stack: a chain may be as long as a trace.
+    let mut todo: Vec<(u64, usize)> = forest.roots.iter().rev().map(|root| (*root, 0)).collect();
+    while let Some((index, depth)) = todo.pop() {
+        if let Some(event) = forest.events.get(&index) {
+            print_event(event, depth)?;
+        }
+        let effects = forest.children.get(&index).map_or(&[][..], Vec::as_slice);
+        todo.extend(effects.iter().rev().map(|effect| (*effect, depth + 1)));
+    }
+    if forest.cut {
+        output::line("… there are more events than are shown.");
+    }
+    Ok(())
+}
+
+fn print_event(event: &Event, depth: usize) -> anyhow::Result<()> {
+    let record = event.record()?;
+    let (indent, arrow) = match depth {
+        0 => (String::new(), ""),
+        depth => ("   ".repeat(depth - 1), "└─ "),
+    };
+    let outcome = record.outcome.map_or("unknown", |outcome| outcome.as_str());
+    let what = [Some(record.kind.as_str()), record.action_type.as_deref(), record.decision_type.as_deref()];
+    let what: Vec<&str> = what.into_iter().flatten().collect();
+    output::line(&format!("{indent}{arrow}{}  {}  → {outcome}", record.timestamp, clean(&what.join(" "))));
+    let below = if depth == 0 { "  ".to_owned() } else { format!("{indent}     ") };
+    for (name, value) in facts(&record) {
+        output::line(&format!("{below}{name:<9} {}", clean(&value)));
+    }
+    output::line(&format!("{below}{:<9} {}  (record {})", "event", record.event_id, event.index));
+    Ok(())
+}
+
+/// Who, model, decision and outcome, as far as they are known.
+fn facts(record: &Record<'_>) -> Vec<(&'static str, String)> {
+    let join = |parts: &[Option<&str>]| parts.iter().flatten().copied().collect::<Vec<_>>().join(" ");
+    let actor = record.actor_id.as_deref();
+    let facts = [
+        ("service", join(&[record.service_name.as_deref(), record.environment.as_deref()])),
+        ("who", join(&[record.actor_type.filter(|_| actor.is_some()).map(|t| t.as_str()), actor, record.team.as_deref()])),
+        ("session", join(&[record.session_id.as_deref()])),
+        ("agent", join(&[record.agent_id.as_deref(), record.agent_version.as_deref()])),
+        ("model", join(&[record.provider.as_deref(), record.model.as_deref(), record.model_version.as_deref()])),
+        ("on", join(&[record.resource_type.as_deref(), record.resource_id.as_deref()])),
+        ("prompt", join(&[record.prompt.as_deref()])),
+        ("decision", join(&[record.final_decision.as_deref()])),
+        ("steps", join(&[record.decision_steps.as_ref().map(|json| json.as_str())])),
+        ("output", join(&[record.output_path.as_deref(), record.output_hash.as_deref()])),
+        ("reason", join(&[record.outcome_reason.as_deref(), record.error_type.as_deref(), record.error.as_deref()])),
+    ];
+    facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// One line, without control characters (a prompt must not be able to steer a terminal), not too long.
+fn clean(text: &str) -> String {
+    const LONGEST: usize = 160;
+    let mut clean: String =
+        text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        clean.push('…');
+    }
+    clean
+}

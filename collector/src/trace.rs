@@ -1,0 +1,205 @@
+//! Trace: from one id to the chain of events around it.
+//!
+//! The seeds are the records that carry the id. From each the chain goes up by `parent_id` (or the parent span within its
+//! trace) and sideways by correlation id and trace id; causes come first.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tachograph_exporters::archive::reader::{ReadError, Reader};
+use tachograph_record::{Body, BodyError, EventId, Record, TraceId, Value};
+
+/// Most records that one trace shows.
+pub const MAX_RECORDS: usize = 10_000;
+
+/// Why there is no trace.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The archive can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A body can't be read.
+    #[error("record {index}: {source}; run `tachograph verify`")]
+    Body {
+        /// The record.
+        index: u64,
+        /// Why.
+        source: BodyError,
+    },
+}
+
+/// One event of a trace.
+#[derive(Debug)]
+pub struct Event {
+    /// Position in the ledger.
+    pub index: u64,
+    body: Vec<u8>,
+}
+
+impl Event {
+    /// Reads the record.
+    ///
+    /// # Errors
+    /// If the body is damaged.
+    pub fn record(&self) -> Result<Record<'_>, TraceError> {
+        let body = Body::parse(&self.body).map_err(|source| TraceError::Body { index: self.index, source })?;
+        Ok(body.record)
+    }
+
+    /// The body as it was stored.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// A trace as a forest: causes before effects, earlier before later.
+#[derive(Debug, Default)]
+pub struct Forest {
+    /// All events, by index.
+    pub events: BTreeMap<u64, Event>,
+    /// Events without a known cause.
+    pub roots: Vec<u64>,
+    /// Effects of each event.
+    pub children: HashMap<u64, Vec<u64>>,
+    /// Whether there were more than [`MAX_RECORDS`].
+    pub cut: bool,
+}
+
+/// Where records are looked up: the archive, and what is not archived yet.
+pub struct Records<'r> {
+    /// The archive.
+    pub archive: Option<&'r Reader>,
+    /// Index and body of each record behind it.
+    pub tail: &'r [(u64, Vec<u8>)],
+}
+
+/// What to look for: a column and its value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Text(&'static str, String),
+    Bytes(&'static str, Vec<u8>),
+}
+
+impl Key {
+    fn column(&self) -> &'static str {
+        match self {
+            Self::Text(column, _) | Self::Bytes(column, _) => column,
+        }
+    }
+
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::Text(_, text) => Value::Text(text),
+            Self::Bytes(_, bytes) => Value::Bytes(bytes),
+        }
+    }
+}
+
+/// The keys that an id may mean.
+fn keys_of(id: &str) -> Vec<Key> {
+    let mut keys = Vec::new();
+    if let Some(event) = EventId::parse(id) {
+        keys.push(Key::Bytes("event_id", event.0.to_vec()));
+    }
+    if let Some(trace) = TraceId::parse(id) {
+        keys.push(Key::Bytes("trace_id", trace.0.to_vec()));
+    }
+    keys.push(Key::Text("correlation_id", id.to_owned()));
+    keys.push(Key::Text("output_path", id.to_owned()));
+    let bare_hash = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    let hash = if bare_hash { format!("sha256:{}", id.to_lowercase()) } else { id.to_owned() };
+    keys.push(Key::Text("output_hash", hash));
+    keys
+}
+
+impl Records<'_> {
+    /// The events around `id`; empty if no record carries it.
+    ///
+    /// # Errors
+    /// If something can't be read.
+    pub fn trace(&self, id: &str) -> Result<Forest, TraceError> {
+        let mut forest = Forest::default();
+        let mut todo = keys_of(id);
+        let mut done = std::collections::HashSet::new();
+        while let Some(key) = todo.pop() {
+            if !done.insert(key.clone()) {
+                continue;
+            }
+            for event in self.find(&key)? {
+                if forest.events.len() >= MAX_RECORDS {
+                    forest.cut = true;
+                    break;
+                }
+                if forest.events.contains_key(&event.index) {
+                    continue;
+                }
+                todo.extend(neighbours(&event.record()?));
+                forest.events.insert(event.index, event);
+            }
+        }
+        forest.link()?;
+        Ok(forest)
+    }
+
+    fn find(&self, key: &Key) -> Result<Vec<Event>, TraceError> {
+        let mut events = Vec::new();
+        if let Some(archive) = self.archive {
+            let found = archive.find(key.column(), key.value(), MAX_RECORDS)?;
+            events.extend(found.into_iter().map(|found| Event { index: found.index, body: found.body }));
+        }
+        let column = tachograph_record::COLUMNS.iter().find(|column| column.name == key.column());
+        let Some(column) = column else { return Ok(events) };
+        for (index, bytes) in self.tail {
+            let body = Body::parse_columns(bytes).map_err(|source| TraceError::Body { index: *index, source })?;
+            if column.derive(&body) == key.value() {
+                events.push(Event { index: *index, body: bytes.clone() });
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// Where the chain goes on from a record.
+fn neighbours(record: &Record<'_>) -> Vec<Key> {
+    let mut keys = Vec::new();
+    keys.extend(record.parent_id.map(|id| Key::Bytes("event_id", id.0.to_vec())));
+    keys.extend(record.correlation_id.as_ref().map(|id| Key::Text("correlation_id", id.to_string())));
+    keys.extend(record.trace_id.map(|id| Key::Bytes("trace_id", id.0.to_vec())));
+    keys
+}
+
+impl Forest {
+    /// Finds each event's cause among the others.
+    fn link(&mut self) -> Result<(), TraceError> {
+        let mut by_event = HashMap::new();
+        let mut by_span = HashMap::new();
+        let mut facts = Vec::with_capacity(self.events.len());
+        for (index, event) in &self.events {
+            let record = event.record()?;
+            by_event.entry(record.event_id).or_insert(*index);
+            if let (Some(trace), Some(span)) = (record.trace_id, record.span_id) {
+                by_span.entry((trace, span)).or_insert(*index);
+            }
+            let parent_span = record.trace_id.zip(record.parent_span_id);
+            facts.push((record.timestamp, *index, record.parent_id, parent_span));
+        }
+        facts.sort_unstable_by_key(|(time, index, ..)| (*time, *index));
+        let mut causes = HashMap::new();
+        for (_, index, parent_id, parent_span) in facts {
+            let cause = parent_id.and_then(|id| by_event.get(&id)).or_else(|| parent_span.and_then(|s| by_span.get(&s)));
+            // A record that names itself, or a circle, is shown as a root.
+            match cause.copied().filter(|cause| !leads_to(&causes, *cause, index)) {
+                Some(cause) => {
+                    causes.insert(index, cause);
+                    self.children.entry(cause).or_default().push(index);
+                }
+                None => self.roots.push(index),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether going up from `from` comes to `target`.
+fn leads_to(causes: &HashMap<u64, u64>, from: u64, target: u64) -> bool {
+    std::iter::successors(Some(from), |at| causes.get(at).copied()).any(|at| at == target)
+}

@@ -1,0 +1,91 @@
+//! Checkpoints: those in the archive, and those that somebody remembered elsewhere.
+
+use std::collections::BTreeMap;
+
+use tachograph_ledger::{Checkpoint, CheckpointError, Hash, VerifyingKey};
+
+use super::collector::Collector;
+use super::commits::History;
+use super::report::{Axis, Finding};
+use crate::archive::store::{ErrorKind, Store, StoreError};
+use crate::archive::{MAX_NOTE_BYTES, paths};
+
+/// Roots that were seen outside, by tree size.
+pub(crate) type Remembered = BTreeMap<u64, Vec<Hash>>;
+
+/// Reads the checkpoints that the auditor brought along.
+pub(crate) fn remembered(notes: &[Vec<u8>], key: &VerifyingKey, collector: &Collector) -> Remembered {
+    let mut roots = Remembered::new();
+    for (number, note) in notes.iter().enumerate() {
+        match Checkpoint::open(note, key) {
+            Ok(checkpoint) => roots.entry(checkpoint.size).or_default().push(checkpoint.root),
+            Err(error) => collector.incomplete(Axis::NonEquivocation, format!("the checkpoint number {} that was given is of no use: {error}", number + 1)),
+        }
+    }
+    if notes.is_empty() {
+        collector.incomplete(Axis::NonEquivocation, "no checkpoint from outside was given: whether others were shown the same history is not known");
+    }
+    roots
+}
+
+/// Checks the archive's checkpoints against its commits. Gives their number.
+pub(crate) fn check(store: &dyn Store, key: &VerifyingKey, history: &History, collector: &Collector) -> Result<u64, StoreError> {
+    let mut covered = 0;
+    let mut sizes = Vec::new();
+    for path in store.list(paths::CHECKPOINTS)? {
+        // A stray name was reported with the store's objects.
+        let Some(size) = paths::number_of(&path, paths::CHECKPOINTS) else { continue };
+        sizes.push(size);
+        if check_one(store, &path, size, key, history, collector) {
+            covered = covered.max(size);
+        }
+    }
+    let end = history.size();
+    if covered < end {
+        collector.incomplete(Axis::Coverage, format!("{} records are under no checkpoint", end - covered));
+    } else {
+        collector.rests_on(Axis::Coverage, format!("the checkpoint of {covered} records covers all"));
+    }
+    // Each checkpoint is signed before the next segment begins, so that only the last can be missing by a crash.
+    let last = sizes.last().copied().unwrap_or(0);
+    for commit in &history.commits {
+        let size = commit.first + commit.count;
+        if size < last && sizes.binary_search(&size).is_err() {
+            let what = "this checkpoint is missing, though later ones were signed: it was removed";
+            collector.fail(Axis::Coverage, Finding { index: Some(commit.first), ..Finding::of_object(paths::checkpoint(size), what) });
+        }
+    }
+    Ok(sizes.len() as u64)
+}
+
+/// Whether the checkpoint holds.
+fn check_one(store: &dyn Store, path: &str, size: u64, key: &VerifyingKey, history: &History, collector: &Collector) -> bool {
+    let fail = |axis, what: String| {
+        collector.fail(axis, Finding { index: Some(size.saturating_sub(1)), ..Finding::of_object(path, what) });
+        false
+    };
+    let bytes = match store.read(path, MAX_NOTE_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind == ErrorKind::TooLarge => return fail(Axis::Integrity, error.what),
+        Err(error) => {
+            collector.unreadable(error.to_string());
+            return false;
+        }
+    };
+    let checkpoint = match Checkpoint::open(&bytes, key) {
+        Ok(checkpoint) => checkpoint,
+        Err(error @ (CheckpointError::Note(_) | CheckpointError::OtherLedger { .. })) => return fail(Axis::Authenticity, error.to_string()),
+        Err(error) => return fail(Axis::Integrity, error.to_string()),
+    };
+    if checkpoint.size != size {
+        return fail(Axis::Integrity, format!("this is the checkpoint of {} records: another was put in its place", checkpoint.size));
+    }
+    if size > history.size() {
+        return fail(Axis::Coverage, format!("{size} records were checkpointed, but the commits hold only {}: the end was removed", history.size()));
+    }
+    match history.ending_at(size) {
+        None => fail(Axis::Integrity, format!("no commit ends with {size} records")),
+        Some(commit) if commit.root != checkpoint.root => fail(Axis::Integrity, format!("the root is {}, but the commit that ends there has {}", checkpoint.root, commit.root)),
+        Some(_) => true,
+    }
+}

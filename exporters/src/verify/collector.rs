@@ -1,0 +1,178 @@
+//! Where all threads report what they find. Bounded: of more, only the number is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tachograph_ledger::VerifyingKey;
+
+use super::Totals;
+use super::commits::History;
+use super::report::{Axis, AxisReport, Finding, MAX_FINDINGS, Report, Verdict};
+use crate::archive::reader::ReadError;
+use crate::archive::store::ErrorKind;
+
+const MAX_REASONS: usize = 20;
+const MAX_UNREADABLE: usize = 100;
+const MAX_STRANGERS: usize = 100;
+/// Most backward steps and clock records that are compared.
+const MAX_CLOCK_EVENTS: usize = 100_000;
+
+/// The findings so far.
+#[derive(Default)]
+pub(crate) struct Collector(Mutex<Found>);
+
+#[derive(Default)]
+struct Found {
+    /// By record, then by what is more exact: the first of them is what a person should look at first.
+    findings: BTreeMap<(u64, bool, String, Option<u64>, String), Finding>,
+    left_out: u64,
+    failed: BTreeMap<Axis, u64>,
+    incomplete: BTreeMap<Axis, BTreeSet<String>>,
+    passes: BTreeMap<Axis, Vec<String>>,
+    unreadable: BTreeSet<String>,
+    strangers: BTreeSet<String>,
+    /// Records that say that the clock jumped back.
+    clock_jumps: BTreeSet<u64>,
+    bodies: u64,
+    body_bytes: u64,
+}
+
+impl Collector {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        // Each change is complete when the lock is released: a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports what fails `axis`. A finding about a whole object sorts by the record that its name begins with.
+    pub(crate) fn fail(&self, axis: Axis, finding: Finding) {
+        let finding = Finding { axis, ..finding };
+        let mut found = self.found();
+        let first = finding.index.or_else(|| crate::archive::paths::first_of(&finding.object)).unwrap_or(0);
+        let key = (first, finding.row.is_none(), finding.object.clone(), finding.row, finding.what.clone());
+        // The same damage may be met twice: by the hash of the object and by its reader.
+        if found.findings.insert(key, finding).is_some() {
+            return;
+        }
+        *found.failed.entry(axis).or_default() += 1;
+        if found.findings.len() > MAX_FINDINGS {
+            found.findings.pop_last();
+            found.left_out += 1;
+        }
+    }
+
+    /// Says why `axis` is not wholly checked.
+    pub(crate) fn incomplete(&self, axis: Axis, reason: impl Into<String>) {
+        let mut found = self.found();
+        let reasons = found.incomplete.entry(axis).or_default();
+        if reasons.len() < MAX_REASONS {
+            reasons.insert(reason.into());
+        }
+    }
+
+    /// Says what a pass of `axis` rests on.
+    pub(crate) fn rests_on(&self, axis: Axis, reason: impl Into<String>) {
+        self.found().passes.entry(axis).or_default().push(reason.into());
+    }
+
+    /// Reports a failure to read: damage fails integrity, an unreadable store leaves it incomplete.
+    pub(crate) fn read_error(&self, object: &str, error: &ReadError) {
+        match error {
+            ReadError::Store(error) if error.kind == ErrorKind::NotFound => {
+                self.fail(Axis::Integrity, Finding::of_object(object, "missing, though a commit names it"));
+            }
+            ReadError::Store(error) => self.unreadable(error.to_string()),
+            ReadError::Damaged { what, .. } => self.fail(Axis::Integrity, Finding::of_object(object, what.clone())),
+            other => self.fail(Axis::Integrity, Finding::of_object(object, other.to_string())),
+        }
+    }
+
+    pub(crate) fn unreadable(&self, what: String) {
+        self.incomplete(Axis::Integrity, "not everything could be read");
+        let mut found = self.found();
+        if found.unreadable.len() < MAX_UNREADABLE {
+            found.unreadable.insert(what);
+        }
+    }
+
+    pub(crate) fn stranger(&self, path: String) {
+        let mut found = self.found();
+        if found.strangers.len() < MAX_STRANGERS {
+            found.strangers.insert(path);
+        }
+    }
+
+    /// Counts bodies that were checked.
+    pub(crate) fn checked(&self, bodies: u64, bytes: u64) {
+        let mut found = self.found();
+        found.bodies += bodies;
+        found.body_bytes += bytes;
+    }
+
+    /// The record at `index` says that the clock jumped back.
+    pub(crate) fn clock_jump(&self, index: u64) {
+        let mut found = self.found();
+        if found.clock_jumps.len() < MAX_CLOCK_EVENTS {
+            found.clock_jumps.insert(index);
+        }
+    }
+
+    pub(crate) fn explains_step(&self, index: u64) -> bool {
+        let found = self.found();
+        found.clock_jumps.contains(&index) || found.clock_jumps.contains(&(index + 1))
+    }
+
+    pub(crate) fn into_report(
+        self,
+        place: String,
+        key: &VerifyingKey,
+        history: &History,
+        checkpoints: u64,
+        totals: Totals,
+    ) -> Report {
+        let found = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let axes = Axis::ALL.into_iter().map(|axis| (axis, found.axis(axis))).collect();
+        Report {
+            report: "1",
+            place,
+            ledger: key.name().to_string(),
+            vkey: key.to_line(),
+            records: history.size(),
+            bodies: found.bodies,
+            body_bytes: found.body_bytes,
+            commits: history.commits.len() as u64,
+            objects: history.commits.iter().map(|commit| commit.objects.len() as u64).sum(),
+            checkpoints,
+            root: totals.root.map(|root| root.to_hex()),
+            axes,
+            findings: found.findings.into_values().collect(),
+            findings_left_out: found.left_out,
+            unreadable: found.unreadable.into_iter().collect(),
+            strangers: found.strangers.into_iter().collect(),
+            producers: totals.producers,
+            unnumbered: totals.unnumbered,
+        }
+    }
+}
+
+impl Found {
+    fn axis(&self, axis: Axis) -> AxisReport {
+        let incomplete = self.incomplete.get(&axis);
+        let failed = self.failed.get(&axis).copied().unwrap_or(0);
+        let mut reasons = Vec::new();
+        if failed > 0 {
+            let first = self.findings.values().find(|finding| finding.axis == axis);
+            let first = first.map(|finding| format!("; the first: {}: {}", finding.object, finding.what)).unwrap_or_default();
+            reasons.push(format!("{failed} finding{}{first}", if failed == 1 { "" } else { "s" }));
+        }
+        reasons.extend(incomplete.into_iter().flatten().cloned());
+        let verdict = match (failed, incomplete) {
+            (1.., _) => Verdict::Fail,
+            (0, Some(_)) => Verdict::Incomplete,
+            (0, None) => Verdict::Pass,
+        };
+        if verdict == Verdict::Pass {
+            reasons.extend(self.passes.get(&axis).into_iter().flatten().cloned());
+        }
+        AxisReport { verdict, reasons }
+    }
+}

@@ -1,0 +1,215 @@
+//! The walk along the leaves, one after another: chain, tree, MACs, times of sealing, producers' numbers.
+
+use tachograph_ledger::{ChainVerifier, Commit, Hash, Leaf, MacKey, Object, VerifyingKey, empty_root, epoch_of, leaf_hash};
+
+use super::Totals;
+use super::checkpoints::Remembered;
+use super::collector::Collector;
+use super::report::{Axis, Finding};
+use super::sequences::Sequences;
+use crate::archive::reader::LeafGroup;
+
+const NANOS_PER_DAY: u64 = 86_400_000_000_000;
+
+/// Most backward steps of the clock that are looked into.
+const MAX_STEPS: usize = 100_000;
+
+/// Where the walk stands.
+pub(crate) struct Walk<'c> {
+    collector: &'c Collector,
+    key: VerifyingKey,
+    /// `None` behind a break, until the next commit says where the tree stood.
+    chain: Option<ChainVerifier>,
+    mac_key: Option<MacKey>,
+    outside: Remembered,
+    sequences: Sequences,
+    sealed_at: u64,
+    /// Records that were sealed before the record before them, and the object and row they stand in.
+    steps: Vec<Finding>,
+}
+
+impl<'c> Walk<'c> {
+    pub(crate) fn new(key: &VerifyingKey, mac_key: Option<MacKey>, outside: Remembered, collector: &'c Collector) -> Self {
+        let without_mac_key = "the records' MACs were not checked, since no MAC key was given; the signed commits cover them";
+        collector.rests_on(Axis::Authenticity, if mac_key.is_some() { "the records' MACs were checked too" } else { without_mac_key });
+        collector.incomplete(Axis::Time, "no time stamp from outside was given: the times are what the collector's clock said");
+        let chain = Some(ChainVerifier::new(key));
+        let mut walk = Self {
+            collector,
+            key: key.clone(),
+            chain,
+            mac_key,
+            outside,
+            sequences: Sequences::default(),
+            sealed_at: 0,
+            steps: Vec::new(),
+        };
+        walk.compare_outside(0, empty_root());
+        walk
+    }
+
+    /// Enters a segment.
+    pub(crate) fn begin(&mut self, commit: &Commit) {
+        // The gap itself was reported with the commits.
+        if self.chain.as_ref().is_some_and(|chain| chain.next_index() != commit.first) {
+            self.chain = None;
+        }
+    }
+
+    /// The rest of the segment's leaves can't be read.
+    pub(crate) fn lose(&mut self) {
+        self.chain = None;
+    }
+
+    /// Checks a row group of the segment's leaves object. `first_row` is the group's first row within the object.
+    pub(crate) fn group(&mut self, commit: &Commit, object: &Object, first_row: u64, group: &LeafGroup) {
+        let day = object.path.split('/').find_map(|part| part.strip_prefix("day=")).unwrap_or_default();
+        for (at, leaf) in group.leaves.iter().enumerate() {
+            let row = first_row + at as u64;
+            let index = commit.first + row;
+            let hash = Hash::from_bytes(bytes_32(group.hashes[at].data()));
+            let fail = |what: String| self.collector.fail(Axis::Integrity, Finding::of_row(&object.path, row, index, what));
+            if group.indexes[at] != index as i64 {
+                fail(format!("the index column says {}, but record {index} should stand here", group.indexes[at]));
+            }
+            let leaf = match self.check(index, leaf.data(), &hash) {
+                Ok(leaf) => leaf,
+                Err(what) => {
+                    fail(what);
+                    self.chain = None;
+                    continue;
+                }
+            };
+            self.check_mac(&object.path, row, index, &hash, &bytes_32(group.macs[at].data()));
+            self.check_time(&object.path, row, &leaf, day);
+            self.sequences.push(leaf.producer, leaf.producer_epoch, leaf.producer_seq);
+        }
+    }
+
+    fn check<'a>(&mut self, index: u64, leaf: &'a [u8], hash: &Hash) -> Result<Leaf<'a>, String> {
+        let Some(chain) = &mut self.chain else {
+            // Behind a break each leaf can still be checked by itself.
+            let computed = leaf_hash(leaf);
+            if computed != *hash {
+                return Err(format!("the leaf's hash is {computed}, but {hash} is stored"));
+            }
+            return Leaf::parse(leaf).map_err(|error| error.to_string());
+        };
+        let leaf = chain.push(index, leaf, hash).map_err(|error| error.what.to_string())?;
+        let size = chain.next_index();
+        if self.outside.contains_key(&size) {
+            let root = chain.edge().root();
+            self.compare_outside(size, root);
+        }
+        Ok(leaf)
+    }
+
+    fn compare_outside(&mut self, size: u64, root: Hash) {
+        for remembered in self.outside.remove(&size).unwrap_or_default() {
+            if remembered == root {
+                self.collector.rests_on(Axis::NonEquivocation, format!("the tree of {size} records has the root that was remembered outside"));
+            } else {
+                let what = format!("the tree of {size} records has root {root}, but a signed checkpoint from outside has {remembered}: there are two histories");
+                self.collector.fail(Axis::NonEquivocation, Finding { index: Some(size.saturating_sub(1)), ..Finding::of_object("leaves", what) });
+            }
+        }
+    }
+
+    fn check_mac(&mut self, object: &str, row: u64, index: u64, hash: &Hash, mac: &[u8; 32]) {
+        let Some(key) = self.mac_key.take() else { return };
+        let checked = key.evolve_to(epoch_of(index)).and_then(|key| key.verify(self.key.name(), index, hash, mac).map(|()| key));
+        match checked {
+            Ok(key) => self.mac_key = Some(key),
+            Err(error) => {
+                self.collector.fail(Axis::Authenticity, Finding::of_row(object, row, index, error.to_string()));
+                self.collector.incomplete(Axis::Authenticity, format!("no MAC behind record {index} was checked"));
+            }
+        }
+    }
+
+    fn check_time(&mut self, object: &str, row: u64, leaf: &Leaf<'_>, day: &str) {
+        // Only the first of a day is worth writing its date down for.
+        if leaf.sealed_at / NANOS_PER_DAY != self.sealed_at / NANOS_PER_DAY || row == 0 {
+            let sealed_on = tachograph_record::Time::from_unix_nanos(leaf.sealed_at).map(|time| time.day()).unwrap_or_default();
+            if sealed_on != day {
+                let what = format!("sealed on {sealed_on}, but stored under {day}");
+                self.collector.fail(Axis::Integrity, Finding::of_row(object, row, leaf.index, what));
+            }
+        }
+        if leaf.sealed_at < self.sealed_at {
+            if self.steps.len() < MAX_STEPS {
+                let what = format!("sealed {} ns before the record before it, and no record says that the clock jumped back", self.sealed_at - leaf.sealed_at);
+                self.steps.push(Finding::of_row(object, row, leaf.index, what));
+            } else {
+                self.collector.incomplete(Axis::Time, format!("of the backward steps only the first {MAX_STEPS} were looked into"));
+            }
+        }
+        self.sealed_at = leaf.sealed_at;
+    }
+
+    /// Leaves a segment: its commit must say what the leaves gave.
+    pub(crate) fn end(&mut self, commit: &Commit) {
+        let commit_path = crate::archive::paths::commit(commit.first);
+        let fail = |what: String| self.collector.fail(Axis::Integrity, Finding { index: Some(commit.first), ..Finding::of_object(&commit_path, what) });
+        let size = commit.first + commit.count;
+        if let Some(chain) = &self.chain {
+            let root = chain.edge().root();
+            if chain.next_index() != size {
+                fail(format!("the leaves end before record {}, the commit with record {}", chain.next_index(), size - 1));
+            } else if root != commit.root || chain.edge().hashes() != commit.edge {
+                fail(format!("the leaves' tree has root {root}, the commit says {}", commit.root));
+            } else if chain.prev() != commit.last_hash {
+                fail(format!("the last leaf's hash is {}, the commit says {}", chain.prev(), commit.last_hash));
+            } else {
+                return;
+            }
+        }
+        // Later segments are checked from where this commit says that it ended.
+        self.chain = commit.tree().ok().map(|edge| ChainVerifier::resume(&self.key, edge, commit.last_hash));
+        if self.outside.contains_key(&size) {
+            self.compare_outside(size, commit.root);
+        }
+    }
+
+    /// Says what all leaves together tell. All bodies must have been looked at: they explain steps of the clock.
+    pub(crate) fn finish(mut self, size: u64) -> Totals {
+        for step in std::mem::take(&mut self.steps) {
+            if !step.index.is_some_and(|index| self.collector.explains_step(index)) {
+                self.collector.fail(Axis::Time, step);
+            }
+        }
+        for (remembered, _) in std::mem::take(&mut self.outside) {
+            if remembered > size {
+                let what = format!("a signed checkpoint from outside has {remembered} records, the archive only {size}: it was rolled back");
+                self.collector.fail(Axis::NonEquivocation, Finding::of_object("commit", what));
+            } else {
+                let reason = format!("the root of {remembered} records could not be computed to compare it with the checkpoint from outside");
+                self.collector.incomplete(Axis::NonEquivocation, reason);
+            }
+        }
+        let (starts, missing) = self.sequences.missing();
+        let producers = self.sequences.report();
+        if starts > 0 {
+            let first = producers.first().and_then(|producer| {
+                let gap = producer.gaps.first()?;
+                Some(format!("; the first: producer {} epoch {}, numbers {} to {}", producer.producer, producer.epoch, gap.from, gap.to))
+            });
+            let reason = format!("{missing} numbered records of {starts} producer starts never arrived{}", first.unwrap_or_default());
+            self.collector.incomplete(Axis::Completeness, reason);
+        }
+        if self.sequences.unnumbered > 0 {
+            let reason = format!("{} records have no producer's number: whether others are missing beside them is not known", self.sequences.unnumbered);
+            self.collector.incomplete(Axis::Completeness, reason);
+        }
+        if self.sequences.overflowed {
+            self.collector.incomplete(Axis::Completeness, "there are more producers and gaps than are counted");
+        }
+        let whole = self.chain.filter(|chain| chain.next_index() == size);
+        Totals { producers, unnumbered: self.sequences.unnumbered, root: whole.map(|chain| chain.edge().root()) }
+    }
+}
+
+/// A hash or MAC column has exactly 32 bytes by its schema; anything else equals no hash.
+fn bytes_32(bytes: &[u8]) -> [u8; 32] {
+    bytes.try_into().unwrap_or_default()
+}

@@ -1,0 +1,102 @@
+//! A row group of bodies against its leaves, and its typed columns against the bodies.
+
+use tachograph_ledger::{Leaf, sha256};
+use tachograph_record::{Body, Decimal, Kind, Record, Value};
+
+use super::collector::Collector;
+use super::report::{Axis, Finding};
+use crate::archive::reader::{ColumnCells, RecordGroup, describe_value};
+
+/// What a lifecycle record says after the clock went back.
+pub const CLOCK_JUMP: &str = "clock.jump_back";
+
+/// Where the row group stands.
+pub(crate) struct GroupPlace<'a> {
+    pub(crate) object: &'a str,
+    /// Its first row within the object.
+    pub(crate) first_row: u64,
+    /// Index of that row's record.
+    pub(crate) first_index: u64,
+}
+
+/// Checks every row. `leaves` are those of the same records, already checked by the walk. Gives the body bytes checked.
+pub(crate) fn check<'l>(
+    place: &GroupPlace<'_>,
+    mut group: RecordGroup,
+    leaves: impl Iterator<Item = &'l [u8]>,
+    collector: &Collector,
+) -> u64 {
+    let mut bytes = 0;
+    for (at, leaf) in leaves.enumerate().take(group.bodies.len()) {
+        let index = place.first_index + at as u64;
+        let body = group.bodies[at].data();
+        bytes += body.len() as u64;
+        let fail = |what: String| collector.fail(Axis::Integrity, Finding::of_row(place.object, place.first_row + at as u64, index, what));
+        if group.indexes[at] != index as i64 {
+            fail(format!("the index column says {}, but record {index} should stand here", group.indexes[at]));
+        }
+        match check_body(body, leaf) {
+            Ok(Some(parsed)) => {
+                compare_columns(&mut group.columns, Some(&parsed), fail);
+                note_clock_jump(&parsed.record, index, collector);
+            }
+            // The leaf is broken, which the walk said.
+            Ok(None) => compare_columns(&mut group.columns, None, fail),
+            Err(what) => {
+                fail(what);
+                compare_columns(&mut group.columns, None, |_| {});
+            }
+        }
+    }
+    bytes
+}
+
+/// Checks the body against its leaf; `None` if the leaf is none.
+fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<Body<'b>>, String> {
+    let Ok(leaf) = Leaf::parse(leaf) else { return Ok(None) };
+    if leaf.body_len != body.len() as u64 {
+        return Err(format!("the body has {} bytes, its leaf says {}", body.len(), leaf.body_len));
+    }
+    let hash = sha256(body);
+    if hash != leaf.body_sha256 {
+        return Err(format!("the body's SHA-256 is {hash}, its leaf says {}", leaf.body_sha256));
+    }
+    let parsed = Body::parse(body).map_err(|error| error.to_string())?;
+    match difference(&leaf, &parsed.record) {
+        Some(field) => Err(format!("leaf and body differ in {field}")),
+        None => Ok(Some(parsed)),
+    }
+}
+
+/// The first member in which the leaf says something else than the body.
+fn difference(leaf: &Leaf<'_>, record: &Record<'_>) -> Option<&'static str> {
+    let same = [
+        ("kind", leaf.kind == record.kind.as_str()),
+        ("event_time", leaf.event_time == record.timestamp.unix_nanos()),
+        ("trace_id", leaf.trace_id == record.trace_id.map(|id| id.0)),
+        ("span_id", leaf.span_id == record.span_id.map(|id| id.0)),
+        ("producer", leaf.producer == record.producer.as_deref()),
+        ("producer_epoch", leaf.producer_epoch == record.producer_epoch.as_deref()),
+        ("producer_seq", leaf.producer_seq == record.producer_seq.map(Decimal::get)),
+    ];
+    same.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+}
+
+/// Compares one row's cells with what the body gives; without a body only passes over the row.
+fn compare_columns(columns: &mut [ColumnCells], body: Option<&Body<'_>>, fail: impl Fn(String)) {
+    for cells in columns {
+        let column = cells.column;
+        let cell = cells.next_cell();
+        let Some(body) = body else { continue };
+        let value: Value<'_> = column.derive(body);
+        if !cell.is(value) {
+            fail(format!("column {} has {}, the body gives {}", column.name, cell.describe(), describe_value(value)));
+        }
+    }
+}
+
+fn note_clock_jump(record: &Record<'_>, index: u64, collector: &Collector) {
+    if record.kind == Kind::Lifecycle && record.action_type.as_deref() == Some(CLOCK_JUMP) {
+        collector.clock_jump(index);
+    }
+}

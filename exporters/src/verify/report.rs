@@ -1,0 +1,199 @@
+//! What a verification says.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// One question about an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Axis {
+    /// Is every record as it was sealed, in its place, with none missing in between?
+    Integrity,
+    /// Did the holder of the ledger's key make this?
+    Authenticity,
+    /// Is every record under a signed checkpoint, and every checkpoint's record here?
+    Coverage,
+    /// Is this the history that others were shown?
+    NonEquivocation,
+    /// Do the times of sealing hold?
+    Time,
+    /// Did every record that its producer numbered arrive?
+    Completeness,
+}
+
+impl Axis {
+    /// All axes.
+    pub const ALL: [Self; 6] =
+        [Self::Integrity, Self::Authenticity, Self::Coverage, Self::NonEquivocation, Self::Time, Self::Completeness];
+
+    /// The word in the report.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Integrity => "integrity",
+            Self::Authenticity => "authenticity",
+            Self::Coverage => "coverage",
+            Self::NonEquivocation => "non_equivocation",
+            Self::Time => "time",
+            Self::Completeness => "completeness",
+        }
+    }
+
+    /// The axis of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|axis| axis.as_str() == word)
+    }
+}
+
+/// The axes that an archive must pass unless its auditor says otherwise.
+pub const DEFAULT_REQUIRED: &[Axis] = &[Axis::Integrity, Axis::Authenticity, Axis::Coverage];
+
+/// The answer on one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Checked, and it holds.
+    Pass,
+    /// Not, or not wholly, checked; nothing speaks against it.
+    Incomplete,
+    /// It does not hold.
+    Fail,
+}
+
+/// The answer on one axis, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AxisReport {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Why it is not a pass, or what a pass rests on.
+    pub reasons: Vec<String>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which axis it fails.
+    pub axis: Axis,
+    /// The object, as a path within the archive.
+    pub object: String,
+    /// Row within the object, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row: Option<u64>,
+    /// Index of the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Finding {
+    /// About a whole object. The axis is set when it is reported.
+    pub(crate) fn of_object(object: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { axis: Axis::Integrity, object: object.into(), row: None, index: None, what: what.into() }
+    }
+
+    /// About one record.
+    pub(crate) fn of_row(object: &str, row: u64, index: u64, what: impl Into<String>) -> Self {
+        Self { row: Some(row), index: Some(index), ..Self::of_object(object, what) }
+    }
+}
+
+/// The numbers that one start of a producer gave its records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProducerReport {
+    /// The producer.
+    pub producer: String,
+    /// Which start of it.
+    pub epoch: String,
+    /// Numbers seen.
+    pub seen: u64,
+    /// The highest number.
+    pub last: u64,
+    /// Numbers between 0 and the highest that did not arrive.
+    pub missing: u64,
+    /// Records whose number had been seen before.
+    pub repeated: u64,
+    /// The first gaps.
+    pub gaps: Vec<Gap>,
+}
+
+/// A run of numbers that did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// The first that is missing.
+    pub from: u64,
+    /// The last that is missing.
+    pub to: u64,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Version of this report's form.
+    pub report: &'static str,
+    /// The archive.
+    pub place: String,
+    /// Name of the ledger.
+    pub ledger: String,
+    /// The key that signatures were checked with.
+    pub vkey: String,
+    /// Records that the commits hold.
+    pub records: u64,
+    /// Records whose body was checked.
+    pub bodies: u64,
+    /// Bytes of those bodies.
+    pub body_bytes: u64,
+    /// Commits read.
+    pub commits: u64,
+    /// Objects that the commits name.
+    pub objects: u64,
+    /// Checkpoints read.
+    pub checkpoints: u64,
+    /// Root of the tree over all records, as computed from the leaves; absent if the walk broke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// One answer per axis.
+    pub axes: BTreeMap<Axis, AxisReport>,
+    /// What is wrong, the lowest index first; at most [`MAX_FINDINGS`].
+    pub findings: Vec<Finding>,
+    /// Findings beyond those listed.
+    pub findings_left_out: u64,
+    /// What could not be read.
+    pub unreadable: Vec<String>,
+    /// Files that are no part of the archive and were not looked at.
+    pub strangers: Vec<String>,
+    /// The producers that numbered their records; at most [`MAX_PRODUCERS`].
+    pub producers: Vec<ProducerReport>,
+    /// Records without a producer's number.
+    pub unnumbered: u64,
+}
+
+/// Most findings that a report lists.
+pub const MAX_FINDINGS: usize = 100;
+
+/// Most producers that a report lists.
+pub const MAX_PRODUCERS: usize = 1_000;
+
+impl Report {
+    /// The answer on one axis.
+    pub fn verdict(&self, axis: Axis) -> Verdict {
+        self.axes.get(&axis).map_or(Verdict::Incomplete, |report| report.verdict)
+    }
+
+    /// 1 if any axis fails; 2 if a required axis was not wholly checked or something was unreadable; else 0.
+    pub fn exit_code(&self, required: &[Axis]) -> u8 {
+        if Axis::ALL.iter().any(|axis| self.verdict(*axis) == Verdict::Fail) {
+            1
+        } else if !self.unreadable.is_empty() || required.iter().any(|axis| self.verdict(*axis) != Verdict::Pass) {
+            2
+        } else {
+            0
+        }
+    }
+
+    /// The report as JSON.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and maps with string keys: nothing that JSON lacks.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}

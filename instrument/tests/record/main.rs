@@ -1,0 +1,8 @@
+//! What annotated functions record, seen at an exporter in memory and at a real OTLP receiver.
+
+mod attributes;
+mod delivery;
+mod nesting;
+mod otlp;
+mod outcomes;
+mod sink;

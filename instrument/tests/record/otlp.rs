@@ -1,0 +1,187 @@
+//! Delivery to a real OTLP receiver over gRPC: from a program without a runtime, and across a restart.
+
+use crate::sink::turn;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+
+#[derive(Clone, Default)]
+struct Received(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+
+#[tonic::async_trait]
+impl TraceService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let request = request.into_inner();
+        let refused = spans_of(&request).any(|span| span.name == "refused");
+        if refused {
+            return Err(Status::invalid_argument("span name"));
+        }
+        self.0.lock().expect("requests").push(request);
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+fn spans_of(request: &ExportTraceServiceRequest) -> impl Iterator<Item = &Span> {
+    request
+        .resource_spans
+        .iter()
+        .flat_map(|resource| &resource.scope_spans)
+        .flat_map(|scope| &scope.spans)
+}
+
+impl Received {
+    fn spans(&self) -> Vec<Span> {
+        let requests = self.0.lock().expect("requests");
+        requests.iter().flat_map(spans_of).cloned().collect()
+    }
+}
+
+/// A receiver on its own thread; stops when dropped.
+struct Server {
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(address: SocketAddr, received: Received) -> Self {
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("runtime")
+                .block_on(async {
+                    tonic::transport::Server::builder()
+                        .add_service(TraceServiceServer::new(received))
+                        .serve_with_shutdown(address, async {
+                            let _ = stopped.await;
+                        })
+                        .await
+                        .expect("serve");
+                });
+        });
+        Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("server");
+        }
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+}
+
+#[tachograph::generation(name = name, model = "m", prompt = "p")]
+fn record(name: &str) {}
+
+fn attribute(span: &Span, key: &str) -> Option<any_value::Value> {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    found.value.clone()?.value
+}
+
+#[test]
+fn records_reach_a_receiver_without_a_runtime_in_the_program() {
+    let _turn = turn();
+    let (address, received) = (free_address(), Received::default());
+    let _server = Server::start(address, received.clone());
+    let guard = tachograph::Init::new("otlp-test")
+        .endpoint(format!("http://{address}"))
+        .producer_id("unit-7")
+        .resource("deployment.environment.name", "test")
+        .init()
+        .expect("init");
+    for _ in 0..1_500 {
+        record("sent");
+    }
+    let report = guard.shutdown().expect("nothing lost");
+    assert_eq!(report.exported, 1_500);
+    let spans = received.spans();
+    assert_eq!(spans.len(), 1_500);
+    let producer = attribute(&spans[0], "tachograph.producer.id");
+    assert_eq!(producer, Some(any_value::Value::StringValue("unit-7".to_owned())));
+    let requests = received.0.lock().expect("requests");
+    let resource = requests[0].resource_spans[0].resource.clone().expect("resource");
+    for (key, expected) in [
+        ("service.name", "otlp-test"),
+        ("deployment.environment.name", "test"),
+    ] {
+        let attribute = resource.attributes.iter().find(|attribute| attribute.key == key);
+        let value = attribute.and_then(|attribute| attribute.value.clone()?.value);
+        assert_eq!(value, Some(any_value::Value::StringValue(expected.to_owned())), "{key}");
+    }
+}
+
+#[test]
+fn a_restart_of_the_receiver_loses_nothing() {
+    let _turn = turn();
+    let (address, received) = (free_address(), Received::default());
+    let first = Server::start(address, received.clone());
+    let guard = tachograph::Init::new("otlp-test")
+        .endpoint(format!("http://{address}"))
+        .on_warning(|_| ())
+        .init()
+        .expect("init");
+    for _ in 0..200 {
+        record("before");
+    }
+    guard.flush(Duration::from_secs(20));
+    assert_eq!(received.spans().len(), 200);
+    drop(first);
+    for _ in 0..300 {
+        record("while down");
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let _second = Server::start(address, received.clone());
+    let report = guard.shutdown().expect("nothing lost");
+    assert_eq!((report.produced, report.exported), (500, 500));
+    let mut ids: Vec<_> = received
+        .spans()
+        .iter()
+        .map(|span| format!("{:?}", attribute(span, "tachograph.event.id")))
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 500);
+}
+
+#[test]
+fn a_grpc_refusal_is_told_from_a_grpc_failure() {
+    let _turn = turn();
+    let (address, received) = (free_address(), Received::default());
+    let _server = Server::start(address, received.clone());
+    let guard = tachograph::Init::new("otlp-test")
+        .endpoint(format!("http://{address}"))
+        .on_warning(|_| ())
+        .init()
+        .expect("init");
+    for name in ["a", "refused", "b"] {
+        record(name);
+    }
+    let lost = guard.shutdown().expect_err("one is refused");
+    assert_eq!((lost.report.exported, lost.report.lost), (2, 1));
+}
