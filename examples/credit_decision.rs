@@ -109,19 +109,15 @@ fn decide(application: &Application) -> Verdict {
     tachograph::step!("FEATURES", result = features, reason = "from income, debt, employment and history");
 
     let (score, main_reason) = score(&features);
-    tachograph::step!("SCORE", result = score, reason = "logistic model {MODEL} {MODEL_VERSION}; weighs most: {main_reason}");
+    tachograph::step!(
+        "SCORE",
+        result = score,
+        reason = "logistic model {MODEL} {MODEL_VERSION}; weighs most: {main_reason}"
+    );
 
     let approved = score >= THRESHOLD;
-    tachograph::step!(
-        "THRESHOLD",
-        result = approved,
-        reason = "score {score:.3} against {THRESHOLD}"
-    );
-    Verdict {
-        decision: if approved { "approve" } else { "refuse" },
-        score,
-        main_reason,
-    }
+    tachograph::step!("THRESHOLD", result = approved, reason = "score {score:.3} against {THRESHOLD}");
+    Verdict { decision: if approved { "approve" } else { "refuse" }, score, main_reason }
 }
 
 fn features(application: &Application) -> Features {
@@ -144,10 +140,7 @@ fn score(features: &Features) -> (f64, &'static str) {
         ("missed payments", -0.7 * features.missed_payments),
     ];
     let logit = INTERCEPT + terms.iter().map(|(_, term)| term).sum::<f64>();
-    let heaviest = terms
-        .iter()
-        .max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs()))
-        .map_or("none", |(name, _)| name);
+    let heaviest = terms.iter().max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs())).map_or("none", |(name, _)| name);
     (1.0 / (1.0 + (-logit).exp()), heaviest)
 }
 
@@ -159,11 +152,7 @@ fn main() -> ExitCode {
                     let verdict = decide(application);
                     println!(
                         "{} of {}: {} (score {:.3}, {})",
-                        application.id,
-                        application.applicant,
-                        verdict.decision,
-                        verdict.score,
-                        verdict.main_reason
+                        application.id, application.applicant, verdict.decision, verdict.score, verdict.main_reason
                     );
                 }
             }

@@ -94,16 +94,9 @@ const REQUESTS: [Request; 4] = [
 
 /// What the content filter finds in a prompt.
 fn content_flags(prompt: &str) -> Vec<&'static str> {
-    const RULES: [(&str, &str); 3] = [
-        ("weapon", "violence.weapon"),
-        ("gore", "violence.gore"),
-        ("portrait", "person.portrait"),
-    ];
-    RULES
-        .iter()
-        .filter(|(word, _)| prompt.contains(word))
-        .map(|(_, flag)| *flag)
-        .collect()
+    const RULES: [(&str, &str); 3] =
+        [("weapon", "violence.weapon"), ("gore", "violence.gore"), ("portrait", "person.portrait")];
+    RULES.iter().filter(|(word, _)| prompt.contains(word)).map(|(_, flag)| *flag).collect()
 }
 
 #[tachograph::generation(
@@ -126,10 +119,8 @@ fn content_flags(prompt: &str) -> Vec<&'static str> {
     session = request.session,
 )]
 fn generate(request: &Request, out: &Path) -> Result<Image, ImageError> {
-    let blocking: Vec<_> = content_flags(request.prompt)
-        .into_iter()
-        .filter(|flag| flag.starts_with("violence"))
-        .collect();
+    let blocking: Vec<_> =
+        content_flags(request.prompt).into_iter().filter(|flag| flag.starts_with("violence")).collect();
     if !blocking.is_empty() {
         tachograph::set_outcome(Outcome::Blocked, "content filter");
         return Err(ImageError::Blocked(blocking));
@@ -165,8 +156,7 @@ fn draw(request: &Request) -> Vec<f64> {
             let above = before[(y + height - 1) % height * width + x];
             let below = before[(y + 1) % height * width + x];
             let smooth = (left + right + above + below) / 4.0;
-            let ring = ((x as f64 / width as f64 - 0.5).hypot(y as f64 / height as f64 - 0.5)
-                * request.guidance_scale)
+            let ring = ((x as f64 / width as f64 - 0.5).hypot(y as f64 / height as f64 - 0.5) * request.guidance_scale)
                 .sin()
                 .abs();
             *pixel = 0.2 * before[i] + 0.6 * smooth + 0.2 * ring;

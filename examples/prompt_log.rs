@@ -37,14 +37,7 @@ const MODELS: [Model; 3] = [
         price_out: 0.0016,
         answer: best_sentence,
     },
-    Model {
-        provider: "lakeside",
-        name: "topics-1",
-        window: 100,
-        price_in: 0.0010,
-        price_out: 0.0010,
-        answer: topics,
-    },
+    Model { provider: "lakeside", name: "topics-1", window: 100, price_in: 0.0010, price_out: 0.0010, answer: topics },
 ];
 
 struct Prompt {
@@ -56,19 +49,49 @@ struct Prompt {
 }
 
 const PROMPTS: [Prompt; 6] = [
-    Prompt { user: "dana", team: "support", session: "chat-1", model: "summary-large",
-        text: "The router restarts every night. The customer changed the router twice. A new cable ended the restarts." },
-    Prompt { user: "dana", team: "support", session: "chat-1", model: "topics-1",
-        text: "router restart cable router customer cable router" },
-    Prompt { user: "emil", team: "sales", session: "chat-2", model: "summary-small",
-        text: "Write to jane.doe@example.com that the offer stands. The offer ends in May." },
-    Prompt { user: "fay", team: "research", session: "chat-3", model: "summary-small",
+    Prompt {
+        user: "dana",
+        team: "support",
+        session: "chat-1",
+        model: "summary-large",
+        text: "The router restarts every night. The customer changed the router twice. A new cable ended the restarts.",
+    },
+    Prompt {
+        user: "dana",
+        team: "support",
+        session: "chat-1",
+        model: "topics-1",
+        text: "router restart cable router customer cable router",
+    },
+    Prompt {
+        user: "emil",
+        team: "sales",
+        session: "chat-2",
+        model: "summary-small",
+        text: "Write to jane.doe@example.com that the offer stands. The offer ends in May.",
+    },
+    Prompt {
+        user: "fay",
+        team: "research",
+        session: "chat-3",
+        model: "summary-small",
         text: "Proteins fold. Folding depends on charge, on water, on heat and on time. We measured all four in nine labs \
-               over two years and found that charge matters most, water second, and heat hardly at all." },
-    Prompt { user: "fay", team: "research", session: "chat-3", model: "summary-large",
-        text: "Proteins fold. Folding depends on charge, on water, on heat and on time. Charge matters most." },
-    Prompt { user: "emil", team: "sales", session: "chat-4", model: "topics-1",
-        text: "our api_key=4242 opens the price list of the customer" },
+               over two years and found that charge matters most, water second, and heat hardly at all.",
+    },
+    Prompt {
+        user: "fay",
+        team: "research",
+        session: "chat-3",
+        model: "summary-large",
+        text: "Proteins fold. Folding depends on charge, on water, on heat and on time. Charge matters most.",
+    },
+    Prompt {
+        user: "emil",
+        team: "sales",
+        session: "chat-4",
+        model: "topics-1",
+        text: "our api_key=4242 opens the price list of the customer",
+    },
 ];
 
 #[derive(Serialize)]
@@ -122,10 +145,8 @@ impl Error for ProviderError {}
     session = prompt.session,
 )]
 async fn ask(prompt: &Prompt) -> Result<Reply, ProviderError> {
-    let model = MODELS
-        .iter()
-        .find(|model| model.name == prompt.model)
-        .ok_or(ProviderError::UnknownModel(prompt.model))?;
+    let model =
+        MODELS.iter().find(|model| model.name == prompt.model).ok_or(ProviderError::UnknownModel(prompt.model))?;
     tokio::task::yield_now().await; // where a remote provider would be awaited
     let tokens_in = tokens(prompt.text);
     if tokens_in > model.window {

@@ -63,7 +63,7 @@ struct Portfolio {
 fn observe(number: u32) -> Message<Tick> {
     let mut state = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut price = 100.0;
-    let drift = if number % 2 == 0 { -0.35 } else { 0.35 };
+    let drift = if number.is_multiple_of(2) { -0.35 } else { 0.35 };
     let mut next = || {
         state ^= state << 13;
         state ^= state >> 7;
@@ -71,10 +71,7 @@ fn observe(number: u32) -> Message<Tick> {
         price += drift + (state % 1_000) as f64 / 1_000.0 - 0.5;
         (price * 100.0_f64).round() / 100.0
     };
-    Message::from_here(Tick {
-        symbol: "ACME".to_owned(),
-        prices: (0..15).map(|_| next()).collect(),
-    })
+    Message::from_here(Tick { symbol: "ACME".to_owned(), prices: (0..15).map(|_| next()).collect() })
 }
 
 #[tachograph::agent_decision(agent = "analyst", decision = "SIGNAL", inputs = tick, outputs = ret.body, final_decision = ret.body.signal)]
@@ -163,10 +160,7 @@ fn start_stage(stage: &str) -> Result<Guard, Box<dyn Error>> {
 }
 
 fn run_stage(stage: &str, count: u32) -> Result<(), Box<dyn Error>> {
-    let mut portfolio = Portfolio {
-        cash: 100_000.0,
-        shares: 500,
-    };
+    let mut portfolio = Portfolio { cash: 100_000.0, shares: 500 };
     match stage {
         "market-data" => (1..=count).try_for_each(|number| send(&observe(number))),
         "analysis" => receive(|tick: Tick| send(&analyse(&tick))),
@@ -206,11 +200,8 @@ fn start_all(count: u32) -> Result<ExitCode, Box<dyn Error>> {
             None => Stdio::null(),
         };
         let output = if stage == STAGES[3] { Stdio::inherit() } else { Stdio::piped() };
-        let process = Command::new(&program)
-            .args([stage, "--count", &count.to_string()])
-            .stdin(input)
-            .stdout(output)
-            .spawn()?;
+        let process =
+            Command::new(&program).args([stage, "--count", &count.to_string()]).stdin(input).stdout(output).spawn()?;
         processes.push(process);
     }
     let mut code = ExitCode::SUCCESS;

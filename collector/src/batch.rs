@@ -14,8 +14,9 @@ use crate::intake::{Export, Signal};
 use crate::normalise::{self, Rejection};
 use crate::otlp::{DecodeError, LogRecord, Source, Span, walk_logs, walk_traces};
 
-/// The largest body that is kept: the journal's bound.
-pub const MAX_BODY_BYTES: usize = crate::journal::MAX_BODY_BYTES;
+/// The largest body that is kept: the journal's bound, less the room that the writer needs to add `conflicts_with`.
+/// Without that room one sender could stop the collector with a body that no frame takes.
+pub const MAX_BODY_BYTES: usize = crate::journal::MAX_BODY_BYTES - 64;
 
 /// One record on its way to the writer.
 #[derive(Debug)]

@@ -69,6 +69,14 @@ pub enum StartError {
     /// The MAC key does not fit.
     #[error("{0}")]
     MacKey(String),
+    /// The duplicate index knows records that nothing else has.
+    #[error("record {known} was sealed (the duplicate index knows it), but journal and archive end at record {next}: acknowledged records are missing. Restore the journal")]
+    Lost {
+        /// The highest record that the index knows.
+        known: u64,
+        /// End of the ledger.
+        next: u64,
+    },
     /// The archive ends before a checkpoint that was signed here.
     #[error("the archive holds {archived} records, but a checkpoint over {signed} was signed here: the archive was rolled back or is another one. Restore it")]
     ArchiveBehind {
@@ -141,6 +149,9 @@ pub fn open(config: &Config, now: Time) -> Result<Ready, StartError> {
     }
     if next < tail.size {
         return Err(StartError::JournalBehind { archived: tail.size, journal: next });
+    }
+    if let Some(known) = dedup.highest_index().filter(|known| *known >= next) {
+        return Err(StartError::Lost { known, next });
     }
     check_mac_key(&mac_key, next).map_err(StartError::MacKey)?;
     let end = replay(&journal, &mut dedup, &vkey, &mac_key, first, (tail.size, &tail.edge, tail.last_hash))?;
@@ -236,11 +247,11 @@ fn replay(
             if index >= known {
                 let body = Body::parse_columns(record.body).map_err(|e| damaged(e.to_string()))?;
                 dedup.insert(&body.record.event_id.0, &content_digest(record.body), index, leaf.sealed_at)?;
-                dedup.commit_staged();
-                dedup.flush()?;
             }
             end.sealed_at = Time::from_unix_nanos(leaf.sealed_at).unwrap_or_default();
         }
+        dedup.commit_staged();
+        dedup.flush()?;
     }
     end.prev = chain.prev();
     Ok(end)

@@ -30,30 +30,18 @@ impl Options {
     }
 
     fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self {
-            count: 1,
-            out: std::env::temp_dir().join("tachograph-examples"),
-            words: Vec::new(),
-        };
+        let mut options = Self { count: 1, out: std::env::temp_dir().join("tachograph-examples"), words: Vec::new() };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
-            let mut value = |name: &str| {
-                arguments
-                    .next()
-                    .ok_or_else(|| format!("{name} needs a value"))
-            };
+            let mut value = |name: &str| arguments.next().ok_or_else(|| format!("{name} needs a value"));
             match argument.as_str() {
                 "--count" => {
                     let text = value("--count")?;
-                    options.count = text
-                        .parse()
-                        .map_err(|_| format!("--count {text:?} is not a whole number"))?;
+                    options.count = text.parse().map_err(|_| format!("--count {text:?} is not a whole number"))?;
                 }
                 "--out" => options.out = PathBuf::from(value("--out")?),
                 _ if argument.starts_with("--") => {
-                    return Err(format!(
-                        "{argument} is not known; this program takes --count N and --out DIR"
-                    ));
+                    return Err(format!("{argument} is not known; this program takes --count N and --out DIR"));
                 }
                 _ => options.words.push(argument),
             }
@@ -72,11 +60,7 @@ pub fn end(guard: Guard, story: Result<(), Box<dyn Error>>) -> ExitCode {
         Ok(report) => eprintln!("{} records delivered", report.exported),
         Err(lost) => eprintln!("error: {lost}"),
     }
-    if story.is_ok() && delivered.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if story.is_ok() && delivered.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[cfg(test)]

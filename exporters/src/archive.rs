@@ -22,12 +22,14 @@ mod tests;
 
 use std::sync::Arc;
 
-use tachograph_ledger::{Checkpoint, ChainVerifier, Commit, CommitError, Edge, Hash, Object, SigningKey, VerifyingKey, genesis, sha256};
+use tachograph_ledger::{
+    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Object, SigningKey, VerifyingKey, genesis, sha256,
+};
 use tachograph_record::Time;
 
 pub use identity::{Identity, IdentityError};
-pub use segment::{DEFAULT_CLASS, DEFAULT_ZSTD_LEVEL, Pushed, Row, Segment, SegmentError};
 use segment::Written;
+pub use segment::{DEFAULT_CLASS, DEFAULT_ZSTD_LEVEL, Pushed, Row, Segment, SegmentError};
 use store::{Confirmed, Removal, Store, StoreError};
 
 /// Longest commit or checkpoint that is read.
@@ -118,7 +120,9 @@ pub enum ArchiveError {
         what: String,
     },
     /// Somebody else's object stands where ours belongs: there is a second writer. Nothing more is written.
-    #[error("{path} exists with other content: another collector writes this archive; this one has stopped writing, stop one of them and start again")]
+    #[error(
+        "{path} exists with other content: another collector writes this archive; this one has stopped writing, stop one of them and start again"
+    )]
     Fenced {
         /// The object.
         path: String,
@@ -228,7 +232,8 @@ impl Archive {
         let commit = self.commit_of(written);
         let bytes = commit.sign(&self.key);
         self.put(&paths::commit(commit.first), &bytes)?;
-        self.tail = Tail::behind(&commit, bytes.as_bytes()).map_err(|source| ArchiveError::Commit { path: paths::commit(commit.first), source })?;
+        self.tail = Tail::behind(&commit, bytes.as_bytes())
+            .map_err(|source| ArchiveError::Commit { path: paths::commit(commit.first), source })?;
         let checkpoint = self.checkpoint();
         self.put(&paths::checkpoint(self.tail.size), &checkpoint)?;
         Ok(Committed {
@@ -254,7 +259,8 @@ impl Archive {
     }
 
     fn checkpoint(&self) -> String {
-        let checkpoint = Checkpoint { origin: self.vkey.name().clone(), size: self.tail.size, root: self.tail.edge.root() };
+        let checkpoint =
+            Checkpoint { origin: self.vkey.name().clone(), size: self.tail.size, root: self.tail.edge.root() };
         checkpoint.sign(&self.key)
     }
 
@@ -298,7 +304,12 @@ impl Archive {
 impl Tail {
     /// Where an archive without commits ends.
     fn empty(vkey: &VerifyingKey) -> Self {
-        Self { size: 0, edge: Edge::new(), last_hash: genesis(&vkey.to_line()), last_commit_sha256: Hash::from_bytes([0; 32]) }
+        Self {
+            size: 0,
+            edge: Edge::new(),
+            last_hash: genesis(&vkey.to_line()),
+            last_commit_sha256: Hash::from_bytes([0; 32]),
+        }
     }
 
     fn behind(commit: &Commit, bytes: &[u8]) -> Result<Self, CommitError> {

@@ -24,7 +24,9 @@ use collector::Collector;
 use leaves::Walk;
 
 pub use records::CLOCK_JUMP;
-pub use report::{Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, Report, Verdict};
+pub use report::{
+    Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, Report, Verdict,
+};
 
 /// What the auditor brings along.
 #[derive(Default)]

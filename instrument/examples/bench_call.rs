@@ -44,10 +44,7 @@ struct Reply {
 
 #[inline(never)]
 fn work(request: &Request) -> Reply {
-    Reply {
-        tokens: black_box(request.width),
-        cost: black_box(0.5),
-    }
+    Reply { tokens: black_box(request.width), cost: black_box(0.5) }
 }
 
 #[tachograph::generation(
@@ -134,10 +131,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let guard = tachograph::Init::new("bench").init_with(Discard)?;
-    let provider = SdkTracerProvider::builder()
-        .with_sampler(Sampler::AlwaysOn)
-        .with_batch_exporter(Discard)
-        .build();
+    let provider = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn).with_batch_exporter(Discard).build();
     let tracer = provider.tracer("bench");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for i in 0..FIRST_CHUNKS + CHUNKS {

@@ -10,7 +10,7 @@
 use crate::capture::{self, Hashed, Integer, Number, Scalar, Text, TextList};
 use crate::event::{Added, Current, EventSpan, Extra, Kind, OpenEvent, Outcome, decision_around};
 use crate::recorder::{self, Recorder};
-use crate::{ids, propagation};
+use crate::{clock, ids, propagation};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState};
 use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
@@ -44,8 +44,8 @@ struct Active {
     failure: Option<Failure>,
     /// From when the body first runs.
     running: Option<Running>,
-    /// A poll of the body began and did not return: it panicked.
-    polling: bool,
+    /// The body is asynchronous and has begun but not ended.
+    pending: bool,
 }
 
 #[derive(Debug)]
@@ -75,14 +75,14 @@ impl Call {
                 recorder,
                 kind,
                 name: Cow::Borrowed(function),
-                start: SystemTime::now(),
+                start: clock::now(),
                 started: Instant::now(),
                 attributes: Vec::with_capacity(room + OWN_ATTRIBUTES),
                 correlation: None,
                 steps: None,
                 failure: None,
                 running: None,
-                polling: false,
+                pending: false,
             })),
         }
     }
@@ -109,18 +109,13 @@ impl Call {
     }
 
     /// Polls an asynchronous body within the call's context.
-    pub fn poll<F: Future>(
-        &mut self,
-        body: Pin<&mut F>,
-        task: &mut std::task::Context<'_>,
-    ) -> Poll<F::Output> {
+    pub fn poll<F: Future>(&mut self, body: Pin<&mut F>, task: &mut std::task::Context<'_>) -> Poll<F::Output> {
         let Some(active) = &mut self.0 else {
             return body.poll(task);
         };
         let attached = active.context().clone().attach();
-        active.polling = true;
         let outcome = catch_unwind(AssertUnwindSafe(|| body.poll(task)));
-        active.polling = false;
+        active.pending = matches!(outcome, Ok(Poll::Pending));
         drop(attached);
         outcome.unwrap_or_else(|payload| {
             self.panicked(&*payload);
@@ -264,21 +259,21 @@ impl Call {
 }
 
 impl Drop for Call {
-    /// Not finished: a captured expression panicked, or the future was dropped.
+    /// Not finished: the future was dropped, or an expression of the macro's arguments panicked
+    /// (the body's own panics are caught where it runs).
     fn drop(&mut self) {
         let Some(mut active) = self.0.take() else {
             return;
         };
-        let panicked = active.polling || std::thread::panicking();
-        active.failure = Some(if panicked {
-            panic_failure("a panic outside of the function's body".to_owned())
-        } else {
+        active.failure = Some(if active.pending {
             Failure {
                 error_type: Cow::Borrowed("cancelled"),
                 message: "the future was dropped before it finished".to_owned(),
                 outcome: Outcome::Cancelled,
                 reason: Some("dropped"),
             }
+        } else {
+            panic_failure("a panic outside of the function's body".to_owned())
         });
         active.record();
     }
@@ -289,10 +284,7 @@ impl Active {
     /// correlation id) are part of it.
     fn context(&mut self) -> &Context {
         let (kind, start, correlation) = (self.kind, self.start, &mut self.correlation);
-        &self
-            .running
-            .get_or_insert_with(|| Running::begin(kind, start, correlation.take()))
-            .context
+        &self.running.get_or_insert_with(|| Running::begin(kind, start, correlation.take())).context
     }
 
     fn record(mut self) {
@@ -377,20 +369,16 @@ impl Active {
 
     #[inline]
     fn push_text(&mut self, attribute: &'static str, text: impl Into<StringValue>) {
-        self.attributes
-            .push(KeyValue::new(attribute, Value::String(text.into())));
+        self.attributes.push(KeyValue::new(attribute, Value::String(text.into())));
     }
 
     fn has(&self, attribute: &str) -> bool {
-        self.attributes
-            .iter()
-            .any(|known| known.key.as_str() == attribute)
+        self.attributes.iter().any(|known| known.key.as_str() == attribute)
     }
 
     /// What happened outweighs what was foreseen at entry.
     fn forget(&mut self, attribute: &str) {
-        self.attributes
-            .retain(|known| known.key.as_str() != attribute);
+        self.attributes.retain(|known| known.key.as_str() != attribute);
     }
 }
 
@@ -399,12 +387,7 @@ impl Running {
         Context::map_current(|outer| Self::below(outer, kind, start, correlation))
     }
 
-    fn below(
-        outer: &Context,
-        kind: Kind,
-        start: SystemTime,
-        correlation: Option<Arc<str>>,
-    ) -> Self {
+    fn below(outer: &Context, kind: Kind, start: SystemTime, correlation: Option<Arc<str>>) -> Self {
         let enclosing = outer.get::<Current>().map(|current| &current.0);
         let origin = match enclosing {
             Some(_) => propagation::Origin::default(),
@@ -425,25 +408,15 @@ impl Running {
                 .or_else(|| enclosing.map(|event| Arc::clone(&event.correlation_id)))
                 .or(origin.correlation_id)
                 .unwrap_or_else(|| ids::event_id(start)),
-            span_context: SpanContext::new(
-                trace_id,
-                ids::span_id(),
-                TraceFlags::SAMPLED,
-                false,
-                trace_state,
-            ),
+            span_context: SpanContext::new(trace_id, ids::span_id(), TraceFlags::SAMPLED, false, trace_state),
             decision: enclosing.and_then(decision_around),
             added: Mutex::new(Added::Nothing),
         });
         Self {
-            parent_event: enclosing
-                .map(|event| Arc::clone(&event.event_id))
-                .or(origin.parent_id),
+            parent_event: enclosing.map(|event| Arc::clone(&event.event_id)).or(origin.parent_id),
             parent_span,
             parent_is_remote: outer_span.is_valid() && outer_span.is_remote(),
-            context: outer
-                .with_value(Current(Arc::clone(&event)))
-                .with_span(EventSpan(Arc::clone(&event))),
+            context: outer.with_value(Current(Arc::clone(&event))).with_span(EventSpan(Arc::clone(&event))),
             event,
         }
     }
@@ -462,22 +435,14 @@ fn join_steps(named: Option<String>, extra: Option<&Extra>) -> Option<String> {
     if let Some(extra) = extra {
         items.extend(extra.steps.iter().cloned());
         if extra.steps_left_out > 0 {
-            items.push(format!(
-                "{{\"step\":\"tachograph.steps_left_out\",\"result\":{}}}",
-                extra.steps_left_out
-            ));
+            items.push(format!("{{\"step\":\"tachograph.steps_left_out\",\"result\":{}}}", extra.steps_left_out));
         }
     }
     (!items.is_empty()).then(|| format!("[{}]", items.join(",")))
 }
 
 fn panic_failure(message: String) -> Failure {
-    Failure {
-        error_type: Cow::Borrowed("panic"),
-        message,
-        outcome: Outcome::Failure,
-        reason: Some("panic"),
-    }
+    Failure { error_type: Cow::Borrowed("panic"), message, outcome: Outcome::Failure, reason: Some("panic") }
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> String {

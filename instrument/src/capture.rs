@@ -97,9 +97,7 @@ pub(crate) fn json_text<T: Serialize + ?Sized>(value: &T) -> Option<String> {
     match serde_json::to_string(value) {
         Ok(text) if text == "null" => None,
         Ok(text) => Some(text),
-        Err(error) => {
-            Some(serde_json::json!({ "tachograph.not_serialised": error.to_string() }).to_string())
-        }
+        Err(error) => Some(serde_json::json!({ "tachograph.not_serialised": error.to_string() }).to_string()),
     }
 }
 
@@ -341,20 +339,14 @@ mod tests {
 
     #[test]
     fn sha256_of_known_bytes() {
-        assert_eq!(
-            sha256("abc"),
-            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(sha256("abc"), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!("abc".sha256(), Some(sha256(b"abc")));
     }
 
     #[test]
     fn lists_keep_their_type() {
         assert_eq!([1, 2].scalar(), Some(Value::Array(Array::I64(vec![1, 2]))));
-        assert_eq!(
-            vec!["a", "b"].scalar(),
-            Some(Value::Array(Array::String(vec!["a".into(), "b".into()])))
-        );
+        assert_eq!(vec!["a", "b"].scalar(), Some(Value::Array(Array::String(vec!["a".into(), "b".into()]))));
     }
 
     #[test]

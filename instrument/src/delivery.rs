@@ -22,6 +22,7 @@ use std::time::Duration;
 /// Most records and (about) bytes in one export; gRPC receivers commonly refuse more than 4 MiB.
 const BATCH_RECORDS: usize = 512;
 const BATCH_BYTES: usize = 2 << 20;
+const USUAL_LIMIT: usize = 4 << 20;
 /// An exporter that takes longer than this is treated as failed.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -50,10 +51,7 @@ where
             let _ends = Finish(Arc::clone(&queue));
             // Spans of the exporter's own work must not become records that cause more of it.
             let _quiet = Context::enter_telemetry_suppressed_scope();
-            let runtime = match tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-            {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(ready.send(Err(StartError::Runtime(error)))),
             };
@@ -106,6 +104,8 @@ struct Delivery<E> {
 enum Failure {
     /// The receiver may take it later.
     Later(String),
+    /// The receiver is full, or the batch is too large for it.
+    Full(String),
     /// The receiver will not take this batch as it is.
     Refused(String),
     /// Time is up.
@@ -114,14 +114,7 @@ enum Failure {
 
 impl<E: SpanExporter> Delivery<E> {
     fn new(exporter: E, queue: Arc<Queue>, producer: Producer, interval: Duration) -> Self {
-        Self {
-            exporter,
-            queue,
-            producer,
-            interval,
-            batch: BATCH_RECORDS,
-            pause: FIRST_PAUSE,
-        }
+        Self { exporter, queue, producer, interval, batch: BATCH_RECORDS, pause: FIRST_PAUSE }
     }
 
     async fn run(mut self) {
@@ -146,7 +139,11 @@ impl<E: SpanExporter> Delivery<E> {
                     self.batch = (batch.len() / 2).max(1);
                     self.queue.put_back(batch);
                 }
-                Err(Failure::Later(reason)) => {
+                // What no receiver's usual limit admits would keep all others waiting for ever.
+                Err(Failure::Full(reason)) if batch.len() == 1 && batch[0].bytes > USUAL_LIMIT => {
+                    self.give_up(batch, &reason);
+                }
+                Err(Failure::Later(reason) | Failure::Full(reason)) => {
                     self.queue.put_back(batch);
                     self.warn_of_delay(&reason);
                     if !self.rest().await {
@@ -217,10 +214,7 @@ impl<E: SpanExporter> Delivery<E> {
     fn give_up(&self, batch: Vec<Queued>, reason: &str) {
         for queued in &batch {
             self.queue.warnings().say(Topic::Loss, || {
-                format!(
-                    "the receiver refused record {} ({}): {reason}; it is lost",
-                    queued.sequence, queued.span.name
-                )
+                format!("the receiver refused record {} ({}): {reason}; it is lost", queued.sequence, queued.span.name)
             });
         }
         self.queue.given_up(batch);
@@ -228,10 +222,7 @@ impl<E: SpanExporter> Delivery<E> {
 
     fn warn_of_delay(&self, reason: &str) {
         self.queue.warnings().say(Topic::Delivery, || {
-            format!(
-                "records can't be delivered: {reason}. {} wait in memory and are tried again",
-                self.queue.held()
-            )
+            format!("records can't be delivered: {reason}. {} wait in memory and are tried again", self.queue.held())
         });
     }
 }
@@ -241,6 +232,8 @@ fn classify(reason: String) -> Failure {
     const REFUSED: [&str; 2] = ["gRPC code: InvalidArgument", "gRPC code: OutOfRange"];
     if REFUSED.iter().any(|code| reason.contains(code)) {
         Failure::Refused(reason)
+    } else if reason.contains("gRPC code: ResourceExhausted") {
+        Failure::Full(reason)
     } else {
         Failure::Later(reason)
     }

@@ -73,14 +73,9 @@ pub fn set_outcome(outcome: Outcome, reason: impl Display) {
     let Some(recorder) = recorder::current() else {
         return;
     };
-    let added = current().is_some_and(|event| {
-        event.add(|extra| extra.outcome = Some((outcome, reason.to_string())))
-    });
+    let added = current().is_some_and(|event| event.add(|extra| extra.outcome = Some((outcome, reason.to_string()))));
     if !added {
-        recorder.misuse(|| {
-            "`set_outcome` was called where no annotated function is open; it has no effect"
-                .to_owned()
-        });
+        recorder.misuse(|| "`set_outcome` was called where no annotated function is open; it has no effect".to_owned());
     }
 }
 
@@ -152,11 +147,7 @@ impl OpenEvent {
 
 /// The decision that a step within `event` belongs to.
 pub(crate) fn decision_around(event: &Arc<OpenEvent>) -> Option<Arc<OpenEvent>> {
-    if event.kind == Kind::AgentDecision {
-        Some(Arc::clone(event))
-    } else {
-        event.decision.clone()
-    }
+    if event.kind == Kind::AgentDecision { Some(Arc::clone(event)) } else { event.decision.clone() }
 }
 
 /// How the open event travels in the OpenTelemetry context.
@@ -164,11 +155,7 @@ pub(crate) fn decision_around(event: &Arc<OpenEvent>) -> Option<Arc<OpenEvent>> 
 pub(crate) struct Current(pub(crate) Arc<OpenEvent>);
 
 fn current() -> Option<Arc<OpenEvent>> {
-    Context::map_current(|context| {
-        context
-            .get::<Current>()
-            .map(|current| Arc::clone(&current.0))
-    })
+    Context::map_current(|context| context.get::<Current>().map(|current| Arc::clone(&current.0)))
 }
 
 /// A decision step that is being written. `step!` makes it.
@@ -185,9 +172,7 @@ impl Step {
         let recorder = recorder::current()?;
         let decision = current().and_then(|event| decision_around(&event));
         let Some(decision) = decision else {
-            recorder.misuse(|| {
-                format!("`step!` at {place} has no effect: no `agent_decision` is open there")
-            });
+            recorder.misuse(|| format!("`step!` at {place} has no effect: no `agent_decision` is open there"));
             return None;
         };
         let text = String::with_capacity(96);
@@ -227,10 +212,7 @@ impl Step {
         });
         if !added && let Some(recorder) = recorder::current() {
             recorder.misuse(|| {
-                format!(
-                    "a step came after its decision {} had ended; it is not recorded",
-                    self.decision.event_id
-                )
+                format!("a step came after its decision {} had ended; it is not recorded", self.decision.event_id)
             });
         }
     }
@@ -288,12 +270,8 @@ macro_rules! step {
 pub(crate) struct EventSpan(pub(crate) Arc<OpenEvent>);
 
 impl Span for EventSpan {
-    fn add_event_with_timestamp<T>(
-        &mut self,
-        name: T,
-        timestamp: SystemTime,
-        attributes: Vec<KeyValue>,
-    ) where
+    fn add_event_with_timestamp<T>(&mut self, name: T, timestamp: SystemTime, attributes: Vec<KeyValue>)
+    where
         T: Into<Cow<'static, str>>,
     {
         let event = Event::new(name, timestamp, attributes, 0);

@@ -70,9 +70,7 @@ thread_local! {
 
 fn random() -> u64 {
     // During a thread's end its generator may be gone already; then a fresh one serves.
-    GENERATOR
-        .try_with(|generator| generator.borrow_mut().next())
-        .unwrap_or_else(|_| Xoshiro::seeded().next())
+    GENERATOR.try_with(|generator| generator.borrow_mut().next()).unwrap_or_else(|_| Xoshiro::seeded().next())
 }
 
 fn random_pair() -> (u64, u64) {
@@ -123,13 +121,8 @@ impl Xoshiro {
 fn fallback_seed() -> [u8; 32] {
     use sha2::{Digest, Sha256};
     let marker = Box::new(0_u8);
-    let text = format!(
-        "{:?} {:?} {} {:p}",
-        SystemTime::now(),
-        std::thread::current().id(),
-        std::process::id(),
-        marker
-    );
+    let text =
+        format!("{:?} {:?} {} {:p}", crate::clock::now(), std::thread::current().id(), std::process::id(), marker);
     Sha256::digest(text.as_bytes()).into()
 }
 
@@ -149,11 +142,7 @@ mod tests {
     #[test]
     fn ids_do_not_repeat_across_threads() {
         let threads: Vec<_> = (0..4)
-            .map(|_| {
-                std::thread::spawn(|| {
-                    (0..10_000).map(|_| event_id(UNIX_EPOCH)).collect::<Vec<_>>()
-                })
-            })
+            .map(|_| std::thread::spawn(|| (0..10_000).map(|_| event_id(UNIX_EPOCH)).collect::<Vec<_>>()))
             .collect();
         let mut seen = std::collections::HashSet::new();
         for thread in threads {

@@ -14,14 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4317";
-const ENDPOINT_VARIABLES: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-];
-const PROTOCOL_VARIABLES: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-];
+const ENDPOINT_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+const PROTOCOL_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 
 /// Starts recording with the settings of the environment. Keep the guard until the program ends.
 ///
@@ -64,10 +58,7 @@ pub struct Init {
 impl Init {
     /// Settings for a service of this name. The name given here wins over `OTEL_SERVICE_NAME`.
     pub fn new(service: impl Into<String>) -> Self {
-        Self {
-            service: Some(service.into()),
-            ..Self::from_environment()
-        }
+        Self { service: Some(service.into()), ..Self::from_environment() }
     }
 
     /// Settings for a service that the environment names.
@@ -167,10 +158,7 @@ impl Init {
         E: SpanExporter + 'static,
         F: FnOnce() -> Result<E, ExporterBuildError> + Send + 'static,
     {
-        let producer = Producer {
-            id: Arc::from(producer_id(self.producer_id)?),
-            epoch: Arc::from(ids::random_name()),
-        };
+        let producer = Producer { id: Arc::from(producer_id(self.producer_id)?), epoch: Arc::from(ids::random_name()) };
         let resource = resource(self.service, self.resource);
         let queue = Arc::new(Queue::new(self.limits, self.warnings));
         let recorder = Arc::new(Recorder::new(Arc::clone(&queue)));
@@ -178,28 +166,14 @@ impl Init {
         if !recorder::install(Arc::clone(&recorder)) {
             return Err(InitError::AlreadyStarted);
         }
-        let thread = delivery::start(
-            Arc::clone(&queue),
-            producer,
-            resource.clone(),
-            self.interval,
-            exporter,
-        )
-        .inspect_err(|_| recorder::remove())
-        .map_err(|error| match error {
-            StartError::Runtime(error) => InitError::Thread(error),
-            StartError::Exporter(error) => InitError::Exporter(error),
-            StartError::Died => {
-                InitError::Thread(std::io::Error::other("the delivery thread ended at once"))
-            }
-        })?;
-        Ok(Guard {
-            queue,
-            recorder,
-            resource,
-            thread: Some(thread),
-            shutdown_limit: self.shutdown_limit,
-        })
+        let thread = delivery::start(Arc::clone(&queue), producer, resource.clone(), self.interval, exporter)
+            .inspect_err(|_| recorder::remove())
+            .map_err(|error| match error {
+                StartError::Runtime(error) => InitError::Thread(error),
+                StartError::Exporter(error) => InitError::Exporter(error),
+                StartError::Died => InitError::Thread(std::io::Error::other("the delivery thread ended at once")),
+            })?;
+        Ok(Guard { queue, recorder, resource, thread: Some(thread), shutdown_limit: self.shutdown_limit })
     }
 }
 
@@ -307,10 +281,7 @@ impl Guard {
             recorder::remove();
             self.queue.close(self.shutdown_limit);
             let grace = Duration::from_secs(2);
-            if self
-                .queue
-                .wait_until_finished(self.shutdown_limit.saturating_add(grace))
-            {
+            if self.queue.wait_until_finished(self.shutdown_limit.saturating_add(grace)) {
                 // It has nothing left to do; its panic, if any, was counted as loss.
                 drop(thread.join());
             } else {
@@ -319,11 +290,7 @@ impl Guard {
             }
         }
         let report = self.queue.report();
-        if report.lost == 0 {
-            Ok(report)
-        } else {
-            Err(Lost { report })
-        }
+        if report.lost == 0 { Ok(report) } else { Err(Lost { report }) }
     }
 }
 
@@ -332,16 +299,12 @@ impl Drop for Guard {
         if self.thread.is_some()
             && let Err(lost) = self.stop()
         {
-            self.queue
-                .warnings()
-                .say(crate::warning::Topic::Loss, || lost.to_string());
+            self.queue.warnings().say(crate::warning::Topic::Loss, || lost.to_string());
         }
     }
 }
 
-fn otlp_exporter(
-    endpoint: Option<String>,
-) -> Result<opentelemetry_otlp::SpanExporter, ExporterBuildError> {
+fn otlp_exporter(endpoint: Option<String>) -> Result<opentelemetry_otlp::SpanExporter, ExporterBuildError> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic();
     match endpoint {
         Some(endpoint) => exporter.with_endpoint(endpoint),
@@ -352,9 +315,7 @@ fn otlp_exporter(
 }
 
 fn require_grpc() -> Result<(), InitError> {
-    let first = PROTOCOL_VARIABLES
-        .into_iter()
-        .find_map(|name| variable(name).map(|value| (name, value)));
+    let first = PROTOCOL_VARIABLES.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
     match first {
         Some((variable, value)) if value != "grpc" => Err(InitError::Protocol { variable, value }),
         _ => Ok(()),
@@ -362,18 +323,10 @@ fn require_grpc() -> Result<(), InitError> {
 }
 
 fn producer_id(given: Option<String>) -> Result<String, InitError> {
-    let id = given
-        .or_else(|| variable("TACHOGRAPH_PRODUCER_ID"))
-        .unwrap_or_else(ids::random_name);
-    let fits = (1..=64).contains(&id.len())
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte));
-    if fits {
-        Ok(id)
-    } else {
-        Err(InitError::ProducerId(id))
-    }
+    let id = given.or_else(|| variable("TACHOGRAPH_PRODUCER_ID")).unwrap_or_else(ids::random_name);
+    let fits =
+        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte));
+    if fits { Ok(id) } else { Err(InitError::ProducerId(id)) }
 }
 
 fn resource(service: Option<String>, attributes: Vec<KeyValue>) -> Resource {

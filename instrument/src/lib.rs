@@ -16,6 +16,7 @@ extern crate self as tachograph;
 
 mod call;
 mod capture;
+mod clock;
 mod delivery;
 mod event;
 mod ids;

@@ -40,10 +40,7 @@ impl SpanProcessor for LosslessSpanProcessor {
             return Err(OTelSdkError::Timeout(FLUSH_LIMIT));
         }
         if after.lost > before.lost {
-            return Err(OTelSdkError::InternalFailure(format!(
-                "{} records were lost",
-                after.lost - before.lost
-            )));
+            return Err(OTelSdkError::InternalFailure(format!("{} records were lost", after.lost - before.lost)));
         }
         Ok(())
     }

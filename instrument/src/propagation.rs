@@ -70,10 +70,8 @@ where
     K: AsRef<str>,
     V: Into<String>,
 {
-    let map: HashMap<String, String> = pairs
-        .into_iter()
-        .map(|(name, value)| (name.as_ref().to_lowercase(), value.into()))
-        .collect();
+    let map: HashMap<String, String> =
+        pairs.into_iter().map(|(name, value)| (name.as_ref().to_lowercase(), value.into())).collect();
     extract(&map)
 }
 
@@ -92,9 +90,7 @@ impl Origin {
         }
         let text = |name| baggage.get(name).map(|value| value.as_str());
         Self {
-            correlation_id: text(CORRELATION)
-                .filter(|id| (1..=LONGEST_CORRELATION).contains(&id.len()))
-                .map(Arc::from),
+            correlation_id: text(CORRELATION).filter(|id| (1..=LONGEST_CORRELATION).contains(&id.len())).map(Arc::from),
             parent_id: text(PARENT).filter(|id| ids::is_uuid(id)).map(Arc::from),
         }
     }

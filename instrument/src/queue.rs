@@ -44,7 +44,7 @@ pub(crate) struct Queued {
     pub(crate) sequence: u64,
     /// The producer's attributes were added.
     pub(crate) stamped: bool,
-    bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -121,12 +121,7 @@ impl Queue {
             return;
         }
         state.bytes += bytes;
-        state.waiting.push_back(Queued {
-            span,
-            sequence,
-            stamped: false,
-            bytes,
-        });
+        state.waiting.push_back(Queued { span, sequence, stamped: false, bytes });
         if state.waiting.len() == self.limits.wake_at || state.bytes > self.limits.bytes / 2 {
             drop(state);
             self.work.notify_one();
@@ -183,7 +178,9 @@ impl Queue {
     fn warn_of_loss(&self, closed: bool, lost: u64) {
         self.warnings.say(Topic::Loss, || {
             if closed {
-                format!("a record ended after shutdown and is lost ({lost} lost in all); end all work before `shutdown`")
+                format!(
+                    "a record ended after shutdown and is lost ({lost} lost in all); end all work before `shutdown`"
+                )
             } else {
                 format!(
                     "the queue of {} records is full and no place became free within {:?}; {lost} records are lost. \
@@ -214,6 +211,9 @@ impl Queue {
     /// The oldest records, within both bounds but at least one. They are in flight from here on.
     pub(crate) fn take(&self, records: usize, bytes: usize) -> Vec<Queued> {
         let mut state = self.lock();
+        if state.finished {
+            return Vec::new();
+        }
         let mut size = 0;
         let count = state
             .waiting
@@ -244,6 +244,9 @@ impl Queue {
     /// These were not delivered and are tried again, in their old order.
     pub(crate) fn put_back(&self, batch: Vec<Queued>) {
         let mut state = self.lock();
+        if state.finished {
+            return; // counted as lost already
+        }
         state.in_flight -= batch.len();
         for queued in batch.into_iter().rev() {
             state.waiting.push_front(queued);
@@ -275,9 +278,13 @@ impl Queue {
         tokio::time::sleep_until(deadline.into()).await;
     }
 
-    /// Delivery ended: whatever still waits is lost, nobody needs to wait any longer.
+    /// Delivery ended: whatever was not acknowledged is lost, nobody needs to wait any longer.
+    /// What the delivery thread still reports after this changes nothing.
     pub(crate) fn finish(&self) {
         let mut state = self.lock();
+        if state.finished {
+            return;
+        }
         state.closed = true;
         state.finished = true;
         let left = state.waiting.len() + state.in_flight;
@@ -292,6 +299,9 @@ impl Queue {
 
     fn release(&self, batch: &[Queued], count: impl FnOnce(&mut State, u64)) {
         let mut state = self.lock();
+        if state.finished {
+            return; // counted as lost already
+        }
         state.in_flight -= batch.len();
         state.bytes -= batch.iter().map(|queued| queued.bytes).sum::<usize>();
         count(&mut state, batch.len() as u64);
@@ -310,9 +320,7 @@ fn estimated_bytes(span: &SpanData) -> usize {
     const FIXED: usize = 512;
     let attributes = span.attributes.iter().map(|attribute| value_bytes(&attribute.value));
     let events = span.events.iter().flat_map(|event| event.attributes.iter());
-    FIXED
-        + attributes.sum::<usize>()
-        + events.map(|attribute| value_bytes(&attribute.value)).sum::<usize>()
+    FIXED + attributes.sum::<usize>() + events.map(|attribute| value_bytes(&attribute.value)).sum::<usize>()
 }
 
 fn value_bytes(value: &Value) -> usize {
@@ -320,9 +328,7 @@ fn value_bytes(value: &Value) -> usize {
     FIXED
         + match value {
             Value::String(text) => text.as_str().len(),
-            Value::Array(Array::String(texts)) => {
-                texts.iter().map(|text| FIXED + text.as_str().len()).sum()
-            }
+            Value::Array(Array::String(texts)) => texts.iter().map(|text| FIXED + text.as_str().len()).sum(),
             Value::Array(Array::Bool(values)) => values.len(),
             Value::Array(Array::I64(values)) => values.len() * 8,
             Value::Array(Array::F64(values)) => values.len() * 8,

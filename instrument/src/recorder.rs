@@ -37,9 +37,7 @@ thread_local! {
 
 impl Recorder {
     pub(crate) fn new(queue: Arc<Queue>) -> Self {
-        let scope = InstrumentationScope::builder("tachograph")
-            .with_version(env!("CARGO_PKG_VERSION"))
-            .build();
+        let scope = InstrumentationScope::builder("tachograph").with_version(env!("CARGO_PKG_VERSION")).build();
         Self { queue, scope }
     }
 

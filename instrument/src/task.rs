@@ -42,9 +42,7 @@ where
 }
 
 /// [`tokio::task::spawn_blocking`], with the current context.
-pub fn spawn_blocking<R: Send + 'static>(
-    body: impl FnOnce() -> R + Send + 'static,
-) -> tokio::task::JoinHandle<R> {
+pub fn spawn_blocking<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> tokio::task::JoinHandle<R> {
     let context = Context::current();
     tokio::task::spawn_blocking(move || with_context(context, body))
 }

@@ -32,10 +32,7 @@ struct Heard {
 
 impl Warnings {
     pub(crate) fn new(sink: Sink) -> Self {
-        Self {
-            sink,
-            topics: Mutex::new([Heard::default(); 3]),
-        }
+        Self { sink, topics: Mutex::new([Heard::default(); 3]) }
     }
 
     pub(crate) fn to_stderr() -> Self {

@@ -16,6 +16,9 @@ const CONFLICT: &[u8] = b",\"conflicts_with\":\"";
 /// A body that does not follow the format.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
+    /// Not text.
+    #[error("not a record's body: {0}")]
+    Utf8(#[from] std::str::Utf8Error),
     /// Not JSON, or not the JSON of a record.
     #[error("not a record's body: {0}")]
     Json(#[from] serde_json::Error),
@@ -50,7 +53,8 @@ impl<'a> Body<'a> {
     }
 
     fn read(body: &'a [u8], columns_only: bool) -> Result<Self, BodyError> {
-        let mut reader = serde_json::Deserializer::from_slice(body);
+        // Checked as a whole: what is skipped for want of a column must be text too.
+        let mut reader = serde_json::Deserializer::from_str(std::str::from_utf8(body)?);
         let visitor = MembersVisitor { columns_only, lifetime: PhantomData };
         let Members { version, salt, observed_at, record } = (&mut reader).deserialize_map(visitor)?;
         reader.end()?;

@@ -110,7 +110,8 @@ impl EventId {
 
     /// The id of a span that brought none: the same each time the span is sent.
     pub fn of_span(time: Time, trace_id: &[u8], span_id: &[u8]) -> Self {
-        let hash = Sha256::new().chain_update(b"tachograph/event/span/v1\0").chain_update(trace_id).chain_update(span_id);
+        let hash =
+            Sha256::new().chain_update(b"tachograph/event/span/v1\0").chain_update(trace_id).chain_update(span_id);
         Self::v7(time, &hash.finalize().into())
     }
 

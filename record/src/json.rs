@@ -74,8 +74,16 @@ impl<'a> Json<'a> {
     pub fn from_sender(text: &'a str) -> Self {
         let mut reader = serde_json::Deserializer::from_str(text);
         let safe = Safe { depth: MAX_DEPTH }.deserialize(&mut reader).and_then(|()| reader.end());
-        // A line break would split the body for line-oriented tools.
-        if safe.is_ok() && !text.contains(['\n', '\r']) { Self(Cow::Borrowed(text.trim())) } else { Self::string(text) }
+        if safe.is_err() {
+            return Self::string(text);
+        }
+        let json = text.trim();
+        // A line break would split the body for line-oriented tools. In JSON it can only stand between tokens.
+        Self(if json.contains(['\n', '\r']) {
+            Cow::Owned(json.replace(['\n', '\r'], " "))
+        } else {
+            Cow::Borrowed(json)
+        })
     }
 
     /// A JSON string of `text`.
@@ -174,10 +182,21 @@ mod tests {
             assert_eq!(Json::from_sender(text).as_str(), text.trim());
         }
         let deep = "[".repeat(65) + &"]".repeat(65);
-        for text in ["", "{", "nul", "{\"a\":1}x", "9007199254740993", "123456789012345678901234567890", "1e400", &deep, "[\n1]"] {
+        for text in [
+            "",
+            "{",
+            "nul",
+            "{\"a\":1}x",
+            "9007199254740993",
+            "123456789012345678901234567890",
+            "1e400",
+            &deep,
+            "[\"\n\"]",
+        ] {
             let json = Json::from_sender(text);
             assert_eq!(serde_json::from_str::<String>(json.as_str()).unwrap(), text);
         }
+        assert_eq!(Json::from_sender("{\r\n  \"a\": \"\\n\"\n}\n").as_str(), "{    \"a\": \"\\n\" }");
         let fits = "[".repeat(64) + &"]".repeat(64);
         assert_eq!(Json::from_sender(&fits).as_str(), fits);
     }

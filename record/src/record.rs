@@ -47,7 +47,8 @@ macro_rules! record {
                 Member::write(&self.kind, out);
                 $(if let Some(value) = &self.$name {
                     out.extend_from_slice(concat!(",\"", stringify!($name), "\":").as_bytes());
-                    value.write(out);
+                    // Not `value.write`: an id's own `write` has no quotes around it.
+                    Member::write(value, out);
                 })+
             }
         }

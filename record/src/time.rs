@@ -76,7 +76,8 @@ impl Time {
         if !fits {
             return Err(TimeError::Form);
         }
-        let number = |range: std::ops::Range<usize>| bytes[range].iter().fold(0u64, |n, b| n * 10 + u64::from(b - b'0'));
+        let number =
+            |range: std::ops::Range<usize>| bytes[range].iter().fold(0u64, |n, b| n * 10 + u64::from(b - b'0'));
         let (year, month, day) = (number(0..4), number(5..7), number(8..10));
         let (hour, minute, second) = (number(11..13), number(14..16), number(17..19));
         if year < 1970 || hour > 23 || minute > 59 || second > 59 {

@@ -190,7 +190,7 @@ fn receive(file: ReceiveFile, overrides: &Overrides, problems: &mut Vec<String>)
             }
             tokens
         }
-        (None, Some(path)) => match std::fs::read_to_string(&path) {
+        (None, Some(path)) => match read_bounded(&path) {
             Ok(text) => {
                 let tokens: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
                 if tokens.is_empty() {
@@ -215,6 +215,18 @@ fn receive(file: ReceiveFile, overrides: &Overrides, problems: &mut Vec<String>)
     }
     let tls = file.tls.map(|tls| Tls { cert: tls.cert, key: tls.key, client_ca: tls.client_ca });
     Receive { grpc, http, tls, auth, limits, max_field_bytes }
+}
+
+/// A file of tokens is small; a device or a pipe is no file of tokens.
+fn read_bounded(path: &std::path::Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let file = std::fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    let mut text = String::new();
+    file.take(MAX_BYTES as u64).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn limits(file: &LimitsFile) -> Limits {

@@ -64,6 +64,17 @@ pub enum DedupError {
 }
 
 impl DedupError {
+    /// Whether it is only for want of room: nothing changed, and a later attempt may find some. Not fatal after the
+    /// journal took the group: what the log lacks is in memory and in the journal.
+    #[must_use]
+    pub fn is_no_room(&self) -> bool {
+        match self {
+            DedupError::NoRoom { .. } | DedupError::Full { .. } => true,
+            DedupError::Io { source, .. } => out_of_space(source),
+            _ => false,
+        }
+    }
+
     pub(super) fn read(path: &Path) -> impl Fn(io::Error) -> DedupError + use<'_> {
         move |source| match source.kind() {
             io::ErrorKind::UnexpectedEof => DedupError::corrupt(path, "it is cut short"),

@@ -66,11 +66,14 @@ impl Field {
     pub(super) const COUNT: usize = Self::Context as usize + 1;
 }
 
+/// How many names one field can have.
+pub(super) const RANKS: usize = 3;
+
 /// What an attribute is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target<'k> {
-    /// It fills a field; the lower rank wins.
-    Field(Field, u8),
+    /// It fills a field; of two whose values fit the lower rank wins. No two names share field and rank.
+    Field(Field, usize),
     /// A parameter of the request, under this name.
     Parameter(&'k str),
     /// Nothing of ours: it is kept in `metadata`.
@@ -167,6 +170,15 @@ pub(super) fn resource_target(key: &str) -> Target<'_> {
         // Behind what the span itself says.
         "tachograph.tenant" => Target::Field(Field::Tenant, 1),
         _ => Target::Metadata,
+    }
+}
+
+/// Whether the name with this field and rank is a resource attribute's.
+pub(super) const fn is_of_resource(field: Field, rank: usize) -> bool {
+    match field {
+        Field::ServiceName | Field::Environment => true,
+        Field::Tenant => rank == 1,
+        _ => false,
     }
 }
 

@@ -94,8 +94,12 @@ impl Object {
 
     /// Protobuf fields from a later version of OTLP, as they came.
     pub(super) fn unknown(&mut self, fields: &[&[u8]]) {
+        self.unknown_of("unknown_fields", fields);
+    }
+
+    fn unknown_of(&mut self, name: &str, fields: &[&[u8]]) {
         if !fields.is_empty() {
-            write_str(&BASE64.encode(fields.concat()), self.member("unknown_fields"));
+            write_str(&BASE64.encode(fields.concat()), self.member(name));
         }
     }
 
@@ -103,11 +107,13 @@ impl Object {
         self.rest("resource", resource_rest);
         self.number("resource_dropped_attributes_count", resource.dropped_attributes_count);
         self.text("resource_schema_url", resource.schema_url);
+        self.unknown_of("resource_unknown_fields", &resource.unknown);
         self.text("scope_name", scope.name);
         self.text("scope_version", scope.version);
         self.attributes("scope_attributes", &scope.attributes);
         self.number("scope_dropped_attributes_count", scope.dropped_attributes_count);
         self.text("schema_url", scope.schema_url);
+        self.unknown_of("scope_unknown_fields", &scope.unknown);
     }
 
     fn list<T>(&mut self, name: &str, values: &[T], mut write: impl FnMut(&T, &mut Vec<u8>)) {

@@ -11,7 +11,7 @@ use tachograph_record::{
 };
 
 use crate::otlp::{AnyValue, DecodeError, Event, LogRecord, Resource, Scope, Span, write_plain};
-use mapping::{Field, kind_of_operation, resource_target, target};
+use mapping::{Field, kind_of_operation};
 use metadata::Object;
 use slots::Slots;
 
@@ -41,12 +41,12 @@ pub fn span<'a>(span: &Span<'a>, resource: &Resource<'a>, scope: &Scope<'a>) -> 
     // date would come out the same when it is sent again.
     let timestamp = if start.unix_nanos() == 0 { end } else { start };
     let mut slots = Slots::new();
-    slots.sort(&span.attributes, target);
-    let resource_rest = sort_resource(&mut slots, resource);
+    slots.sort(&span.attributes);
+    slots.sort_resource(&resource.attributes);
 
     let event_id = slots
         .parse(Field::EventId, EventId::parse)
-        .unwrap_or_else(|| EventId::of_span(start, span.trace_id, span.span_id));
+        .unwrap_or_else(|| EventId::of_span(timestamp, span.trace_id, span.span_id));
     let mut record = fill(event_id, timestamp, &mut slots);
     let status = match span.status_code {
         1 => Status::Ok,
@@ -65,11 +65,19 @@ pub fn span<'a>(span: &Span<'a>, resource: &Resource<'a>, scope: &Scope<'a>) -> 
     if let Some(text) = message.or_else(|| record.error.is_none().then(|| exception_message(&span.events)).flatten()) {
         record.error = Some(text.into());
     }
-    record.duration_ns = span.end_time_unix_nano.checked_sub(span.start_time_unix_nano).and_then(Decimal::new);
+    if start.unix_nanos() != 0 {
+        record.duration_ns = end.unix_nanos().checked_sub(start.unix_nanos()).and_then(Decimal::new);
+    }
 
     let mut metadata = Object::new();
     metadata.text("span_name", span.name);
-    metadata.text("span_kind", span_kind(span.kind));
+    match span_kind(span.kind) {
+        Some(kind) => metadata.text("span_kind", kind),
+        None => metadata.number("span_kind", span.kind),
+    }
+    if span.status_code > 2 {
+        metadata.number("status_code", span.status_code);
+    }
     if record.duration_ns.is_none() {
         metadata.number("end_time_unix_nano", span.end_time_unix_nano);
     }
@@ -88,7 +96,7 @@ pub fn span<'a>(span: &Span<'a>, resource: &Resource<'a>, scope: &Scope<'a>) -> 
     metadata.links(&span.links);
     metadata.number("dropped_links_count", span.dropped_links_count);
     metadata.unknown(&span.unknown);
-    metadata.source(resource, &resource_rest, scope);
+    metadata.source(resource, &slots.resource_rest, scope);
     record.metadata = metadata.finish();
     Ok(record)
 }
@@ -108,8 +116,8 @@ pub fn log<'a>(
     let observed = time("observed_time_unix_nano", log.observed_time_unix_nano)?;
     let timestamp = if happened.unix_nanos() == 0 { observed } else { happened };
     let mut slots = Slots::new();
-    slots.sort(&log.attributes, target);
-    let resource_rest = sort_resource(&mut slots, resource);
+    slots.sort(&log.attributes);
+    slots.sort_resource(&resource.attributes);
 
     let event_id = slots
         .parse(Field::EventId, EventId::parse)
@@ -134,7 +142,7 @@ pub fn log<'a>(
     metadata.rest("attributes", &slots.rest);
     metadata.number("dropped_attributes_count", log.dropped_attributes_count);
     metadata.unknown(&log.unknown);
-    metadata.source(resource, &resource_rest, scope);
+    metadata.source(resource, &slots.resource_rest, scope);
     record.metadata = metadata.finish();
     Ok(record)
 }
@@ -160,16 +168,6 @@ fn time(field: &'static str, nanos: u64) -> Result<Time, Rejection> {
         .map_err(|e: TimeError| Rejection { field: field.to_owned(), reason: e.to_string() })
 }
 
-/// Sorts the resource's attributes beside the record's own, and returns those that fill nothing: they are kept apart.
-fn sort_resource<'v, 'a>(
-    slots: &mut Slots<'v, 'a>,
-    resource: &'v Resource<'a>,
-) -> Vec<&'v crate::otlp::KeyValue<'a>> {
-    let own = std::mem::take(&mut slots.rest);
-    slots.sort(&resource.attributes, resource_target);
-    std::mem::replace(&mut slots.rest, own)
-}
-
 /// All fields that attributes fill.
 fn fill<'a>(event_id: EventId, timestamp: Time, slots: &mut Slots<'_, 'a>) -> Record<'a> {
     use Field as F;
@@ -182,19 +180,25 @@ fn fill<'a>(event_id: EventId, timestamp: Time, slots: &mut Slots<'_, 'a>) -> Re
     record.service_name = slots.text(F::ServiceName);
     record.environment = slots.text(F::Environment);
     record.tenant = slots.text(F::Tenant);
+    let typed = slots.has(F::ActorType);
     record.actor_type = slots.parse(F::ActorType, ActorType::parse);
     record.actor_id = slots.text(F::ActorId);
-    if record.actor_id.is_some() {
+    // A type that is not ours is in `metadata`; to say `user` then would be to make it up.
+    if record.actor_id.is_some() && !typed {
         record.actor_type.get_or_insert(ActorType::User);
     }
     record.session_id = slots.text(F::SessionId);
     record.team = slots.text(F::Team);
     record.client_ip = slots.text(F::ClientIp);
     record.action_type = slots.text(F::ActionType);
-    let tool = slots.parse(F::ResourceType, |text| Some(Text::from(text)));
-    let is_tool = slots.holds(F::ResourceId, "gen_ai.tool.name");
-    record.resource_id = slots.text(F::ResourceId);
-    record.resource_type = tool.or_else(|| (is_tool && record.resource_id.is_some()).then(|| "tool".into()));
+    record.resource_type = slots.text(F::ResourceType);
+    if let Some((rank, id)) = slots.ranked_text(F::ResourceId) {
+        record.resource_id = Some(id);
+        // The second name is `gen_ai.tool.name`.
+        if rank == 1 {
+            record.resource_type.get_or_insert("tool".into());
+        }
+    }
     record.outcome = slots.parse(F::Outcome, Outcome::parse);
     record.outcome_reason = slots.text(F::OutcomeReason);
     record.correlation_id = slots.text(F::CorrelationId);
@@ -215,8 +219,8 @@ fn fill<'a>(event_id: EventId, timestamp: Time, slots: &mut Slots<'_, 'a>) -> Re
     record.input_messages = slots.json(F::InputMessages);
     record.output_messages = slots.json(F::OutputMessages);
     record.parameters = parameters(&slots.parameters);
-    record.input_hash = slots.text(F::InputHash);
-    record.output_hash = slots.text(F::OutputHash);
+    record.input_hash = slots.parse(F::InputHash, hash_text);
+    record.output_hash = slots.parse(F::OutputHash, hash_text);
     record.output_path = slots.text(F::OutputPath);
     record.tokens_in = slots.count(F::TokensIn);
     record.tokens_out = slots.count(F::TokensOut);
@@ -252,6 +256,12 @@ fn producer_name(text: &str) -> Option<Text<'_>> {
     ((1..=64).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.into())
 }
 
+/// `sha256:` and 64 hex digits in lowercase: anything else would not be found by who looks for the hash.
+fn hash_text(text: &str) -> Option<Text<'_>> {
+    let hex = text.strip_prefix("sha256:")?;
+    (hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then(|| text.into())
+}
+
 fn parameters(parameters: &[(&str, &AnyValue<'_>)]) -> Option<Json<'static>> {
     if parameters.is_empty() {
         return None;
@@ -275,14 +285,14 @@ fn exception_message<'a>(events: &[Event<'a>]) -> Option<&'a str> {
     })
 }
 
-fn span_kind(kind: u64) -> &'static str {
+fn span_kind(kind: u64) -> Option<&'static str> {
     match kind {
-        1 => "internal",
-        2 => "server",
-        3 => "client",
-        4 => "producer",
-        5 => "consumer",
-        _ => "",
+        1 => Some("internal"),
+        2 => Some("server"),
+        3 => Some("client"),
+        4 => Some("producer"),
+        5 => Some("consumer"),
+        _ => None,
     }
 }
 

@@ -1,15 +1,21 @@
 //! The attributes of one record, sorted to the fields that they fill.
 
-use tachograph_record::{Count, Decimal, Json, Number, Text};
+use tachograph_record::{Count, Decimal, Json, MAX_SAFE_INTEGER, Number, Text};
 
-use super::mapping::{Field, Target};
+use super::mapping::{Field, RANKS, Target, is_of_resource, resource_target, target};
 use crate::otlp::{AnyValue, KeyValue, write_plain};
 
-/// For each field the attribute that fills it; the rest goes to `metadata` or to the parameters.
+/// More parameters than this stay in `metadata`: each new name is compared with all before it.
+const MAX_PARAMETERS: usize = 256;
+
+/// For each field the attributes that may fill it, by rank; the rest goes to `metadata` or to the parameters.
 pub(super) struct Slots<'v, 'a> {
-    fields: [Option<(u8, &'v KeyValue<'a>)>; Field::COUNT],
+    fields: [[Option<&'v KeyValue<'a>>; RANKS]; Field::COUNT],
     pub(super) parameters: Vec<(&'a str, &'v AnyValue<'a>)>,
+    /// The record's own attributes that filled nothing.
     pub(super) rest: Vec<&'v KeyValue<'a>>,
+    /// The resource's.
+    pub(super) resource_rest: Vec<&'v KeyValue<'a>>,
     pub(super) has_gen_ai: bool,
     operation: Option<&'v KeyValue<'a>>,
 }
@@ -17,16 +23,17 @@ pub(super) struct Slots<'v, 'a> {
 impl<'v, 'a> Slots<'v, 'a> {
     pub(super) fn new() -> Self {
         Self {
-            fields: [None; Field::COUNT],
+            fields: [[None; RANKS]; Field::COUNT],
             parameters: Vec::new(),
             rest: Vec::new(),
+            resource_rest: Vec::new(),
             has_gen_ai: false,
             operation: None,
         }
     }
 
-    /// Sorts `attributes`. Of two that fill one field the lower rank wins, of two with one name the first.
-    pub(super) fn sort(&mut self, attributes: &'v [KeyValue<'a>], target: fn(&'a str) -> Target<'a>) {
+    /// Sorts the record's own attributes. Of two with one name the first counts.
+    pub(super) fn sort(&mut self, attributes: &'v [KeyValue<'a>]) {
         for attribute in attributes {
             self.has_gen_ai |= attribute.key.starts_with("gen_ai.");
             if attribute.key == "gen_ai.operation.name" {
@@ -34,25 +41,43 @@ impl<'v, 'a> Slots<'v, 'a> {
             }
             match target(attribute.key) {
                 Target::Metadata => self.rest.push(attribute),
-                Target::Parameter(name) => {
-                    if self.parameters.iter().any(|(other, _)| *other == name) {
-                        self.rest.push(attribute);
-                    } else {
-                        self.parameters.push((name, &attribute.value));
-                    }
+                Target::Parameter(name) if self.takes_parameter(name, &attribute.value) => {
+                    self.parameters.push((name, &attribute.value));
                 }
-                Target::Field(field, rank) => {
-                    let slot = &mut self.fields[field as usize];
-                    match slot {
-                        Some((held, _)) if *held <= rank => self.rest.push(attribute),
-                        _ => {
-                            let displaced = slot.replace((rank, attribute));
-                            self.rest.extend(displaced.map(|(_, attribute)| attribute));
-                        }
-                    }
-                }
+                Target::Parameter(_) => self.rest.push(attribute),
+                Target::Field(field, rank) => self.offer(field, rank, attribute),
             }
         }
+    }
+
+    /// Sorts the resource's attributes.
+    pub(super) fn sort_resource(&mut self, attributes: &'v [KeyValue<'a>]) {
+        for attribute in attributes {
+            match resource_target(attribute.key) {
+                Target::Field(field, rank) => self.offer(field, rank, attribute),
+                _ => self.resource_rest.push(attribute),
+            }
+        }
+    }
+
+    fn offer(&mut self, field: Field, rank: usize, attribute: &'v KeyValue<'a>) {
+        match &mut self.fields[field as usize][rank] {
+            Some(_) => self.keep(field, rank, attribute),
+            slot => *slot = Some(attribute),
+        }
+    }
+
+    /// What did not fill its field goes to `metadata`, where it came from.
+    fn keep(&mut self, field: Field, rank: usize, attribute: &'v KeyValue<'a>) {
+        let rest = if is_of_resource(field, rank) { &mut self.resource_rest } else { &mut self.rest };
+        rest.push(attribute);
+    }
+
+    /// A scalar or an array, under a name that is free.
+    fn takes_parameter(&self, name: &str, value: &AnyValue<'_>) -> bool {
+        !matches!(value, AnyValue::Empty | AnyValue::Bytes(_) | AnyValue::KvList(_))
+            && self.parameters.len() < MAX_PARAMETERS
+            && self.parameters.iter().all(|(other, _)| *other != name)
     }
 
     /// `gen_ai.operation.name`, whether or not it became the action type.
@@ -63,27 +88,50 @@ impl<'v, 'a> Slots<'v, 'a> {
         }
     }
 
-    /// Whether a field is going to be filled by the attribute of this name.
-    pub(super) fn holds(&self, field: Field, key: &str) -> bool {
-        self.fields[field as usize].is_some_and(|(_, attribute)| attribute.key == key)
+    /// Whether an attribute for this field came, of whatever type.
+    pub(super) fn has(&self, field: Field) -> bool {
+        self.fields[field as usize].iter().any(Option::is_some)
     }
 
     /// Moves what no field took to the rest.
     pub(super) fn drain(&mut self) {
-        self.rest.extend(self.fields.iter_mut().filter_map(|slot| slot.take().map(|(_, attribute)| attribute)));
-    }
-
-    /// Takes the attribute of a field and converts it; one that does not convert goes to `metadata`.
-    fn take<T>(&mut self, field: Field, convert: impl FnOnce(&'v AnyValue<'a>) -> Option<T>) -> Option<T> {
-        let (_, attribute) = self.fields[field as usize].take()?;
-        let converted = convert(&attribute.value);
-        if converted.is_none() {
-            self.rest.push(attribute);
+        for (field, candidates) in std::mem::replace(&mut self.fields, [[None; RANKS]; Field::COUNT]).iter().enumerate() {
+            self.rest.extend(candidates.iter().flatten());
+            debug_assert!(field == Field::ResponseModel as usize || candidates.iter().all(Option::is_none));
         }
-        converted
     }
 
-    pub(super) fn parse<T>(&mut self, field: Field, parse: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
+    /// Takes the first attribute, by rank, that converts to what the field needs; the others go to `metadata`.
+    fn take_ranked<T>(
+        &mut self,
+        field: Field,
+        convert: impl Fn(&'v AnyValue<'a>) -> Option<T>,
+    ) -> Option<(usize, T)> {
+        let mut taken = None;
+        for (rank, attribute) in std::mem::take(&mut self.fields[field as usize]).into_iter().enumerate() {
+            let Some(attribute) = attribute else { continue };
+            let converted = if taken.is_none() { convert(&attribute.value) } else { None };
+            match converted {
+                Some(value) => taken = Some((rank, value)),
+                None => self.keep(field, rank, attribute),
+            }
+        }
+        taken
+    }
+
+    fn take<T>(&mut self, field: Field, convert: impl Fn(&'v AnyValue<'a>) -> Option<T>) -> Option<T> {
+        self.take_ranked(field, convert).map(|(_, value)| value)
+    }
+
+    /// A text, and the rank of the attribute that it is from.
+    pub(super) fn ranked_text(&mut self, field: Field) -> Option<(usize, Text<'a>)> {
+        self.take_ranked(field, |value| match value {
+            AnyValue::Str(text) => Some(Text::from(*text)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn parse<T>(&mut self, field: Field, parse: impl Fn(&'a str) -> Option<T>) -> Option<T> {
         self.take(field, |value| match value {
             AnyValue::Str(text) => parse(text),
             _ => None,
@@ -120,7 +168,7 @@ impl<'v, 'a> Slots<'v, 'a> {
     pub(super) fn number(&mut self, field: Field) -> Option<Number> {
         self.take(field, |value| match value {
             AnyValue::Double(double) => Some(Number(*double)),
-            AnyValue::Int(int) => Some(Number(*int as f64)),
+            AnyValue::Int(int) if int.unsigned_abs() <= MAX_SAFE_INTEGER => Some(Number(*int as f64)),
             AnyValue::Str(text) => text.parse().ok().filter(|n: &f64| n.is_finite()).map(Number),
             _ => None,
         })
@@ -138,7 +186,9 @@ pub(super) fn plain(value: &AnyValue<'_>) -> Json<'static> {
 fn unsigned(value: &AnyValue<'_>) -> Option<u64> {
     match value {
         AnyValue::Int(int) => u64::try_from(*int).ok(),
-        AnyValue::Double(double) if double.fract() == 0.0 && (0.0..9e15).contains(double) => Some(*double as u64),
+        AnyValue::Double(double) if double.fract() == 0.0 && (0.0..=MAX_SAFE_INTEGER as f64).contains(double) => {
+            Some(*double as u64)
+        }
         AnyValue::Str(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
         _ => None,
     }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tachograph_record::{MAX_SAFE_INTEGER, write_f64, write_str};
 
-use super::wire::{DecodeError, Fields, MAX_VALUE_DEPTH, Wire, text};
+use super::wire::{DecodeError, Fields, MAX_VALUE_DEPTH, Unknown, Wire, text};
 
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,23 +37,29 @@ pub struct KeyValue<'a> {
 }
 
 impl<'a> KeyValue<'a> {
-    pub(super) fn decode(message: &'a [u8], max_bytes: usize) -> Result<Self, DecodeError> {
-        Self::decode_at(message, max_bytes, MAX_VALUE_DEPTH)
+    /// Fields that this program does not know are added to `unknown`, as they came.
+    pub(super) fn decode(message: &'a [u8], max_bytes: usize, unknown: Unknown<'_, 'a>) -> Result<Self, DecodeError> {
+        Self::decode_at(message, max_bytes, MAX_VALUE_DEPTH, unknown)
     }
 
-    fn decode_at(message: &'a [u8], max_bytes: usize, depth: usize) -> Result<Self, DecodeError> {
+    fn decode_at(
+        message: &'a [u8],
+        max_bytes: usize,
+        depth: usize,
+        unknown: Unknown<'_, 'a>,
+    ) -> Result<Self, DecodeError> {
         let mut attribute = Self { key: "", value: AnyValue::Empty };
         let mut fields = Fields::new(message);
         while let Some(field) = fields.next()? {
             match (field.number, field.value) {
                 (1, Wire::Bytes(key)) => attribute.key = text(key, max_bytes).map_err(|e| e.within("key"))?,
                 (2, Wire::Bytes(value)) => {
-                    attribute.value = AnyValue::decode_at(value, max_bytes, depth).map_err(|e| {
+                    attribute.value = AnyValue::decode_at(value, max_bytes, depth, unknown).map_err(|e| {
                         // The key says more than a position does.
                         e.within(format_args!("value[{}]", printable(attribute.key)))
                     })?;
                 }
-                _ => {}
+                _ => unknown.push(field.raw),
             }
         }
         Ok(attribute)
@@ -66,11 +72,17 @@ fn printable(key: &str) -> String {
 }
 
 impl<'a> AnyValue<'a> {
-    pub(super) fn decode(message: &'a [u8], max_bytes: usize) -> Result<Self, DecodeError> {
-        Self::decode_at(message, max_bytes, MAX_VALUE_DEPTH)
+    /// Fields that this program does not know are added to `unknown`, as they came.
+    pub(super) fn decode(message: &'a [u8], max_bytes: usize, unknown: Unknown<'_, 'a>) -> Result<Self, DecodeError> {
+        Self::decode_at(message, max_bytes, MAX_VALUE_DEPTH, unknown)
     }
 
-    fn decode_at(message: &'a [u8], max_bytes: usize, depth: usize) -> Result<Self, DecodeError> {
+    fn decode_at(
+        message: &'a [u8],
+        max_bytes: usize,
+        depth: usize,
+        unknown: Unknown<'_, 'a>,
+    ) -> Result<Self, DecodeError> {
         let Some(inner) = depth.checked_sub(1) else {
             return Err(DecodeError::new(format!("nested deeper than {MAX_VALUE_DEPTH}")));
         };
@@ -83,8 +95,12 @@ impl<'a> AnyValue<'a> {
                 (2, Wire::Varint(flag)) => Self::Bool(flag != 0),
                 (3, Wire::Varint(int)) => Self::Int(int.cast_signed()),
                 (4, Wire::Fixed64(bits)) => Self::Double(f64::from_bits(bits)),
-                (5, Wire::Bytes(list)) => Self::Array(elements(list, |m| Self::decode_at(m, max_bytes, inner))?),
-                (6, Wire::Bytes(list)) => Self::KvList(elements(list, |m| KeyValue::decode_at(m, max_bytes, inner))?),
+                (5, Wire::Bytes(list)) => {
+                    Self::Array(elements(list, unknown, |m, unknown| Self::decode_at(m, max_bytes, inner, unknown))?)
+                }
+                (6, Wire::Bytes(list)) => {
+                    Self::KvList(elements(list, unknown, |m, unknown| KeyValue::decode_at(m, max_bytes, inner, unknown))?)
+                }
                 (7, Wire::Bytes(bytes)) if bytes.len() > max_bytes => {
                     return Err(DecodeError::new(format!(
                         "{} bytes, more than receive.limits.max_field_bytes ({max_bytes})",
@@ -92,7 +108,10 @@ impl<'a> AnyValue<'a> {
                     )));
                 }
                 (7, Wire::Bytes(bytes)) => Self::Bytes(bytes),
-                _ => value,
+                _ => {
+                    unknown.push(field.raw);
+                    value
+                }
             };
         }
         Ok(value)
@@ -101,13 +120,18 @@ impl<'a> AnyValue<'a> {
 
 fn elements<'a, T>(
     list: &'a [u8],
-    decode: impl Fn(&'a [u8]) -> Result<T, DecodeError>,
+    unknown: Unknown<'_, 'a>,
+    decode: impl Fn(&'a [u8], Unknown<'_, 'a>) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {
     let mut values = Vec::new();
     let mut fields = Fields::new(list);
     while let Some(field) = fields.next()? {
-        if let (1, Wire::Bytes(message)) = (field.number, field.value) {
-            values.push(decode(message).map_err(|e| e.within(format_args!("values[{}]", values.len())))?);
+        match (field.number, field.value) {
+            (1, Wire::Bytes(message)) => {
+                let value = decode(message, unknown);
+                values.push(value.map_err(|e| e.within(format_args!("values[{}]", values.len())))?);
+            }
+            _ => unknown.push(field.raw),
         }
     }
     Ok(values)

@@ -59,9 +59,9 @@ impl<'a> LogRecord<'a> {
                     log.severity_text = text(bytes, max_bytes).map_err(|e| e.within("severity_text"))?;
                 }
                 (5, Wire::Bytes(bytes)) => {
-                    log.body = AnyValue::decode(bytes, max_bytes).map_err(|e| e.within("body"))?;
+                    log.body = AnyValue::decode(bytes, max_bytes, &mut log.unknown).map_err(|e| e.within("body"))?;
                 }
-                (6, Wire::Bytes(bytes)) => push_attribute(&mut log.attributes, bytes, max_bytes)?,
+                (6, Wire::Bytes(bytes)) => push_attribute(&mut log.attributes, bytes, max_bytes, &mut log.unknown)?,
                 (7, Wire::Varint(count)) => log.dropped_attributes_count = count,
                 (8, Wire::Fixed32(flags)) => log.flags = flags,
                 (9, Wire::Bytes(id)) => log.trace_id = id,

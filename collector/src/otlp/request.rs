@@ -13,6 +13,8 @@ pub struct Resource<'a> {
     pub dropped_attributes_count: u64,
     /// Schema of the resource's attributes.
     pub schema_url: &'a str,
+    /// Fields here and in the layer around that this program does not know, as they came.
+    pub unknown: Vec<&'a [u8]>,
 }
 
 /// Which instrumentation made it: the scope.
@@ -28,6 +30,8 @@ pub struct Scope<'a> {
     pub dropped_attributes_count: u64,
     /// Schema of the attributes within.
     pub schema_url: &'a str,
+    /// Fields here and in the layer around that this program does not know, as they came.
+    pub unknown: Vec<&'a [u8]>,
 }
 
 /// The resource and scope around a record. If one of them can't be decoded, the records within can't be told apart from
@@ -89,6 +93,7 @@ fn walk_resource<'a>(message: &'a [u8], max_bytes: usize, names: &Names, each: E
     // Fields may come in any order, and the resource must be known before the first span: two passes.
     let mut resource = Ok(Resource::default());
     let mut schema_url = Ok("");
+    let mut unknown = Vec::new();
     let mut fields = Fields::new(message);
     while let Some(field) = fields.next()? {
         match (field.number, field.value) {
@@ -101,11 +106,14 @@ fn walk_resource<'a>(message: &'a [u8], max_bytes: usize, names: &Names, each: E
                 ));
             }
             (1..=3, _) => return Err(DecodeError::new(format!("field {} is not a message", field.number))),
-            _ => {}
+            _ => unknown.push(field.raw),
         }
     }
     let resource = match (resource, schema_url) {
-        (Ok(resource), Ok(schema_url)) => Ok(Resource { schema_url, ..resource }),
+        (Ok(mut resource), Ok(schema_url)) => {
+            resource.unknown.append(&mut unknown);
+            Ok(Resource { schema_url, ..resource })
+        }
         (Err(e), _) | (_, Err(e)) => Err(e),
     };
     let mut fields = Fields::new(message);
@@ -128,6 +136,7 @@ fn walk_scope<'a>(
 ) -> Result<(), DecodeError> {
     let mut scope = Ok(Scope::default());
     let mut schema_url = Ok("");
+    let mut unknown = Vec::new();
     let mut fields = Fields::new(message);
     while let Some(field) = fields.next()? {
         match (field.number, field.value) {
@@ -135,11 +144,14 @@ fn walk_scope<'a>(
             (2, Wire::Bytes(_)) => {}
             (3, Wire::Bytes(bytes)) => schema_url = text(bytes, max_bytes).map_err(|e| e.within("schema_url")),
             (1..=3, _) => return Err(DecodeError::new(format!("field {} is not a message", field.number))),
-            _ => {}
+            _ => unknown.push(field.raw),
         }
     }
     let scope = match (scope, schema_url) {
-        (Ok(scope), Ok(schema_url)) => Ok(Scope { schema_url, ..scope }),
+        (Ok(mut scope), Ok(schema_url)) => {
+            scope.unknown.append(&mut unknown);
+            Ok(Scope { schema_url, ..scope })
+        }
         (Err(e), _) | (_, Err(e)) => Err(e),
     };
     let source = match (resource, &scope) {
@@ -161,9 +173,9 @@ impl<'a> Resource<'a> {
         let mut fields = Fields::new(message);
         while let Some(field) = fields.next()? {
             match (field.number, field.value) {
-                (1, Wire::Bytes(bytes)) => push_attribute(&mut resource.attributes, bytes, max_bytes)?,
+                (1, Wire::Bytes(bytes)) => push_attribute(&mut resource.attributes, bytes, max_bytes, &mut resource.unknown)?,
                 (2, Wire::Varint(count)) => resource.dropped_attributes_count = count,
-                _ => {}
+                _ => resource.unknown.push(field.raw),
             }
         }
         Ok(resource)
@@ -178,9 +190,9 @@ impl<'a> Scope<'a> {
             match (field.number, field.value) {
                 (1, Wire::Bytes(bytes)) => scope.name = text(bytes, max_bytes).map_err(|e| e.within("name"))?,
                 (2, Wire::Bytes(bytes)) => scope.version = text(bytes, max_bytes).map_err(|e| e.within("version"))?,
-                (3, Wire::Bytes(bytes)) => push_attribute(&mut scope.attributes, bytes, max_bytes)?,
+                (3, Wire::Bytes(bytes)) => push_attribute(&mut scope.attributes, bytes, max_bytes, &mut scope.unknown)?,
                 (4, Wire::Varint(count)) => scope.dropped_attributes_count = count,
-                _ => {}
+                _ => scope.unknown.push(field.raw),
             }
         }
         Ok(scope)

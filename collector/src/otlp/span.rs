@@ -1,7 +1,7 @@
 //! A span, decoded by itself.
 
 use super::any_value::KeyValue;
-use super::wire::{DecodeError, Fields, Wire, text};
+use super::wire::{DecodeError, Fields, Unknown, Wire, text};
 
 /// A span as it came, borrowed from the request.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,7 +40,7 @@ pub struct Span<'a> {
     pub status_code: u64,
     /// Message beside the status.
     pub status_message: &'a str,
-    /// Fields that this program does not know, as they came.
+    /// Fields that this program does not know, as they came, those of events and links among them.
     pub unknown: Vec<&'a [u8]>,
 }
 
@@ -91,15 +91,15 @@ impl<'a> Span<'a> {
                 (6, Wire::Varint(kind)) => span.kind = kind,
                 (7, Wire::Fixed64(time)) => span.start_time_unix_nano = time,
                 (8, Wire::Fixed64(time)) => span.end_time_unix_nano = time,
-                (9, Wire::Bytes(bytes)) => push_attribute(&mut span.attributes, bytes, max_bytes)?,
+                (9, Wire::Bytes(bytes)) => push_attribute(&mut span.attributes, bytes, max_bytes, &mut span.unknown)?,
                 (10, Wire::Varint(count)) => span.dropped_attributes_count = count,
                 (11, Wire::Bytes(bytes)) => {
-                    let event = Event::decode(bytes, max_bytes);
+                    let event = Event::decode(bytes, max_bytes, &mut span.unknown);
                     span.events.push(event.map_err(|e| e.within(format_args!("events[{}]", span.events.len())))?);
                 }
                 (12, Wire::Varint(count)) => span.dropped_events_count = count,
                 (13, Wire::Bytes(bytes)) => {
-                    let link = Link::decode(bytes, max_bytes);
+                    let link = Link::decode(bytes, max_bytes, &mut span.unknown);
                     span.links.push(link.map_err(|e| e.within(format_args!("links[{}]", span.links.len())))?);
                 }
                 (14, Wire::Varint(count)) => span.dropped_links_count = count,
@@ -127,16 +127,16 @@ impl<'a> Span<'a> {
 }
 
 impl<'a> Event<'a> {
-    fn decode(message: &'a [u8], max_bytes: usize) -> Result<Self, DecodeError> {
+    fn decode(message: &'a [u8], max_bytes: usize, unknown: Unknown<'_, 'a>) -> Result<Self, DecodeError> {
         let mut event = Self::default();
         let mut fields = Fields::new(message);
         while let Some(field) = fields.next()? {
             match (field.number, field.value) {
                 (1, Wire::Fixed64(time)) => event.time_unix_nano = time,
                 (2, Wire::Bytes(bytes)) => event.name = text(bytes, max_bytes).map_err(|e| e.within("name"))?,
-                (3, Wire::Bytes(bytes)) => push_attribute(&mut event.attributes, bytes, max_bytes)?,
+                (3, Wire::Bytes(bytes)) => push_attribute(&mut event.attributes, bytes, max_bytes, unknown)?,
                 (4, Wire::Varint(count)) => event.dropped_attributes_count = count,
-                _ => {}
+                _ => unknown.push(field.raw),
             }
         }
         Ok(event)
@@ -144,7 +144,7 @@ impl<'a> Event<'a> {
 }
 
 impl<'a> Link<'a> {
-    fn decode(message: &'a [u8], max_bytes: usize) -> Result<Self, DecodeError> {
+    fn decode(message: &'a [u8], max_bytes: usize, unknown: Unknown<'_, 'a>) -> Result<Self, DecodeError> {
         let mut link = Self::default();
         let mut fields = Fields::new(message);
         while let Some(field) = fields.next()? {
@@ -154,10 +154,10 @@ impl<'a> Link<'a> {
                 (3, Wire::Bytes(bytes)) => {
                     link.trace_state = text(bytes, max_bytes).map_err(|e| e.within("trace_state"))?;
                 }
-                (4, Wire::Bytes(bytes)) => push_attribute(&mut link.attributes, bytes, max_bytes)?,
+                (4, Wire::Bytes(bytes)) => push_attribute(&mut link.attributes, bytes, max_bytes, unknown)?,
                 (5, Wire::Varint(count)) => link.dropped_attributes_count = count,
                 (6, Wire::Fixed32(flags)) => link.flags = flags,
-                _ => {}
+                _ => unknown.push(field.raw),
             }
         }
         Ok(link)
@@ -168,8 +168,9 @@ pub(super) fn push_attribute<'a>(
     attributes: &mut Vec<KeyValue<'a>>,
     message: &'a [u8],
     max_bytes: usize,
+    unknown: Unknown<'_, 'a>,
 ) -> Result<(), DecodeError> {
-    let attribute = KeyValue::decode(message, max_bytes);
+    let attribute = KeyValue::decode(message, max_bytes, unknown);
     attributes.push(attribute.map_err(|e| e.within(format_args!("attributes[{}]", attributes.len())))?);
     Ok(())
 }

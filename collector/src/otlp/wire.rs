@@ -59,6 +59,9 @@ pub(super) struct Field<'a> {
     pub(super) raw: &'a [u8],
 }
 
+/// Where fields go that this program does not know, each as it came.
+pub(super) type Unknown<'u, 'a> = &'u mut Vec<&'a [u8]>;
+
 /// Reads the fields of one message.
 pub(super) struct Fields<'a> {
     rest: &'a [u8],

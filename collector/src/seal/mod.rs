@@ -17,7 +17,7 @@
 mod queue;
 
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -39,6 +39,8 @@ use queue::{Job, Message};
 pub const GROUP_BYTES: u64 = 8 << 20;
 /// When a sender that was refused for lack of room is to come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// When the writer takes it that nothing is coming for now.
+const IDLE: Duration = Duration::from_secs(1);
 /// How often runs of the duplicate index are looked at for their age.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -135,14 +137,19 @@ impl Writer {
     /// If it had to stop before. Batches that wait are answered with [`Refusal::Failed`].
     pub fn run(mut self, queue: &Receiver<Message>) -> Result<(), WriterError> {
         let ended = loop {
-            let Ok(first) = queue.recv() else { break Ok(()) };
-            if let Err(error) = self.group(first, queue) {
+            let worked = match queue.recv_timeout(IDLE) {
+                Ok(first) => self.group(first, queue),
+                // A quiet moment: from here on damage to the last frame can't be taken for a torn write.
+                Err(RecvTimeoutError::Timeout) => self.parts.journal.mark_synced().map_err(WriterError::Journal),
+                Err(RecvTimeoutError::Disconnected) => break Ok(()),
+            };
+            if let Err(error) = worked {
                 break Err(error);
             }
         };
         match ended {
             Ok(()) => {
-                self.parts.dedup.sync()?;
+                self.keep_duplicates(Dedup::sync)?;
                 self.parts.journal.close().map_err(WriterError::Journal)
             }
             Err(error) => {
@@ -247,9 +254,13 @@ impl Writer {
         let sealed = parts.sealer.seal(entry, &mut self.leaf)?;
         let pushed = self.frame.push(&self.leaf, body, &sealed.mac);
         pushed.map_err(|source| WriterError::Frame { index: sealed.index, source })?;
-        parts.dedup.insert(&draft.event_id.0, &draft.content_digest, sealed.index, now.unix_nanos())?;
+        let inserted = parts.dedup.insert(&draft.event_id.0, &draft.content_digest, sealed.index, now.unix_nanos());
         parts.last_sealed_at = now;
-        Ok(())
+        match inserted {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_no_room() => Err(self.take_back(&error)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Records that the clock went back, as the first record with the earlier time.
@@ -284,26 +295,41 @@ impl Writer {
                 metrics.journal_bytes.set(self.parts.journal.bytes());
                 metrics.journal_full.set(0);
                 self.parts.dedup.commit_staged();
-                self.parts.dedup.flush()?;
+                self.keep_duplicates(Dedup::flush)?;
                 self.empty_frame();
                 self.keep_mac_key()?;
                 self.parts.progress.durable(durable.next_index);
                 self.answer(|accepted| Ok(accepted));
                 Ok(())
             }
-            Err(AppendError::Full(full)) => {
-                let before = self.before.clone();
-                self.parts.sealer.restore(before);
-                self.parts.dedup.rollback_staged();
-                self.empty_frame();
-                if self.parts.metrics.journal_full.replace(1) == 0 {
-                    tracing::error!(reason = %full, "no room for records: senders are told to come back; nothing acknowledged is lost");
-                }
-                let refusal = Refusal::Full { retry_after: RETRY_AFTER, what: "journal" };
-                self.answer(|_| Err(refusal.clone()));
-                Err(Failed::Refused(refusal))
-            }
+            Err(AppendError::Full(full)) => Err(self.take_back(&full)),
             Err(broken) => Err(Failed::Fatal(WriterError::Journal(broken))),
+        }
+    }
+
+    /// No room: what is in the frame is as if it had never been sealed, and its senders are to come back.
+    fn take_back(&mut self, reason: &dyn std::fmt::Display) -> Failed {
+        let before = self.before.clone();
+        self.parts.sealer.restore(before);
+        self.parts.dedup.rollback_staged();
+        self.empty_frame();
+        if self.parts.metrics.journal_full.replace(1) == 0 {
+            tracing::error!(%reason, "no room for records: senders are told to come back; nothing acknowledged is lost");
+        }
+        let refusal = Refusal::Full { retry_after: RETRY_AFTER, what: "journal" };
+        self.answer(|_| Err(refusal.clone()));
+        Failed::Refused(refusal)
+    }
+
+    /// Writes what the duplicate index has. Without room that can wait: it is in memory, and the journal has the records.
+    fn keep_duplicates(&mut self, write: fn(&mut Dedup) -> Result<(), DedupError>) -> Result<bool, WriterError> {
+        match write(&mut self.parts.dedup) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_no_room() => {
+                tracing::warn!(%error, "the duplicate index has no room; it is kept in memory for now");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -333,7 +359,10 @@ impl Writer {
 
     /// Lets go of what is archived. What the index knows of those records must be on the disk first.
     fn release(&mut self, size: u64) -> Result<(), WriterError> {
-        self.parts.dedup.sync()?;
+        if !self.keep_duplicates(Dedup::sync)? {
+            // The journal keeps what the index could not; the next segment brings the next chance.
+            return Ok(());
+        }
         let released = self.parts.journal.release_before(size).map_err(WriterError::Journal)?;
         if released > 0 {
             tracing::debug!(files = released, size, "journal files released");

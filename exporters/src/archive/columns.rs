@@ -45,7 +45,11 @@ impl Strings {
         writer.typed::<ByteArrayType>().write_batch(&values, levels, None).map(drop)
     }
 
-    pub(crate) fn write_fixed(&mut self, writer: &mut SerializedColumnWriter<'_>, levels: Option<&[i16]>) -> Result<()> {
+    pub(crate) fn write_fixed(
+        &mut self,
+        writer: &mut SerializedColumnWriter<'_>,
+        levels: Option<&[i16]>,
+    ) -> Result<()> {
         let values: Vec<FixedLenByteArray> = self.take().map(FixedLenByteArray::from).collect();
         writer.typed::<FixedLenByteArrayType>().write_batch(&values, levels, None).map(drop)
     }

@@ -45,7 +45,9 @@ pub enum IdentityError {
         expected: String,
     },
     /// Same name, other key.
-    #[error("this is the archive of a ledger with key {found}, the key given is {expected}: a new key needs a new ledger name")]
+    #[error(
+        "this is the archive of a ledger with key {found}, the key given is {expected}: a new key needs a new ledger name"
+    )]
     OtherKey {
         /// Key in `ledger.json`.
         found: String,
@@ -91,7 +93,11 @@ impl Identity {
         let members: Members = serde_json::from_slice(bytes).map_err(damaged)?;
         let identity = Self::new(VerifyingKey::parse(&members.vkey)?, members.created_at);
         if identity.vkey.name().as_str() != members.ledger {
-            return Err(IdentityError::Damaged(format!("ledger `{}` has a key of `{}`", members.ledger, identity.vkey.name())));
+            return Err(IdentityError::Damaged(format!(
+                "ledger `{}` has a key of `{}`",
+                members.ledger,
+                identity.vkey.name()
+            )));
         }
         if identity.encode().as_bytes() != bytes {
             return Err(IdentityError::Damaged("not in its one spelling".to_owned()));

@@ -115,7 +115,8 @@ impl Reader {
 
     /// The record at `index`.
     pub fn by_index(&self, index: u64) -> Result<Option<Found>, ReadError> {
-        let holder = self.commits.iter().find(|commit| index.checked_sub(commit.first).is_some_and(|at| at < commit.count));
+        let holder =
+            self.commits.iter().find(|commit| index.checked_sub(commit.first).is_some_and(|at| at < commit.count));
         let Some(commit) = holder else { return Ok(None) };
         for object in commit.objects.iter().filter(|object| is_records(object)) {
             let found = RecordsObject::open(&*self.store, object)?.by_index(index)?;

@@ -140,7 +140,9 @@ fn of_column(mut properties: WriterPropertiesBuilder, column: &Column) -> Writer
         // Event ids begin with the time, so ranges of them exclude row groups; trace and span ids are random.
         ColumnType::Uuid => properties.set_column_dictionary_enabled(path.clone(), false),
         ColumnType::Fixed(_) => plain(properties, column.name),
-        ColumnType::Text if UNREPEATED.contains(&column.name) => properties.set_column_dictionary_enabled(path.clone(), false),
+        ColumnType::Text if UNREPEATED.contains(&column.name) => {
+            properties.set_column_dictionary_enabled(path.clone(), false)
+        }
         ColumnType::Text => properties,
     };
     if !column.bloom {

@@ -5,6 +5,7 @@
 //! walks them side by side holds one group of each. Equal rows give equal files.
 
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -105,15 +106,21 @@ impl SegmentError {
     }
 }
 
-impl From<ParquetError> for SegmentError {
-    /// The store's own error, where it was that which stopped the writer.
-    fn from(error: ParquetError) -> Self {
-        if let ParquetError::External(inner) = &error
-            && let Some(io) = inner.downcast_ref::<io::Error>()
-        {
-            return Self::Store(StoreError::of_write("segment", io));
+/// The store's error, if it was that which stopped the Parquet writer: the writer itself keeps only its text.
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<Option<StoreError>>>);
+
+impl Failure {
+    fn note(&self, error: &io::Error) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| StoreError::of_write("segment", error));
+    }
+
+    fn behind(&self, error: ParquetError) -> SegmentError {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(store) => SegmentError::Store(store),
+            None => SegmentError::Parquet(error),
         }
-        Self::Parquet(error)
     }
 }
 
@@ -124,6 +131,7 @@ pub struct Segment {
     sealed_on: Option<Time>,
     leaves: SerializedFileWriter<Hashed>,
     records: SerializedFileWriter<Hashed>,
+    failure: Failure,
     group: Group,
     body_bytes: u64,
 }
@@ -148,17 +156,18 @@ struct Group {
 
 impl Segment {
     pub(crate) fn begin(store: &dyn Store, chain: ChainVerifier, zstd_level: i32) -> Result<Self, SegmentError> {
-        let leaves = Hashed::new(store.begin()?);
-        let records = Hashed::new(store.begin()?);
-        Ok(Self {
-            first: chain.next_index(),
-            chain,
-            sealed_on: None,
-            leaves: SerializedFileWriter::new(leaves, schema::leaves_schema()?, schema::leaves_properties(zstd_level)?)?,
-            records: SerializedFileWriter::new(records, schema::records_schema()?, schema::records_properties(zstd_level)?)?,
-            group: Group::new(),
-            body_bytes: 0,
-        })
+        let failure = Failure::default();
+        let uploads = [store.begin()?, store.begin()?].map(|upload| Hashed::new(upload, failure.clone()));
+        let writers = || {
+            let [leaves, records] = uploads;
+            Ok((
+                SerializedFileWriter::new(leaves, schema::leaves_schema()?, schema::leaves_properties(zstd_level)?)?,
+                SerializedFileWriter::new(records, schema::records_schema()?, schema::records_properties(zstd_level)?)?,
+            ))
+        };
+        let (leaves, records) = writers().map_err(|error| failure.behind(error))?;
+        let first = chain.next_index();
+        Ok(Self { first, chain, sealed_on: None, leaves, records, failure, group: Group::new(), body_bytes: 0 })
     }
 
     /// Takes the next record, in the order of the ledger.
@@ -173,7 +182,7 @@ impl Segment {
             return Ok(Pushed::OtherDay);
         }
         let body = Body::parse_columns(row.body).map_err(|source| SegmentError::Body { index, source })?;
-        let stored = int_of(index)?;
+        let stored = int_of(index).map_err(SegmentError::Parquet)?;
         let leaf = self.chain.push(index, row.leaf, row.hash)?;
         if leaf.body_len != row.body.len() as u64 {
             return Err(SegmentError::BodyLength { index, found: row.body.len(), expected: leaf.body_len });
@@ -211,9 +220,10 @@ impl Segment {
         if self.group.indexes.is_empty() {
             return Ok(());
         }
-        self.group.write_leaves(self.leaves.next_row_group()?)?;
-        self.group.write_records(self.records.next_row_group()?)?;
-        Ok(())
+        let leaves = self.leaves.next_row_group().and_then(|group| self.group.write_leaves(group));
+        let both =
+            leaves.and_then(|()| self.records.next_row_group()).and_then(|group| self.group.write_records(group));
+        both.map_err(|error| self.failure.behind(error))
     }
 
     /// Writes what is left and makes both objects durable.
@@ -221,11 +231,13 @@ impl Segment {
         let (Some(day), rows) = (self.sealed_on, self.rows()) else { return Err(SegmentError::Empty) };
         self.flush_group()?;
         let (first, day) = (self.first, day.day());
-        let leaves = self.leaves.into_inner()?.finish(store, rows, ObjectKind::Leaves, |hash| paths::leaves(&day, first, rows, hash))?;
+        let failure = self.failure;
+        let leaves = self.leaves.into_inner().map_err(|error| failure.behind(error))?;
+        let records = self.records.into_inner().map_err(|error| failure.behind(error))?;
+        let leaves = leaves.finish(store, rows, ObjectKind::Leaves, |hash| paths::leaves(&day, first, rows, hash))?;
         let kind = ObjectKind::Records { class: DEFAULT_CLASS.to_owned() };
-        let records = self.records.into_inner()?.finish(store, rows, kind, |hash| {
-            paths::records(DEFAULT_CLASS, &day, first, rows, hash)
-        })?;
+        let records =
+            records.finish(store, rows, kind, |hash| paths::records(DEFAULT_CLASS, &day, first, rows, hash))?;
         Ok(Written {
             first,
             last_hash: self.chain.prev(),
@@ -235,10 +247,17 @@ impl Segment {
     }
 }
 
+/// When the record was sealed. The leaf is checked in full as the chain takes it; before that only its day is asked
+/// for, and since no value of a leaf holds a quote, the key can't be found elsewhere.
 fn sealed_at(row: Row<'_>) -> Result<Time, SegmentError> {
-    let leaf = tachograph_ledger::Leaf::parse(row.leaf)
-        .map_err(|error| ChainError { index: row.index, what: error.into() })?;
-    Time::from_unix_nanos(leaf.sealed_at).map_err(|source| SegmentError::Time { index: row.index, source })
+    const KEY: &[u8] = b"\"sealed_at\":\"";
+    let at = row.leaf.windows(KEY.len()).rposition(|window| window == KEY);
+    let digits = at.map(|at| row.leaf[at + KEY.len()..].iter().take_while(|byte| byte.is_ascii_digit()));
+    let nanos = digits
+        .into_iter()
+        .flatten()
+        .fold(0_u64, |nanos, digit| nanos.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
+    Time::from_unix_nanos(nanos).map_err(|source| SegmentError::Time { index: row.index, source })
 }
 
 impl Group {
@@ -304,13 +323,14 @@ fn next(
 /// An upload that is hashed on its way.
 struct Hashed {
     upload: Box<dyn Upload>,
+    failure: Failure,
     hasher: Sha256,
     size: u64,
 }
 
 impl Hashed {
-    fn new(upload: Box<dyn Upload>) -> Self {
-        Self { upload, hasher: Sha256::new(), size: 0 }
+    fn new(upload: Box<dyn Upload>, failure: Failure) -> Self {
+        Self { upload, failure, hasher: Sha256::new(), size: 0 }
     }
 
     /// Makes the object durable under the name that `path` gives to its hash.
@@ -335,7 +355,7 @@ impl Hashed {
 
 impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.upload.write(bytes)?;
+        let written = self.upload.write(bytes).inspect_err(|error| self.failure.note(error))?;
         self.hasher.update(&bytes[..written]);
         self.size += written as u64;
         Ok(written)

@@ -164,12 +164,25 @@ impl StoreError {
         let (kind, remedy) = match error.kind() {
             Io::AlreadyExists => (ErrorKind::AlreadyExists, "an object is never written twice"),
             Io::NotFound => (ErrorKind::NotFound, "check the path"),
-            Io::StorageFull | Io::QuotaExceeded => (ErrorKind::NoSpace, "free space or raise the quota; nothing is lost, and it is tried again"),
+            Io::StorageFull | Io::QuotaExceeded => {
+                (ErrorKind::NoSpace, "free space or raise the quota; nothing is lost, and it is tried again")
+            }
             Io::FileTooLarge => (ErrorKind::NoSpace, "raise the file size limit (ulimit -f) or make segments smaller"),
-            Io::PermissionDenied => (ErrorKind::Denied, "let the collector's user write here (chown, chmod), or choose another directory"),
-            Io::ReadOnlyFilesystem => (ErrorKind::Misplaced, "the file system is read-only: remount it for writing, or choose another directory"),
-            Io::NotADirectory => (ErrorKind::Misplaced, "a file stands where a directory should be: move it away, or choose another directory"),
-            Io::CrossesDevices => (ErrorKind::Misplaced, "the archive spans file systems, so that files can't be put in place at once: keep it on one"),
+            Io::PermissionDenied => {
+                (ErrorKind::Denied, "let the collector's user write here (chown, chmod), or choose another directory")
+            }
+            Io::ReadOnlyFilesystem => (
+                ErrorKind::Misplaced,
+                "the file system is read-only: remount it for writing, or choose another directory",
+            ),
+            Io::NotADirectory => (
+                ErrorKind::Misplaced,
+                "a file stands where a directory should be: move it away, or choose another directory",
+            ),
+            Io::CrossesDevices => (
+                ErrorKind::Misplaced,
+                "the archive spans file systems, so that files can't be put in place at once: keep it on one",
+            ),
             _ if action == "read" => (ErrorKind::Read, "check the disk"),
             _ => (ErrorKind::Unknown, "check the disk, then start again: start-up finds out what is there"),
         };
@@ -188,5 +201,9 @@ pub fn check_path(path: &str) -> Result<(), StoreError> {
         return Ok(());
     }
     let shown: String = path.chars().take(80).collect();
-    Err(StoreError::new(ErrorKind::Path, format!("{shown:?}"), "not a path inside an archive: relative, of A-Z a-z 0-9 . _ - = /, no part beginning with `.`"))
+    Err(StoreError::new(
+        ErrorKind::Path,
+        format!("{shown:?}"),
+        "not a path inside an archive: relative, of A-Z a-z 0-9 . _ - = /, no part beginning with `.`",
+    ))
 }

@@ -68,10 +68,13 @@ fn what_is_appended_is_read_back_and_verifies() {
     assert_eq!((archive.tail(), settled), (&tail, Settled::default()));
     assert_eq!(verify_clean(&*store, &ledger), 300);
     let mut seen = Vec::new();
-    reader::Reader::open(store).unwrap().scan(|index, body| {
-        seen.push((index, body.to_vec()));
-        true
-    }).unwrap();
+    reader::Reader::open(store)
+        .unwrap()
+        .scan(|index, body| {
+            seen.push((index, body.to_vec()));
+            true
+        })
+        .unwrap();
     let expected: Vec<_> = samples.into_iter().map(|sample| (sample.index, sample.body)).collect();
     assert_eq!(seen, expected);
 }
@@ -99,7 +102,8 @@ fn long_runs_are_cut_into_row_groups() {
     create(&*store, &ledger.key);
     let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
     // By rows, then by bytes: three bodies of 12 MB are more than a row group holds.
-    let mut samples: Vec<_> = (0..schema::MAX_GROUP_ROWS + 5).map(|_| ledger.generation("p".into(), "o".into(), |_| {})).collect();
+    let mut samples: Vec<_> =
+        (0..schema::MAX_GROUP_ROWS + 5).map(|_| ledger.generation("p".into(), "o".into(), |_| {})).collect();
     samples.extend((0..3).map(|_| ledger.generation("p".into(), "long ".repeat(2_400_000), |_| {})));
     let committed = append(&mut archive, &samples).unwrap();
     let records = reader::RecordsObject::open(&*store, &committed.objects[1]).unwrap();
@@ -157,10 +161,18 @@ fn another_ledgers_archive_and_a_newer_format_are_refused() {
     let refused = |key: SigningKey| Archive::open(Arc::clone(&store), Arc::new(key), 1).err().unwrap().to_string();
     assert!(refused(key_of("acme.example/test", 1)).contains("tachograph init"));
     create(&*store, &ledger.key);
-    assert!(matches!(Archive::create(&*store, &ledger.key.public(), Time::default()), Err(ArchiveError::Exists { .. })));
-    assert!(refused(key_of("acme.example/other", 1)).contains("archive of ledger `acme.example/test`, not of `acme.example/other`"));
+    assert!(matches!(
+        Archive::create(&*store, &ledger.key.public(), Time::default()),
+        Err(ArchiveError::Exists { .. })
+    ));
+    assert!(
+        refused(key_of("acme.example/other", 1))
+            .contains("archive of ledger `acme.example/test`, not of `acme.example/other`")
+    );
     assert!(refused(key_of("acme.example/test", 2)).contains("a new key needs a new ledger name"));
-    let newer = String::from_utf8(store.read(paths::LEDGER, 4_096).unwrap()).unwrap().replace("\"format\":\"1\"", "\"format\":\"2\",\"more\":1");
+    let newer = String::from_utf8(store.read(paths::LEDGER, 4_096).unwrap())
+        .unwrap()
+        .replace("\"format\":\"1\"", "\"format\":\"2\",\"more\":1");
     let elsewhere = store_at(&directory.path().join("elsewhere"));
     elsewhere.create(paths::LEDGER, newer.as_bytes()).unwrap();
     let error = Archive::open(Arc::new(elsewhere), Arc::clone(&ledger.key), 1).err().unwrap().to_string();
@@ -195,24 +207,24 @@ fn from_every_crash_point_the_archive_goes_on() {
             let directory = tempfile::tempdir().unwrap();
             let mut ledger = Ledger::new();
             let samples = ledger.batch(30);
-            let store = Arc::new(store_at(directory.path()));
+            let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
             create(&*store, &ledger.key);
-            let (mut archive, _) = open(Arc::clone(&store) as Arc<dyn Store>, &ledger).unwrap();
+            let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
             append(&mut archive, &samples[..10]).unwrap();
             drop(archive);
 
             let faulty = Faulty::new(Arc::clone(&store), fault, steps);
-            let (mut archive, _) = open(Arc::new(faulty.clone()), &ledger).unwrap();
-            let crashed = append(&mut archive, &samples[10..20]);
-            if !faulty.struck() {
-                crashed.unwrap();
-                break;
+            if let Ok((mut archive, _)) = open(Arc::new(faulty.clone()), &ledger) {
+                let crashed = append(&mut archive, &samples[10..20]);
+                if !faulty.struck() {
+                    crashed.unwrap();
+                    break;
+                }
+                assert!(crashed.is_err(), "{fault:?} at step {steps}");
+                assert!(archive.begin().is_err(), "an archive of unknown state goes on: {fault:?} at step {steps}");
             }
-            assert!(crashed.is_err(), "{fault:?} at step {steps}");
-            assert!(archive.begin().is_err(), "an archive of unknown state goes on: {fault:?} at step {steps}");
-            drop((archive, faulty));
 
-            let (mut archive, settled) = open(Arc::clone(&store) as Arc<dyn Store>, &ledger).unwrap();
+            let (mut archive, settled) = open(Arc::clone(&store), &ledger).unwrap();
             let size = archive.tail().size as usize;
             assert!(size == 10 || size == 20, "{fault:?} at step {steps}: {settled:?}");
             // A journal that is cut differently: other objects than those which the crash may have left.
@@ -233,7 +245,7 @@ fn want_of_space_is_tried_again_without_a_restart() {
         let directory = tempfile::tempdir().unwrap();
         let mut ledger = Ledger::new();
         let samples = ledger.batch(30);
-        let store = Arc::new(store_at(directory.path()));
+        let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
         create(&*store, &ledger.key);
         let faulty = Faulty::new(Arc::clone(&store), Fault::NoSpace, step);
         let (mut archive, _) = open(Arc::new(faulty.clone()), &ledger).unwrap();

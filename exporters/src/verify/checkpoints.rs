@@ -19,17 +19,28 @@ pub(crate) fn remembered(notes: &[Vec<u8>], key: &VerifyingKey, collector: &Coll
     for (number, note) in notes.iter().enumerate() {
         match Checkpoint::open(note, key) {
             Ok(checkpoint) => roots.entry(checkpoint.size).or_default().push(checkpoint.root),
-            Err(error) => collector.incomplete(Axis::NonEquivocation, format!("the checkpoint number {} that was given is of no use: {error}", number + 1)),
+            Err(error) => collector.incomplete(
+                Axis::NonEquivocation,
+                format!("the checkpoint number {} that was given is of no use: {error}", number + 1),
+            ),
         }
     }
     if notes.is_empty() {
-        collector.incomplete(Axis::NonEquivocation, "no checkpoint from outside was given: whether others were shown the same history is not known");
+        collector.incomplete(
+            Axis::NonEquivocation,
+            "no checkpoint from outside was given: whether others were shown the same history is not known",
+        );
     }
     roots
 }
 
 /// Checks the archive's checkpoints against its commits. Gives their number.
-pub(crate) fn check(store: &dyn Store, key: &VerifyingKey, history: &History, collector: &Collector) -> Result<u64, StoreError> {
+pub(crate) fn check(
+    store: &dyn Store,
+    key: &VerifyingKey,
+    history: &History,
+    collector: &Collector,
+) -> Result<u64, StoreError> {
     let mut covered = 0;
     let mut sizes = Vec::new();
     for path in store.list(paths::CHECKPOINTS)? {
@@ -52,14 +63,24 @@ pub(crate) fn check(store: &dyn Store, key: &VerifyingKey, history: &History, co
         let size = commit.first + commit.count;
         if size < last && sizes.binary_search(&size).is_err() {
             let what = "this checkpoint is missing, though later ones were signed: it was removed";
-            collector.fail(Axis::Coverage, Finding { index: Some(commit.first), ..Finding::of_object(paths::checkpoint(size), what) });
+            collector.fail(
+                Axis::Coverage,
+                Finding { index: Some(commit.first), ..Finding::of_object(paths::checkpoint(size), what) },
+            );
         }
     }
     Ok(sizes.len() as u64)
 }
 
 /// Whether the checkpoint holds.
-fn check_one(store: &dyn Store, path: &str, size: u64, key: &VerifyingKey, history: &History, collector: &Collector) -> bool {
+fn check_one(
+    store: &dyn Store,
+    path: &str,
+    size: u64,
+    key: &VerifyingKey,
+    history: &History,
+    collector: &Collector,
+) -> bool {
     let fail = |axis, what: String| {
         collector.fail(axis, Finding { index: Some(size.saturating_sub(1)), ..Finding::of_object(path, what) });
         false
@@ -74,18 +95,32 @@ fn check_one(store: &dyn Store, path: &str, size: u64, key: &VerifyingKey, histo
     };
     let checkpoint = match Checkpoint::open(&bytes, key) {
         Ok(checkpoint) => checkpoint,
-        Err(error @ (CheckpointError::Note(_) | CheckpointError::OtherLedger { .. })) => return fail(Axis::Authenticity, error.to_string()),
+        Err(error @ (CheckpointError::Note(_) | CheckpointError::OtherLedger { .. })) => {
+            return fail(Axis::Authenticity, error.to_string());
+        }
         Err(error) => return fail(Axis::Integrity, error.to_string()),
     };
     if checkpoint.size != size {
-        return fail(Axis::Integrity, format!("this is the checkpoint of {} records: another was put in its place", checkpoint.size));
+        return fail(
+            Axis::Integrity,
+            format!("this is the checkpoint of {} records: another was put in its place", checkpoint.size),
+        );
     }
     if size > history.size() {
-        return fail(Axis::Coverage, format!("{size} records were checkpointed, but the commits hold only {}: the end was removed", history.size()));
+        return fail(
+            Axis::Coverage,
+            format!(
+                "{size} records were checkpointed, but the commits hold only {}: the end was removed",
+                history.size()
+            ),
+        );
     }
     match history.ending_at(size) {
         None => fail(Axis::Integrity, format!("no commit ends with {size} records")),
-        Some(commit) if commit.root != checkpoint.root => fail(Axis::Integrity, format!("the root is {}, but the commit that ends there has {}", checkpoint.root, commit.root)),
+        Some(commit) if commit.root != checkpoint.root => fail(
+            Axis::Integrity,
+            format!("the root is {}, but the commit that ends there has {}", checkpoint.root, commit.root),
+        ),
         Some(_) => true,
     }
 }

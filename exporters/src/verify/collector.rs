@@ -161,7 +161,8 @@ impl Found {
         let mut reasons = Vec::new();
         if failed > 0 {
             let first = self.findings.values().find(|finding| finding.axis == axis);
-            let first = first.map(|finding| format!("; the first: {}: {}", finding.object, finding.what)).unwrap_or_default();
+            let first =
+                first.map(|finding| format!("; the first: {}: {}", finding.object, finding.what)).unwrap_or_default();
             reasons.push(format!("{failed} finding{}{first}", if failed == 1 { "" } else { "s" }));
         }
         reasons.extend(incomplete.into_iter().flatten().cloned());

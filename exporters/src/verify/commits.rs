@@ -88,14 +88,21 @@ fn place(commit: &Commit, path: &str, previous: Option<Hash>, history: &History,
         return false;
     }
     if commit.first < expected {
-        fail(format!("the commit is of record {} on, but the commit before ends with record {}", commit.first, expected - 1));
+        fail(format!(
+            "the commit is of record {} on, but the commit before ends with record {}",
+            commit.first,
+            expected - 1
+        ));
         return false;
     }
     if commit.first > expected {
         fail(format!("records {expected} to {} are missing: no commit holds them", commit.first - 1));
     }
     if previous.is_some_and(|previous| previous != commit.prev_commit_sha256) {
-        fail(format!("the commit follows one with SHA-256 {}, but the commit before has another", commit.prev_commit_sha256));
+        fail(format!(
+            "the commit follows one with SHA-256 {}, but the commit before has another",
+            commit.prev_commit_sha256
+        ));
     }
     true
 }
@@ -128,7 +135,8 @@ fn compare_objects(store: &dyn Store, history: &History, collector: &Collector) 
             if paths::first_of(&path).is_some_and(|first| first >= size) {
                 beyond += 1;
             } else {
-                let what = "no commit names this object: it was slipped in, and queries that read all files would see it";
+                let what =
+                    "no commit names this object: it was slipped in, and queries that read all files would see it";
                 collector.fail(Axis::Integrity, Finding::of_object(path, what));
             }
         } else {
@@ -136,7 +144,9 @@ fn compare_objects(store: &dyn Store, history: &History, collector: &Collector) 
         }
     }
     if beyond > 0 {
-        let reason = format!("{beyond} objects behind the last commit: orphans of an interrupted segment, which the collector removes at its next start, or a commit was removed");
+        let reason = format!(
+            "{beyond} objects behind the last commit: orphans of an interrupted segment, which the collector removes at its next start, or a commit was removed"
+        );
         collector.incomplete(Axis::Coverage, reason);
     }
     Ok(())
@@ -150,6 +160,9 @@ fn check_name(commit: &Commit, object: &Object, collector: &Collector) {
         ObjectKind::Records { class } => paths::records(class, day, commit.first, commit.count, &object.sha256),
     };
     if expected != object.path {
-        collector.fail(Axis::Integrity, Finding::of_object(&object.path, format!("an object with this content is named {expected}")));
+        collector.fail(
+            Axis::Integrity,
+            Finding::of_object(&object.path, format!("an object with this content is named {expected}")),
+        );
     }
 }

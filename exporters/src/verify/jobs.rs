@@ -160,7 +160,11 @@ impl Workshop<'_> {
             while let Some(rows) = records.group_rows().get(next_group).filter(|rows| waiting.len() >= **rows) {
                 let rest = waiting.split_off(*rows);
                 let leaves = std::mem::replace(&mut waiting, rest);
-                let place = GroupPlace { object: &records_object.path, first_row: handed_out, first_index: commit.first + handed_out };
+                let place = GroupPlace {
+                    object: &records_object.path,
+                    first_row: handed_out,
+                    first_index: commit.first + handed_out,
+                };
                 submit(Job::Group(Group { object: Arc::clone(records), place, group: next_group, leaves }));
                 handed_out += *rows as u64;
                 next_group += 1;
@@ -172,7 +176,10 @@ impl Workshop<'_> {
         let mut objects = commit.objects.iter().filter(|object| matches!(object.kind, ObjectKind::Records { .. }));
         let (object, more) = (objects.next()?, objects.next());
         if more.is_some() {
-            let reason = format!("the bodies from record {} on lie in several retention classes, which this release does not read", commit.first);
+            let reason = format!(
+                "the bodies from record {} on lie in several retention classes, which this release does not read",
+                commit.first
+            );
             self.collector.incomplete(Axis::Integrity, reason);
             return None;
         }

@@ -1,6 +1,8 @@
 //! The walk along the leaves, one after another: chain, tree, MACs, times of sealing, producers' numbers.
 
-use tachograph_ledger::{ChainVerifier, Commit, Hash, Leaf, MacKey, Object, VerifyingKey, empty_root, epoch_of, leaf_hash};
+use tachograph_ledger::{
+    ChainVerifier, Commit, Hash, Leaf, MacKey, Object, VerifyingKey, empty_root, epoch_of, leaf_hash,
+};
 
 use super::Totals;
 use super::checkpoints::Remembered;
@@ -29,10 +31,22 @@ pub(crate) struct Walk<'c> {
 }
 
 impl<'c> Walk<'c> {
-    pub(crate) fn new(key: &VerifyingKey, mac_key: Option<MacKey>, outside: Remembered, collector: &'c Collector) -> Self {
-        let without_mac_key = "the records' MACs were not checked, since no MAC key was given; the signed commits cover them";
-        collector.rests_on(Axis::Authenticity, if mac_key.is_some() { "the records' MACs were checked too" } else { without_mac_key });
-        collector.incomplete(Axis::Time, "no time stamp from outside was given: the times are what the collector's clock said");
+    pub(crate) fn new(
+        key: &VerifyingKey,
+        mac_key: Option<MacKey>,
+        outside: Remembered,
+        collector: &'c Collector,
+    ) -> Self {
+        let without_mac_key =
+            "the records' MACs were not checked, since no MAC key was given; the signed commits cover them";
+        collector.rests_on(
+            Axis::Authenticity,
+            if mac_key.is_some() { "the records' MACs were checked too" } else { without_mac_key },
+        );
+        collector.incomplete(
+            Axis::Time,
+            "no time stamp from outside was given: the times are what the collector's clock said",
+        );
         let chain = Some(ChainVerifier::new(key));
         let mut walk = Self {
             collector,
@@ -68,7 +82,8 @@ impl<'c> Walk<'c> {
             let row = first_row + at as u64;
             let index = commit.first + row;
             let hash = Hash::from_bytes(bytes_32(group.hashes[at].data()));
-            let fail = |what: String| self.collector.fail(Axis::Integrity, Finding::of_row(&object.path, row, index, what));
+            let fail =
+                |what: String| self.collector.fail(Axis::Integrity, Finding::of_row(&object.path, row, index, what));
             if group.indexes[at] != index as i64 {
                 fail(format!("the index column says {}, but record {index} should stand here", group.indexes[at]));
             }
@@ -107,17 +122,26 @@ impl<'c> Walk<'c> {
     fn compare_outside(&mut self, size: u64, root: Hash) {
         for remembered in self.outside.remove(&size).unwrap_or_default() {
             if remembered == root {
-                self.collector.rests_on(Axis::NonEquivocation, format!("the tree of {size} records has the root that was remembered outside"));
+                self.collector.rests_on(
+                    Axis::NonEquivocation,
+                    format!("the tree of {size} records has the root that was remembered outside"),
+                );
             } else {
-                let what = format!("the tree of {size} records has root {root}, but a signed checkpoint from outside has {remembered}: there are two histories");
-                self.collector.fail(Axis::NonEquivocation, Finding { index: Some(size.saturating_sub(1)), ..Finding::of_object("leaves", what) });
+                let what = format!(
+                    "the tree of {size} records has root {root}, but a signed checkpoint from outside has {remembered}: there are two histories"
+                );
+                self.collector.fail(
+                    Axis::NonEquivocation,
+                    Finding { index: Some(size.saturating_sub(1)), ..Finding::of_object("leaves", what) },
+                );
             }
         }
     }
 
     fn check_mac(&mut self, object: &str, row: u64, index: u64, hash: &Hash, mac: &[u8; 32]) {
         let Some(key) = self.mac_key.take() else { return };
-        let checked = key.evolve_to(epoch_of(index)).and_then(|key| key.verify(self.key.name(), index, hash, mac).map(|()| key));
+        let checked =
+            key.evolve_to(epoch_of(index)).and_then(|key| key.verify(self.key.name(), index, hash, mac).map(|()| key));
         match checked {
             Ok(key) => self.mac_key = Some(key),
             Err(error) => {
@@ -130,7 +154,8 @@ impl<'c> Walk<'c> {
     fn check_time(&mut self, object: &str, row: u64, leaf: &Leaf<'_>, day: &str) {
         // Only the first of a day is worth writing its date down for.
         if leaf.sealed_at / NANOS_PER_DAY != self.sealed_at / NANOS_PER_DAY || row == 0 {
-            let sealed_on = tachograph_record::Time::from_unix_nanos(leaf.sealed_at).map(|time| time.day()).unwrap_or_default();
+            let sealed_on =
+                tachograph_record::Time::from_unix_nanos(leaf.sealed_at).map(|time| time.day()).unwrap_or_default();
             if sealed_on != day {
                 let what = format!("sealed on {sealed_on}, but stored under {day}");
                 self.collector.fail(Axis::Integrity, Finding::of_row(object, row, leaf.index, what));
@@ -138,10 +163,16 @@ impl<'c> Walk<'c> {
         }
         if leaf.sealed_at < self.sealed_at {
             if self.steps.len() < MAX_STEPS {
-                let what = format!("sealed {} ns before the record before it, and no record says that the clock jumped back", self.sealed_at - leaf.sealed_at);
+                let what = format!(
+                    "sealed {} ns before the record before it, and no record says that the clock jumped back",
+                    self.sealed_at - leaf.sealed_at
+                );
                 self.steps.push(Finding::of_row(object, row, leaf.index, what));
             } else {
-                self.collector.incomplete(Axis::Time, format!("of the backward steps only the first {MAX_STEPS} were looked into"));
+                self.collector.incomplete(
+                    Axis::Time,
+                    format!("of the backward steps only the first {MAX_STEPS} were looked into"),
+                );
             }
         }
         self.sealed_at = leaf.sealed_at;
@@ -150,12 +181,19 @@ impl<'c> Walk<'c> {
     /// Leaves a segment: its commit must say what the leaves gave.
     pub(crate) fn end(&mut self, commit: &Commit) {
         let commit_path = crate::archive::paths::commit(commit.first);
-        let fail = |what: String| self.collector.fail(Axis::Integrity, Finding { index: Some(commit.first), ..Finding::of_object(&commit_path, what) });
+        let fail = |what: String| {
+            self.collector
+                .fail(Axis::Integrity, Finding { index: Some(commit.first), ..Finding::of_object(&commit_path, what) })
+        };
         let size = commit.first + commit.count;
         if let Some(chain) = &self.chain {
             let root = chain.edge().root();
             if chain.next_index() != size {
-                fail(format!("the leaves end before record {}, the commit with record {}", chain.next_index(), size - 1));
+                fail(format!(
+                    "the leaves end before record {}, the commit with record {}",
+                    chain.next_index(),
+                    size - 1
+                ));
             } else if root != commit.root || chain.edge().hashes() != commit.edge {
                 fail(format!("the leaves' tree has root {root}, the commit says {}", commit.root));
             } else if chain.prev() != commit.last_hash {
@@ -180,10 +218,14 @@ impl<'c> Walk<'c> {
         }
         for (remembered, _) in std::mem::take(&mut self.outside) {
             if remembered > size {
-                let what = format!("a signed checkpoint from outside has {remembered} records, the archive only {size}: it was rolled back");
+                let what = format!(
+                    "a signed checkpoint from outside has {remembered} records, the archive only {size}: it was rolled back"
+                );
                 self.collector.fail(Axis::NonEquivocation, Finding::of_object("commit", what));
             } else {
-                let reason = format!("the root of {remembered} records could not be computed to compare it with the checkpoint from outside");
+                let reason = format!(
+                    "the root of {remembered} records could not be computed to compare it with the checkpoint from outside"
+                );
                 self.collector.incomplete(Axis::NonEquivocation, reason);
             }
         }
@@ -192,13 +234,22 @@ impl<'c> Walk<'c> {
         if starts > 0 {
             let first = producers.first().and_then(|producer| {
                 let gap = producer.gaps.first()?;
-                Some(format!("; the first: producer {} epoch {}, numbers {} to {}", producer.producer, producer.epoch, gap.from, gap.to))
+                Some(format!(
+                    "; the first: producer {} epoch {}, numbers {} to {}",
+                    producer.producer, producer.epoch, gap.from, gap.to
+                ))
             });
-            let reason = format!("{missing} numbered records of {starts} producer starts never arrived{}", first.unwrap_or_default());
+            let reason = format!(
+                "{missing} numbered records of {starts} producer starts never arrived{}",
+                first.unwrap_or_default()
+            );
             self.collector.incomplete(Axis::Completeness, reason);
         }
         if self.sequences.unnumbered > 0 {
-            let reason = format!("{} records have no producer's number: whether others are missing beside them is not known", self.sequences.unnumbered);
+            let reason = format!(
+                "{} records have no producer's number: whether others are missing beside them is not known",
+                self.sequences.unnumbered
+            );
             self.collector.incomplete(Axis::Completeness, reason);
         }
         if self.sequences.overflowed {

@@ -31,7 +31,9 @@ pub(crate) fn check<'l>(
         let index = place.first_index + at as u64;
         let body = group.bodies[at].data();
         bytes += body.len() as u64;
-        let fail = |what: String| collector.fail(Axis::Integrity, Finding::of_row(place.object, place.first_row + at as u64, index, what));
+        let fail = |what: String| {
+            collector.fail(Axis::Integrity, Finding::of_row(place.object, place.first_row + at as u64, index, what))
+        };
         if group.indexes[at] != index as i64 {
             fail(format!("the index column says {}, but record {index} should stand here", group.indexes[at]));
         }

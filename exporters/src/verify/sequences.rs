@@ -58,7 +58,8 @@ impl Sequences {
     /// Starts of producers with gaps, and the numbers missing in all of them.
     pub(crate) fn missing(&self) -> (u64, u64) {
         let all = self.producers.values().flat_map(BTreeMap::values).map(Numbers::missing);
-        all.filter(|missing| *missing > 0).fold((0, 0), |(starts, sum), missing| (starts + 1, sum.saturating_add(missing)))
+        all.filter(|missing| *missing > 0)
+            .fold((0, 0), |(starts, sum), missing| (starts + 1, sum.saturating_add(missing)))
     }
 
     /// The producers, those with gaps first.
@@ -78,7 +79,8 @@ impl Numbers {
     /// Whether taking `number` needs no further run.
     fn is_near(&self, number: u64) -> bool {
         let before = self.runs.range(..=number).next_back();
-        before.is_some_and(|(_, last)| number <= last.saturating_add(1)) || number.checked_add(1).is_some_and(|next| self.runs.contains_key(&next))
+        before.is_some_and(|(_, last)| number <= last.saturating_add(1))
+            || number.checked_add(1).is_some_and(|next| self.runs.contains_key(&next))
     }
 
     fn insert(&mut self, number: u64) {

@@ -2,7 +2,9 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use tachograph_ledger::{Entry, Hash, LedgerName, MacKey, Sealer, SigningKey, sha256};
-use tachograph_record::{ActorType, Count, Decimal, EventId, Hex, Json, Kind, Number, Outcome, Record, Status, Text, Time, write_body};
+use tachograph_record::{
+    ActorType, Count, Decimal, EventId, Hex, Json, Kind, Number, Outcome, Record, Status, Text, Time, write_body,
+};
 
 /// 2026-11-20T10:00:00Z.
 pub const START: u64 = 1_795_168_800_000_000_000;
@@ -41,7 +43,14 @@ impl Ledger {
 
     pub fn with_key(key: SigningKey) -> Self {
         let sealer = Sealer::new(&key.public(), MacKey::initial(MAC_KEY)).unwrap();
-        Self { key: std::sync::Arc::new(key), sealer, now: START, producer: true, producer_seq: 0, random: 88_172_645_463_325_252 }
+        Self {
+            key: std::sync::Arc::new(key),
+            sealer,
+            now: START,
+            producer: true,
+            producer_seq: 0,
+            random: 88_172_645_463_325_252,
+        }
     }
 
     fn random(&mut self) -> u64 {
@@ -53,8 +62,30 @@ impl Ledger {
 
     fn words(&mut self, bytes: usize) -> String {
         const WORDS: [&str; 24] = [
-            "the", "loan", "of", "applicant", "was", "a", "model", "image", "castle", "on", "hill", "at", "sunset",
-            "because", "income", "threshold", "decision", "score", "agent", "tool", "with", "review", "policy", "\"quoted\"\n",
+            "the",
+            "loan",
+            "of",
+            "applicant",
+            "was",
+            "a",
+            "model",
+            "image",
+            "castle",
+            "on",
+            "hill",
+            "at",
+            "sunset",
+            "because",
+            "income",
+            "threshold",
+            "decision",
+            "score",
+            "agent",
+            "tool",
+            "with",
+            "review",
+            "policy",
+            "\"quoted\"\n",
         ];
         let mut text = String::with_capacity(bytes + 16);
         while text.len() < bytes {
@@ -80,7 +111,10 @@ impl Ledger {
         let index = self.sealer.next_index();
         let time = Time::from_unix_nanos(self.now - 5_000_000).unwrap();
         let entropy = sha256(&index.to_be_bytes());
-        let texts: Vec<String> = ["user", "session", "corr", "team", "/out/image"].iter().map(|name| format!("{name}-{}", index / 3)).collect();
+        let texts: Vec<String> = ["user", "session", "corr", "team", "/out/image"]
+            .iter()
+            .map(|name| format!("{name}-{}", index / 3))
+            .collect();
         let mut record = Record::new(EventId::v7(time, entropy.as_bytes()), time, Kind::Generation);
         record.service_name = Some(Text::from("image-service"));
         record.environment = Some(Text::from("production"));
@@ -98,7 +132,7 @@ impl Ledger {
         record.model = Some(Text::from("gpt-5"));
         record.prompt = Some(Text::from(prompt.as_str()));
         record.output = Some(Text::from(output.as_str()));
-        record.output_path = (index % 5 == 0).then(|| Text::from(texts[4].as_str()));
+        record.output_path = index.is_multiple_of(5).then(|| Text::from(texts[4].as_str()));
         record.input_hash = Some(Text::from(format!("sha256:{}", sha256(prompt.as_bytes()))));
         record.parameters = Some(Json::trusted("{\"temperature\":0.7,\"max_tokens\":1024}".to_owned()));
         record.tokens_in = Count::new(120 + index % 40);

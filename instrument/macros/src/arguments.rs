@@ -57,12 +57,7 @@ impl Arguments {
         }
     }
 
-    fn add(
-        &mut self,
-        target: &Target,
-        item: Item,
-        seen: &mut HashSet<String>,
-    ) -> syn::Result<()> {
+    fn add(&mut self, target: &Target, item: Item, seen: &mut HashSet<String>) -> syn::Result<()> {
         let name = item.name().to_string();
         let at = item.name().span();
         match item {
@@ -86,28 +81,16 @@ impl Arguments {
                     let parameter = value.name.to_string();
                     let attribute = parameter_attribute(&parameter);
                     first_time(seen, &attribute, value.name.span())?;
-                    self.captures.push(Capture::new(
-                        attribute,
-                        Shape::Scalar,
-                        When::ByExpression,
-                        value,
-                    )?);
+                    self.captures.push(Capture::new(attribute, Shape::Scalar, When::ByExpression, value)?);
                 }
                 Ok(())
             }
             Item::Value(value) => {
-                let field = target
-                    .field(&name)
-                    .ok_or_else(|| syn::Error::new(at, unknown(target, &name)))?;
+                let field = target.field(&name).ok_or_else(|| syn::Error::new(at, unknown(target, &name)))?;
                 for key in conflicts(field) {
                     first_time(seen, key, at)?;
                 }
-                self.captures.push(Capture::new(
-                    field.attribute.to_owned(),
-                    field.shape,
-                    field.when,
-                    value,
-                )?);
+                self.captures.push(Capture::new(field.attribute.to_owned(), field.shape, field.when, value)?);
                 Ok(())
             }
         }
@@ -127,10 +110,7 @@ fn first_time(seen: &mut HashSet<String>, key: &str, at: Span) -> syn::Result<()
     if seen.insert(key.to_owned()) {
         return Ok(());
     }
-    Err(syn::Error::new(
-        at,
-        format!("this fills `{key}` a second time; each argument may be given once"),
-    ))
+    Err(syn::Error::new(at, format!("this fills `{key}` a second time; each argument may be given once")))
 }
 
 impl Capture {
@@ -146,19 +126,13 @@ impl Capture {
             _ => None,
         };
         if let Some(reason) = refused {
-            return Err(syn::Error::new(
-                value.sigil_span,
-                format!("`{}` {reason}", value.name),
-            ));
+            return Err(syn::Error::new(value.sigil_span, format!("`{}` {reason}", value.name)));
         }
         let mentions_ret = mentions_ret(value.expression.to_token_stream());
         if when == When::Entry && mentions_ret {
             return Err(syn::Error::new_spanned(
                 &value.expression,
-                format!(
-                    "`{}` is taken before the function runs, so `ret` does not exist yet",
-                    value.name
-                ),
+                format!("`{}` is taken before the function runs, so `ret` does not exist yet", value.name),
             ));
         }
         if shape == Shape::State && mentions_ret {
@@ -168,14 +142,7 @@ impl Capture {
                  use `state_before` and `state_after`",
             ));
         }
-        Ok(Self {
-            attribute,
-            shape,
-            sigil: value.sigil,
-            expression: value.expression,
-            when,
-            mentions_ret,
-        })
+        Ok(Self { attribute, shape, sigil: value.sigil, expression: value.expression, when, mentions_ret })
     }
 }
 
@@ -202,11 +169,7 @@ fn unknown(target: &Target, name: &str) -> String {
         .filter(|(distance, candidate)| *distance <= 2 && *distance < candidate.len())
         .map(|(_, candidate)| format!("; did you mean `{candidate}`?"))
         .unwrap_or_default();
-    let parameters = if target.takes_parameters {
-        ", parameters(name = value, …)"
-    } else {
-        ""
-    };
+    let parameters = if target.takes_parameters { ", parameters(name = value, …)" } else { "" };
     format!(
         "unknown argument `{name}` of `#[tachograph::{}]`{hint}\nknown: {}{parameters}, fallible",
         target.macro_name,
@@ -251,12 +214,7 @@ impl Value {
         } else {
             Sigil::None
         };
-        Ok(Self {
-            name,
-            sigil,
-            sigil_span,
-            expression: input.parse()?,
-        })
+        Ok(Self { name, sigil, sigil_span, expression: input.parse()? })
     }
 }
 
@@ -291,10 +249,7 @@ impl Parse for Item {
         } else if input.peek(syn::token::Paren) {
             let inner;
             parenthesized!(inner in input);
-            Ok(Self::Parameters(
-                name,
-                Punctuated::parse_terminated(&inner)?,
-            ))
+            Ok(Self::Parameters(name, Punctuated::parse_terminated(&inner)?))
         } else {
             Ok(Self::Word(name))
         }

@@ -13,11 +13,7 @@ use syn::spanned::Spanned;
 use syn::{Expr, ItemFn, Lit, ReturnType, Type};
 
 /// Rewrites `function`.
-pub(crate) fn expand(
-    target: &Target,
-    arguments: &Arguments,
-    function: TokenStream,
-) -> syn::Result<TokenStream> {
+pub(crate) fn expand(target: &Target, arguments: &Arguments, function: TokenStream) -> syn::Result<TokenStream> {
     let function = parse_function(target, function)?;
     let call = Ident::new("__tachograph_call", Span::mixed_site());
     let returned = Ident::new("__tachograph_returned", Span::mixed_site());
@@ -27,16 +23,10 @@ pub(crate) fn expand(
     let function_name = function.sig.ident.to_string();
     let room = arguments.captures.len();
     let entry = entry_captures(&call, arguments);
-    let run = if function.sig.asyncness.is_some() {
-        run_async(&call, &function)
-    } else {
-        run_sync(&call, &function)
-    };
+    let run = if function.sig.asyncness.is_some() { run_async(&call, &function) } else { run_sync(&call, &function) };
     let exit = exit_captures(&call, &returned, arguments, fallible);
 
-    let ItemFn {
-        attrs, vis, sig, ..
-    } = &function;
+    let ItemFn { attrs, vis, sig, .. } = &function;
     Ok(quote! {
         #(#attrs)*
         #vis #sig {
@@ -61,17 +51,11 @@ fn parse_function(target: &Target, tokens: TokenStream) -> syn::Result<ItemFn> {
     let function: ItemFn = syn::parse2(tokens).map_err(|_| {
         syn::Error::new_spanned(
             whole,
-            format!(
-                "`#[tachograph::{}]` goes on a function or method with a body",
-                target.macro_name
-            ),
+            format!("`#[tachograph::{}]` goes on a function or method with a body", target.macro_name),
         )
     })?;
     if let Some(constness) = &function.sig.constness {
-        return Err(syn::Error::new_spanned(
-            constness,
-            "a `const fn` can't be recorded: it may run in the compiler",
-        ));
+        return Err(syn::Error::new_spanned(constness, "a `const fn` can't be recorded: it may run in the compiler"));
     }
     if let ReturnType::Type(_, ty) = &function.sig.output
         && function.sig.asyncness.is_none()
@@ -121,11 +105,7 @@ fn run_async(call: &Ident, function: &ItemFn) -> TokenStream {
 
 /// The type as a closure or `let` may state it: `impl Trait` can't stand there.
 fn annotation(ty: &Type) -> TokenStream {
-    if contains_word(quote!(#ty), "impl") {
-        quote!(_)
-    } else {
-        quote!(#ty)
-    }
+    if contains_word(quote!(#ty), "impl") { quote!(_) } else { quote!(#ty) }
 }
 
 fn contains_word(tokens: TokenStream, word: &str) -> bool {
@@ -143,11 +123,7 @@ fn returns_future(ty: &Type) -> bool {
 fn is_result(output: &ReturnType) -> bool {
     match output {
         ReturnType::Type(_, ty) => match &**ty {
-            Type::Path(path) => path
-                .path
-                .segments
-                .last()
-                .is_some_and(|segment| segment.ident == "Result"),
+            Type::Path(path) => path.path.segments.last().is_some_and(|segment| segment.ident == "Result"),
             _ => false,
         },
         ReturnType::Default => false,
@@ -174,12 +150,7 @@ fn entry_captures(call: &Ident, arguments: &Arguments) -> TokenStream {
     quote!(if #call.is_on() { #(#statements)* })
 }
 
-fn exit_captures(
-    call: &Ident,
-    returned: &Ident,
-    arguments: &Arguments,
-    fallible: bool,
-) -> TokenStream {
+fn exit_captures(call: &Ident, returned: &Ident, arguments: &Arguments, fallible: bool) -> TokenStream {
     let of_result: Vec<_> = arguments
         .captures
         .iter()
@@ -205,11 +176,7 @@ fn exit_captures(
         (false, true) => TokenStream::new(),
         (false, false) => quote!({ let #ret = &#returned; #(#of_result)* }),
         (true, _) => {
-            let ok = if of_result.is_empty() {
-                quote!(_)
-            } else {
-                quote!(#ret)
-            };
+            let ok = if of_result.is_empty() { quote!(_) } else { quote!(#ret) };
             quote! {
                 match &#returned {
                     ::core::result::Result::Ok(#ok) => { #(#of_result)* }
@@ -293,9 +260,7 @@ fn json(call: &Ident, attribute: &str, capture: &Capture) -> TokenStream {
 fn is_static_text(expression: &Expr) -> bool {
     match expression {
         Expr::Lit(literal) => matches!(literal.lit, Lit::Str(_)),
-        Expr::Macro(call) => ["env", "concat", "stringify"]
-            .iter()
-            .any(|name| call.mac.path.is_ident(name)),
+        Expr::Macro(call) => ["env", "concat", "stringify"].iter().any(|name| call.mac.path.is_ident(name)),
         _ => false,
     }
 }

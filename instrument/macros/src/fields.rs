@@ -80,12 +80,8 @@ pub(crate) const AGENT_DECISION: Target = Target {
     takes_parameters: true,
 };
 
-pub(crate) const TOOL_CALL: Target = Target {
-    macro_name: "tool_call",
-    kind: "ToolCall",
-    groups: &[TOOL, AGENT, COMMON],
-    takes_parameters: false,
-};
+pub(crate) const TOOL_CALL: Target =
+    Target { macro_name: "tool_call", kind: "ToolCall", groups: &[TOOL, AGENT, COMMON], takes_parameters: false };
 
 /// The attribute of a generation parameter: OpenTelemetry's name where it has one.
 pub(crate) fn parameter_attribute(name: &str) -> String {
@@ -101,34 +97,15 @@ pub(crate) fn parameter_attribute(name: &str) -> String {
         "encoding_formats",
         "stream",
     ];
-    if STANDARD.contains(&name) {
-        format!("gen_ai.request.{name}")
-    } else {
-        format!("tachograph.parameter.{name}")
-    }
+    if STANDARD.contains(&name) { format!("gen_ai.request.{name}") } else { format!("tachograph.parameter.{name}") }
 }
 
 const fn field(name: &'static str, attribute: &'static str, shape: Shape) -> Field {
-    Field {
-        name,
-        attribute,
-        shape,
-        when: When::ByExpression,
-    }
+    Field { name, attribute, shape, when: When::ByExpression }
 }
 
-const fn field_at(
-    name: &'static str,
-    attribute: &'static str,
-    shape: Shape,
-    when: When,
-) -> Field {
-    Field {
-        name,
-        attribute,
-        shape,
-        when,
-    }
+const fn field_at(name: &'static str, attribute: &'static str, shape: Shape, when: When) -> Field {
+    Field { name, attribute, shape, when }
 }
 
 const MODEL: &[Field] = &[
@@ -169,10 +146,8 @@ const PARAMETERS: &[Field] = &[
     field("max_tokens", "gen_ai.request.max_tokens", Shape::Scalar),
 ];
 
-const AGENT: &[Field] = &[
-    field("agent", "gen_ai.agent.id", Shape::Text),
-    field("version", "gen_ai.agent.version", Shape::Text),
-];
+const AGENT: &[Field] =
+    &[field("agent", "gen_ai.agent.id", Shape::Text), field("version", "gen_ai.agent.version", Shape::Text)];
 
 const DECISION: &[Field] = &[
     field("decision", "tachograph.decision.type", Shape::Text),

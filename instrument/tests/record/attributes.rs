@@ -41,10 +41,7 @@ fn request() -> Request {
         negative: None,
         width: 64,
         seed: Some(7),
-        messages: vec![Message {
-            role: "user",
-            content: "hi".to_owned(),
-        }],
+        messages: vec![Message { role: "user", content: "hi".to_owned() }],
     }
 }
 
@@ -90,10 +87,7 @@ fn generate(req: Request) -> Result<Reply, std::fmt::Error> {
     Ok(Reply {
         text: req.prompt.to_uppercase(),
         path: PathBuf::from("out/fox.png"),
-        usage: Usage {
-            input: 12,
-            output: 34,
-        },
+        usage: Usage { input: 12, output: 34 },
         image: b"abc".to_vec(),
         flags: vec!["none".to_owned()],
     })
@@ -118,10 +112,7 @@ fn every_field_of_a_generation() {
         ("gen_ai.output.messages", "[\"A RED FOX\"]"),
         ("tachograph.output", "A RED FOX"),
         ("tachograph.output.path", "out/fox.png"),
-        (
-            "tachograph.output.hash",
-            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        ),
+        ("tachograph.output.hash", "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
         ("tachograph.parameter.sampler", "euler"),
         ("tachograph.cost.currency", "EUR"),
         ("tachograph.actor.id", "anna"),
@@ -140,10 +131,7 @@ fn every_field_of_a_generation() {
     for (key, expected) in texts {
         assert_eq!(text(span, key).as_deref(), Some(expected), "{key}");
     }
-    assert_eq!(
-        text(span, "tachograph.input.hash"),
-        Some(tachograph::sha256("a red fox"))
-    );
+    assert_eq!(text(span, "tachograph.input.hash"), Some(tachograph::sha256("a red fox")));
     let values = [
         ("tachograph.parameter.width", Value::I64(64)),
         ("tachograph.parameter.height", Value::I64(48)),
@@ -151,17 +139,11 @@ fn every_field_of_a_generation() {
         ("gen_ai.request.seed", Value::I64(7)),
         ("gen_ai.request.temperature", Value::F64(0.7)),
         ("tachograph.parameter.tiled", Value::Bool(false)),
-        (
-            "tachograph.parameter.weights",
-            Value::Array(Array::F64(vec![0.5, 0.25])),
-        ),
+        ("tachograph.parameter.weights", Value::Array(Array::F64(vec![0.5, 0.25]))),
         ("gen_ai.usage.input_tokens", Value::I64(12)),
         ("gen_ai.usage.output_tokens", Value::I64(34)),
         ("tachograph.cost", Value::F64(0.25)),
-        (
-            "tachograph.content_flags",
-            Value::Array(Array::String(vec!["none".into()])),
-        ),
+        ("tachograph.content_flags", Value::Array(Array::String(vec!["none".into()]))),
         ("tachograph.producer.seq", Value::I64(0)),
     ];
     for (key, expected) in values {
@@ -268,11 +250,8 @@ fn nothing_is_captured_that_was_not_named() {
     let spans = recorded(|| {
         secretive("hunter2");
     });
-    let mut keys: Vec<_> = find(&spans, "secretive")
-        .attributes
-        .iter()
-        .map(|attribute| attribute.key.as_str().to_owned())
-        .collect();
+    let mut keys: Vec<_> =
+        find(&spans, "secretive").attributes.iter().map(|attribute| attribute.key.as_str().to_owned()).collect();
     keys.sort();
     assert_eq!(
         keys,
@@ -296,10 +275,7 @@ fn sequence_counts_without_gaps() {
             secretive("x");
         }
     });
-    let sequence: Vec<_> = spans
-        .iter()
-        .map(|span| value(span, "tachograph.producer.seq"))
-        .collect();
+    let sequence: Vec<_> = spans.iter().map(|span| value(span, "tachograph.producer.seq")).collect();
     let expected: Vec<_> = (0..1_000).map(|seq| Some(Value::I64(seq))).collect();
     assert_eq!(sequence, expected);
 }
@@ -308,7 +284,13 @@ fn sequence_counts_without_gaps() {
 fn without_a_recorder_nothing_is_evaluated() {
     #[tachograph::generation(model = { calls.set(calls.get() + 1); "m" }, output = ret)]
     fn counted(calls: &std::cell::Cell<u32>) -> &'static str {
-        tachograph::step!({ calls.set(calls.get() + 1); "STEP" }, result = 1);
+        tachograph::step!(
+            {
+                calls.set(calls.get() + 1);
+                "STEP"
+            },
+            result = 1
+        );
         "out"
     }
     let _turn = crate::sink::turn();

@@ -34,10 +34,7 @@ fn a_slow_receiver_slows_the_callers_and_loses_nothing() {
     let _turn = turn();
     let sink = Sink::default();
     sink.slow(Duration::from_millis(2));
-    let guard = Init::new("test")
-        .queue(64, 1 << 20)
-        .init_with(sink.clone())
-        .expect("init");
+    let guard = Init::new("test").queue(64, 1 << 20).init_with(sink.clone()).expect("init");
     let threads: Vec<_> = (0..4)
         .map(|_| {
             std::thread::spawn(|| {
@@ -51,14 +48,7 @@ fn a_slow_receiver_slows_the_callers_and_loses_nothing() {
         thread.join().expect("thread");
     }
     let report = guard.shutdown().expect("nothing lost");
-    assert_eq!(
-        report,
-        Report {
-            produced: 4_000,
-            exported: 4_000,
-            lost: 0
-        }
-    );
+    assert_eq!(report, Report { produced: 4_000, exported: 4_000, lost: 0 });
     assert_eq!(sequence(&sink), (0..4_000).collect::<Vec<_>>());
     assert!(sink.largest_batch() <= 64, "the queue's bound");
 }
@@ -69,10 +59,7 @@ fn a_receiver_that_fails_for_a_while_gets_everything_once() {
     let sink = Sink::default();
     sink.fail_next(4);
     let (lines, warn) = collect_warnings();
-    let guard = Init::new("test")
-        .on_warning(warn)
-        .init_with(sink.clone())
-        .expect("init");
+    let guard = Init::new("test").on_warning(warn).init_with(sink.clone()).expect("init");
     for _ in 0..100 {
         record("r", "x");
     }
@@ -88,10 +75,7 @@ fn a_panicking_exporter_loses_nothing() {
     let _turn = turn();
     let sink = Sink::default();
     sink.panic_next(2);
-    let guard = Init::new("test")
-        .on_warning(|_| ())
-        .init_with(sink.clone())
-        .expect("init");
+    let guard = Init::new("test").on_warning(|_| ()).init_with(sink.clone()).expect("init");
     record("r", "x");
     guard.shutdown().expect("nothing lost");
     assert_eq!(sequence(&sink), [0]);
@@ -103,22 +87,12 @@ fn one_refused_record_does_not_cost_its_neighbours() {
     let sink = Sink::default();
     sink.refuse("bad");
     let (lines, warn) = collect_warnings();
-    let guard = Init::new("test")
-        .on_warning(warn)
-        .init_with(sink.clone())
-        .expect("init");
+    let guard = Init::new("test").on_warning(warn).init_with(sink.clone()).expect("init");
     for i in 0..300 {
         record(if i == 77 { "bad" } else { "good" }, "x");
     }
     let Lost { report } = guard.shutdown().expect_err("one is lost");
-    assert_eq!(
-        report,
-        Report {
-            produced: 300,
-            exported: 299,
-            lost: 1
-        }
-    );
+    assert_eq!(report, Report { produced: 300, exported: 299, lost: 1 });
     let mut expected: Vec<_> = (0..300).collect();
     expected.remove(77);
     assert_eq!(sequence(&sink), expected);
@@ -148,14 +122,7 @@ fn a_receiver_that_never_comes_back_costs_what_is_counted() {
     assert!(start.elapsed() >= Duration::from_millis(100));
     assert_eq!(guard.report().lost, 90);
     let Lost { report } = guard.shutdown().expect_err("all are lost");
-    assert_eq!(
-        report,
-        Report {
-            produced: 100,
-            exported: 0,
-            lost: 100
-        }
-    );
+    assert_eq!(report, Report { produced: 100, exported: 0, lost: 100 });
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     let lines = lines.lock().expect("lines");
     assert!(lines.iter().any(|line| line.contains("queue of 10 records is full")), "{lines:?}");
@@ -189,6 +156,7 @@ fn a_loss_leaves_a_gap_and_recovery_ends_it() {
 fn bytes_are_bounded_too_but_a_single_giant_passes() {
     let _turn = turn();
     let sink = Sink::default();
+    sink.slow(Duration::from_millis(300));
     let guard = Init::new("test")
         .queue(1_000, 100_000)
         .wait_at_most(Duration::ZERO)
@@ -207,13 +175,8 @@ fn bytes_are_bounded_too_but_a_single_giant_passes() {
 fn a_record_that_ends_after_shutdown_is_counted_and_said() {
     let _turn = turn();
     let (lines, warn) = collect_warnings();
-    let guard = Init::new("test")
-        .on_warning(warn)
-        .init_with(Sink::default())
-        .expect("init");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("runtime");
+    let guard = Init::new("test").on_warning(warn).init_with(Sink::default()).expect("init");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
     #[tachograph::generation(model = "m")]
     async fn late() {
         std::future::pending::<()>().await;
@@ -246,9 +209,32 @@ fn there_is_one_recorder_at_a_time() {
 #[test]
 fn a_bad_producer_id_is_named() {
     let _turn = turn();
-    let error = Init::new("test")
-        .producer_id("two words")
-        .init_with(Sink::default())
-        .expect_err("an error");
+    let error = Init::new("test").producer_id("two words").init_with(Sink::default()).expect_err("an error");
     assert!(error.to_string().contains("\"two words\""), "{error}");
+}
+
+/// Blocks its thread, so that not even a deadline can interrupt it.
+#[derive(Debug)]
+struct Stuck;
+
+impl opentelemetry_sdk::trace::SpanExporter for Stuck {
+    async fn export(&self, batch: Vec<opentelemetry_sdk::trace::SpanData>) -> opentelemetry_sdk::error::OTelSdkResult {
+        std::thread::sleep(Duration::from_secs(4));
+        drop(batch);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stuck_exporter_does_not_keep_shutdown() {
+    let _turn = turn();
+    let guard =
+        Init::new("test").shutdown_limit(Duration::from_millis(100)).on_warning(|_| ()).init_with(Stuck).expect("init");
+    record("r", "x");
+    std::thread::sleep(Duration::from_millis(300));
+    record("r", "x");
+    let start = Instant::now();
+    let Lost { report } = guard.shutdown().expect_err("nothing was acknowledged in time");
+    assert_eq!((report.exported, report.lost), (0, 2));
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }

@@ -71,10 +71,7 @@ fn roots_do_not_share_a_correlation() {
         model_below();
     });
     assert_ne!(correlation(&spans[0]), correlation(&spans[1]));
-    assert_ne!(
-        spans[0].span_context.trace_id(),
-        spans[1].span_context.trace_id()
-    );
+    assert_ne!(spans[0].span_context.trace_id(), spans[1].span_context.trace_id());
 }
 
 #[tachograph::agent_decision(agent = "named", correlation = order)]
@@ -173,9 +170,7 @@ fn other_baggage_travels_along_and_bad_ids_do_not() {
 fn ordinary_spans_and_records_nest_in_each_other() {
     let _turn = crate::sink::turn();
     let sink = crate::sink::Sink::default();
-    let guard = tachograph::Init::new("test")
-        .init_with(sink.clone())
-        .expect("init");
+    let guard = tachograph::Init::new("test").init_with(sink.clone()).expect("init");
     let provider = guard.tracer_provider();
     let tracer = provider.tracer("app");
     #[tachograph::agent_decision(agent = "a")]

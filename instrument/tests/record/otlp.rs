@@ -1,12 +1,8 @@
 //! Delivery to a real OTLP receiver over gRPC: from a program without a runtime, and across a restart.
 
 use crate::sink::turn;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::net::{SocketAddr, TcpListener};
@@ -34,11 +30,7 @@ impl TraceService for Received {
 }
 
 fn spans_of(request: &ExportTraceServiceRequest) -> impl Iterator<Item = &Span> {
-    request
-        .resource_spans
-        .iter()
-        .flat_map(|resource| &resource.scope_spans)
-        .flat_map(|scope| &scope.spans)
+    request.resource_spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans)
 }
 
 impl Received {
@@ -58,24 +50,17 @@ impl Server {
     fn start(address: SocketAddr, received: Received) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("runtime")
-                .block_on(async {
-                    tonic::transport::Server::builder()
-                        .add_service(TraceServiceServer::new(received))
-                        .serve_with_shutdown(address, async {
-                            let _ = stopped.await;
-                        })
-                        .await
-                        .expect("serve");
-                });
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(async {
+                tonic::transport::Server::builder()
+                    .add_service(TraceServiceServer::new(received))
+                    .serve_with_shutdown(address, async {
+                        let _ = stopped.await;
+                    })
+                    .await
+                    .expect("serve");
+            });
         });
-        Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { stop: Some(stop), thread: Some(thread) }
     }
 }
 
@@ -91,9 +76,7 @@ impl Drop for Server {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 #[tachograph::generation(name = name, model = "m", prompt = "p")]
@@ -126,10 +109,7 @@ fn records_reach_a_receiver_without_a_runtime_in_the_program() {
     assert_eq!(producer, Some(any_value::Value::StringValue("unit-7".to_owned())));
     let requests = received.0.lock().expect("requests");
     let resource = requests[0].resource_spans[0].resource.clone().expect("resource");
-    for (key, expected) in [
-        ("service.name", "otlp-test"),
-        ("deployment.environment.name", "test"),
-    ] {
+    for (key, expected) in [("service.name", "otlp-test"), ("deployment.environment.name", "test")] {
         let attribute = resource.attributes.iter().find(|attribute| attribute.key == key);
         let value = attribute.and_then(|attribute| attribute.value.clone()?.value);
         assert_eq!(value, Some(any_value::Value::StringValue(expected.to_owned())), "{key}");
@@ -159,11 +139,8 @@ fn a_restart_of_the_receiver_loses_nothing() {
     let _second = Server::start(address, received.clone());
     let report = guard.shutdown().expect("nothing lost");
     assert_eq!((report.produced, report.exported), (500, 500));
-    let mut ids: Vec<_> = received
-        .spans()
-        .iter()
-        .map(|span| format!("{:?}", attribute(span, "tachograph.event.id")))
-        .collect();
+    let mut ids: Vec<_> =
+        received.spans().iter().map(|span| format!("{:?}", attribute(span, "tachograph.event.id"))).collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 500);

@@ -181,6 +181,16 @@ fn an_asynchronous_panic_is_a_failure() {
     assert_eq!(span.status, Status::error("in a poll"));
 }
 
+#[test]
+fn a_future_that_a_neighbours_panic_drops_is_cancelled() {
+    let spans = recorded_async(async {
+        let both = async { tokio::join!(slow("patient".to_owned(), Duration::from_secs(600)), async_panic()) };
+        assert!(tokio::spawn(both).await.is_err());
+    });
+    assert_eq!(text(find(&spans, "slow"), "tachograph.outcome").as_deref(), Some("cancelled"));
+    assert_eq!(text(find(&spans, "async_panic"), "tachograph.outcome").as_deref(), Some("failure"));
+}
+
 #[tachograph::generation(outcome = "pending", outcome_reason = "queued")]
 fn filtered(prompt: &str) -> Result<(), Refused> {
     if prompt.contains("weapon") {
@@ -243,23 +253,15 @@ impl Store {
 #[test]
 fn signatures_of_every_sort_are_served() {
     let spans = recorded_async(async {
-        let mut store = Store {
-            items: vec!["ab".to_owned()],
-        };
+        let mut store = Store { items: vec!["ab".to_owned()] };
         store.first_mut().push('c');
         assert_eq!(store.starting("ab").count(), 1);
         assert_eq!(store.grow("x").await, 2);
         let items: Vec<String> = store.into_items("d".to_owned()).await;
         assert_eq!(items, ["abc", "x", "d"]);
     });
-    assert_eq!(
-        text(find(&spans, "first_mut"), "gen_ai.tool.call.result").as_deref(),
-        Some("\"ab\"")
-    );
-    assert_eq!(
-        text(find(&spans, "into_items"), "gen_ai.tool.call.result").as_deref(),
-        Some("3")
-    );
+    assert_eq!(text(find(&spans, "first_mut"), "gen_ai.tool.call.result").as_deref(), Some("\"ab\""));
+    assert_eq!(text(find(&spans, "into_items"), "gen_ai.tool.call.result").as_deref(), Some("3"));
     let grow = find(&spans, "grow");
     assert_eq!(text(grow, "tachograph.state.before").as_deref(), Some("1"));
     assert_eq!(text(grow, "tachograph.state.after").as_deref(), Some("2"));

@@ -78,17 +78,14 @@ impl SpanExporter for Sink {
 }
 
 fn take_one(left: &AtomicUsize) -> bool {
-    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-        .is_ok()
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
 /// Runs `body` with a recorder and gives the spans, in the order in which they ended.
 pub(crate) fn recorded(body: impl FnOnce()) -> Vec<SpanData> {
     let _turn = turn();
     let sink = Sink::default();
-    let guard = tachograph::Init::new("test")
-        .init_with(sink.clone())
-        .expect("init");
+    let guard = tachograph::Init::new("test").init_with(sink.clone()).expect("init");
     body();
     let report = guard.shutdown().expect("nothing lost");
     let spans = sink.spans();
@@ -99,11 +96,7 @@ pub(crate) fn recorded(body: impl FnOnce()) -> Vec<SpanData> {
 /// Runs an asynchronous body likewise.
 pub(crate) fn recorded_async(body: impl Future<Output = ()>) -> Vec<SpanData> {
     recorded(|| {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("runtime")
-            .block_on(body);
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(body);
     })
 }
 

@@ -80,7 +80,7 @@ fn no_room_for_a_run_refuses_in_time_and_goes_on_later() {
         dedup.insert(&timed(index), &content(index), index, index).unwrap();
         dedup.commit_staged();
         disk.fail(0, Fault::Before(ENOSPC));
-        assert!(matches!(dedup.flush(), Err(DedupError::Io { .. } | DedupError::NoRoom { .. })));
+        assert!(dedup.flush().unwrap_err().is_no_room());
     }
     check(&mut dedup, 0..10);
     dedup.flush().unwrap();
@@ -151,7 +151,7 @@ fn a_damaged_run_is_named_and_never_answers_wrongly() {
         match Dedup::open(&dir(), copy.as_disk(), small()) {
             Err(DedupError::Corrupt { path: named, .. }) => assert!(named == path && at < 4096, "{at}"),
             Err(error) => panic!("{at}: {error}"),
-            Ok(mut dedup) => {
+            Ok(dedup) => {
                 assert!(at >= 4096, "{at}");
                 let mut refused = 0;
                 for index in 0..9 {
@@ -173,6 +173,6 @@ fn a_damaged_run_is_named_and_never_answers_wrongly() {
     let error = DedupError::corrupt(&path, "x").to_string();
     assert!(error.contains("remove it") && error.contains("sealed twice"), "{error}");
     disk.remove(&path).unwrap();
-    let mut dedup = open(&disk);
+    let dedup = open(&disk);
     assert_eq!(dedup.lookup(&timed(0), &content(0)).unwrap(), Verdict::New, "the remedy works");
 }

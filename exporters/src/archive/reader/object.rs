@@ -2,14 +2,12 @@
 
 use std::io::{self, BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use parquet::bloom_filter::Sbbf;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
-use parquet::data_type::{
-    ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArrayType, Int64Type,
-};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
@@ -101,12 +99,22 @@ impl RecordsObject {
         self.0.guarded(|object| {
             let indexes = object.required::<Int64Type>(group, INDEX_COLUMN)?;
             let bodies = object.required::<ByteArrayType>(group, BODY_COLUMN)?;
-            indexes.into_iter().zip(bodies).map(|(index, body)| Ok((index_of(index)?, Bytes::copy_from_slice(body.data())))).collect()
+            indexes
+                .into_iter()
+                .zip(bodies)
+                .map(|(index, body)| Ok((index_of(index)?, Bytes::copy_from_slice(body.data()))))
+                .collect()
         })
     }
 
     /// Appends the first `limit` records whose derived column `at` has `value`.
-    pub(crate) fn find(&self, at: usize, value: Value<'_>, limit: usize, found: &mut Vec<Found>) -> Result<(), ReadError> {
+    pub(crate) fn find(
+        &self,
+        at: usize,
+        value: Value<'_>,
+        limit: usize,
+        found: &mut Vec<Found>,
+    ) -> Result<(), ReadError> {
         let mut left = limit;
         for group in 0..self.0.rows.len() {
             let hits = self.0.guarded(|object| {
@@ -114,7 +122,8 @@ impl RecordsObject {
                     return Ok(Vec::new());
                 }
                 let mut cells = object.derived(group, at)?;
-                let rows: Vec<usize> = (0..object.rows[group]).filter(|_| cells.next_cell().is(value)).take(left).collect();
+                let rows: Vec<usize> =
+                    (0..object.rows[group]).filter(|_| cells.next_cell().is(value)).take(left).collect();
                 object.take(group, &rows)
             })?;
             left -= hits.len();
@@ -158,16 +167,16 @@ struct ParquetObject {
 
 impl ParquetObject {
     fn open(store: &dyn Store, object: &Object, schema: TypePtr) -> Result<Self, ReadError> {
-        let chunks = Chunks(store.open(&object.path)?);
         let path = object.path.clone();
+        let chunks = Chunks { object: store.open(&path)?, failure: Arc::default() };
         let for_file = chunks.clone();
-        let file = guard(&path, move || SerializedFileReader::new(for_file))?;
-        let rows = guard(&path, || check_footer(&file, object, &SchemaDescriptor::new(schema)))?;
+        let file = guard(&path, &chunks, move || SerializedFileReader::new(for_file))?;
+        let rows = guard(&path, &chunks, || check_footer(&file, object, &SchemaDescriptor::new(schema)))?;
         Ok(Self { path, file, chunks, rows })
     }
 
     fn guarded<T>(&self, read: impl FnOnce(&Self) -> Result<T, ParquetError>) -> Result<T, ReadError> {
-        guard(&self.path, || read(self))
+        guard(&self.path, &self.chunks, || read(self))
     }
 
     fn column(&self, group: usize, at: usize) -> Result<ColumnReader, ParquetError> {
@@ -189,10 +198,18 @@ impl ParquetObject {
         let wanted = (!column.required).then_some(&mut levels);
         let mut cells = Cells::empty(column.kind);
         match (&mut cells, reader) {
-            (Cells::Bytes(values), ColumnReader::ByteArrayColumnReader(mut reader)) => read_all(&mut reader, rows, wanted, values)?,
-            (Cells::Fixed(values), ColumnReader::FixedLenByteArrayColumnReader(mut reader)) => read_all(&mut reader, rows, wanted, values)?,
-            (Cells::Int(values), ColumnReader::Int64ColumnReader(mut reader)) => read_all(&mut reader, rows, wanted, values)?,
-            (Cells::Double(values), ColumnReader::DoubleColumnReader(mut reader)) => read_all::<DoubleType>(&mut reader, rows, wanted, values)?,
+            (Cells::Bytes(values), ColumnReader::ByteArrayColumnReader(mut reader)) => {
+                read_all(&mut reader, rows, wanted, values)?
+            }
+            (Cells::Fixed(values), ColumnReader::FixedLenByteArrayColumnReader(mut reader)) => {
+                read_all(&mut reader, rows, wanted, values)?
+            }
+            (Cells::Int(values), ColumnReader::Int64ColumnReader(mut reader)) => {
+                read_all(&mut reader, rows, wanted, values)?
+            }
+            (Cells::Double(values), ColumnReader::DoubleColumnReader(mut reader)) => {
+                read_all::<DoubleType>(&mut reader, rows, wanted, values)?
+            }
             _ => return Err(ParquetError::General(format!("column {} has another type", column.name))),
         }
         Ok(ColumnCells::new(column, levels, cells))
@@ -235,7 +252,8 @@ impl ParquetObject {
 fn excludes(statistics: &Statistics, value: Value<'_>) -> bool {
     fn outside(statistics: &Statistics, value: &[u8]) -> bool {
         // A truncated bound is still a bound.
-        statistics.min_bytes_opt().is_some_and(|min| value < min) || statistics.max_bytes_opt().is_some_and(|max| value > max)
+        statistics.min_bytes_opt().is_some_and(|min| value < min)
+            || statistics.max_bytes_opt().is_some_and(|max| value > max)
     }
     match (statistics, value) {
         (Statistics::Int64(bounds), Value::Int(value)) => {
@@ -294,15 +312,22 @@ fn check_footer(
 fn rows_of(group: &RowGroupMetaData, file_size: u64) -> Result<usize, ParquetError> {
     let rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
     if rows == 0 || rows > MAX_READ_GROUP_ROWS {
-        return Err(ParquetError::General(format!("a row group of {} rows, the limit is {MAX_READ_GROUP_ROWS}", group.num_rows())));
+        return Err(ParquetError::General(format!(
+            "a row group of {} rows, the limit is {MAX_READ_GROUP_ROWS}",
+            group.num_rows()
+        )));
     }
     for column in group.columns() {
         let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
         let within = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
         let within = within.and_then(|(start, size)| start.checked_add(size)).is_some_and(|end| end <= file_size);
-        let sizes = (0..=MAX_CHUNK_BYTES).contains(&column.uncompressed_size()) && column.num_values() == group.num_rows();
+        let sizes =
+            (0..=MAX_CHUNK_BYTES).contains(&column.uncompressed_size()) && column.num_values() == group.num_rows();
         if !within || !sizes || column.bloom_filter_length().is_some_and(|length| length < 0) {
-            return Err(ParquetError::General(format!("column {} has impossible sizes in the footer", column.column_path())));
+            return Err(ParquetError::General(format!(
+                "column {} has impossible sizes in the footer",
+                column.column_path()
+            )));
         }
     }
     Ok(rows)
@@ -314,22 +339,17 @@ fn rows_of(group: &RowGroupMetaData, file_size: u64) -> Result<usize, ParquetErr
 /// and index operations left that damaged pages can reach. Those panics become errors here, as the last resort:
 /// a verifier that dies on a damaged archive would prove nothing. Nothing that was being read is used afterwards,
 /// so no broken state is seen.
-fn guard<T>(path: &str, read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ReadError> {
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(of_parquet(path, &error)),
-        Err(_) => Err(ReadError::Damaged { path: path.to_owned(), what: "the Parquet reader gave up on it".to_owned() }),
+fn guard<T>(path: &str, chunks: &Chunks, read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ReadError> {
+    let what = match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the Parquet reader gave up on it".to_owned(),
+    };
+    // Damage is evidence, a disk that does not answer is not.
+    match chunks.failure() {
+        Some(kind) => Err(ReadError::Store(StoreError::of_io(path, "read", &kind.into()))),
+        None => Err(ReadError::Damaged { path: path.to_owned(), what }),
     }
-}
-
-fn of_parquet(path: &str, error: &ParquetError) -> ReadError {
-    if let ParquetError::External(inner) = error
-        && let Some(io) = inner.downcast_ref::<io::Error>()
-        && io.kind() != io::ErrorKind::UnexpectedEof
-    {
-        return ReadError::Store(StoreError::of_io(path, "read", io));
-    }
-    damaged(path, error)
 }
 
 fn damaged(path: &str, error: &ParquetError) -> ReadError {
@@ -338,16 +358,36 @@ fn damaged(path: &str, error: &ParquetError) -> ReadError {
 
 /// An object as the Parquet reader wants it.
 #[derive(Clone)]
-struct Chunks(Arc<dyn ReadAt>);
+struct Chunks {
+    object: Arc<dyn ReadAt>,
+    /// The first failure to read. The Parquet reader gives no way to tell it from damage: its decompressor
+    /// reports damage as an input error, and it turns input errors into text.
+    failure: Arc<Mutex<Option<io::ErrorKind>>>,
+}
 
 struct Position {
-    object: Arc<dyn ReadAt>,
+    chunks: Chunks,
     at: u64,
+}
+
+impl Chunks {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        self.object.read_at(offset, length).inspect_err(|error| {
+            // To read beyond the end is what a damaged footer asks for.
+            if error.kind() != io::ErrorKind::UnexpectedEof {
+                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.kind());
+            }
+        })
+    }
+
+    fn failure(&self) -> Option<io::ErrorKind> {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Length for Chunks {
     fn len(&self) -> u64 {
-        self.0.size()
+        self.object.size()
     }
 }
 
@@ -356,18 +396,18 @@ impl ChunkReader for Chunks {
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
         // Only page headers and footers are read this way.
-        Ok(BufReader::with_capacity(512, Position { object: Arc::clone(&self.0), at: start }))
+        Ok(BufReader::with_capacity(512, Position { chunks: self.clone(), at: start }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        Ok(self.0.read_at(start, length)?)
+        Ok(self.read_at(start, length)?)
     }
 }
 
 impl Read for Position {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.object.size().saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let bytes = self.object.read_at(self.at, buffer.len().min(left))?;
+        let left = usize::try_from(self.chunks.len().saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let bytes = self.chunks.read_at(self.at, buffer.len().min(left))?;
         buffer[..bytes.len()].copy_from_slice(&bytes);
         self.at += bytes.len() as u64;
         Ok(bytes.len())

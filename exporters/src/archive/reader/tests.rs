@@ -49,8 +49,14 @@ fn records_are_found_by_any_column_and_by_index() {
             if matches!(value, Value::Null) {
                 continue;
             }
-            let expected: Vec<u64> = fixture.samples.iter().filter(|other| column.derive(&Body::parse(&other.body).unwrap()) == value).map(|other| other.index).collect();
-            let found: Vec<u64> = reader.find(column.name, value, 1_000).unwrap().into_iter().map(|found| found.index).collect();
+            let expected: Vec<u64> = fixture
+                .samples
+                .iter()
+                .filter(|other| column.derive(&Body::parse(&other.body).unwrap()) == value)
+                .map(|other| other.index)
+                .collect();
+            let found: Vec<u64> =
+                reader.find(column.name, value, 1_000).unwrap().into_iter().map(|found| found.index).collect();
             assert_eq!(found, expected, "{}", column.name);
             let limited = reader.find(column.name, value, 2).unwrap();
             assert_eq!(limited.len(), expected.len().min(2));
@@ -72,11 +78,17 @@ fn filters_and_statistics_are_written_where_they_serve() {
     use parquet::file::reader::FileReader;
     let file = parquet::file::reader::SerializedFileReader::new(bytes).unwrap();
     let group = file.metadata().row_group(0);
-    let filtered: BTreeSet<String> =
-        group.columns().iter().filter(|column| column.bloom_filter_offset().is_some()).map(|column| column.column_path().string()).collect();
+    let filtered: BTreeSet<String> = group
+        .columns()
+        .iter()
+        .filter(|column| column.bloom_filter_offset().is_some())
+        .map(|column| column.column_path().string())
+        .collect();
     let expected = ["actor_id", "correlation_id", "event_id", "output_hash", "output_path", "session_id", "trace_id"];
     assert_eq!(filtered.iter().map(String::as_str).collect::<Vec<_>>(), expected);
-    let bounded = |name: &str| group.columns().iter().any(|column| column.column_path().string() == name && column.statistics().is_some());
+    let bounded = |name: &str| {
+        group.columns().iter().any(|column| column.column_path().string() == name && column.statistics().is_some())
+    };
     assert!(["index", "timestamp", "observed_at", "event_id", "model"].into_iter().all(bounded));
     assert!(!bounded("body") && !bounded("trace_id"));
     assert_eq!(group.sorting_columns().unwrap()[0].column_idx, 0);
@@ -88,8 +100,12 @@ fn a_footer_that_contradicts_its_commit_is_refused() {
     let store = DirectoryStore::reader(fixture.directory.path()).unwrap();
     let [leaves, records] = &fixture.committed[0].objects[..] else { panic!("two objects") };
     let more_rows = Object { rows: 13, ..records.clone() };
-    assert!(matches!(RecordsObject::open(&store, &more_rows), Err(ReadError::Damaged { what, .. }) if what.contains("12 rows")));
-    assert!(matches!(RecordsObject::open(&store, leaves), Err(ReadError::Damaged { what, .. }) if what.contains("columns")));
+    assert!(
+        matches!(RecordsObject::open(&store, &more_rows), Err(ReadError::Damaged { what, .. }) if what.contains("12 rows"))
+    );
+    assert!(
+        matches!(RecordsObject::open(&store, leaves), Err(ReadError::Damaged { what, .. }) if what.contains("columns"))
+    );
     assert!(matches!(LeavesObject::open(&store, records), Err(ReadError::Damaged { .. })));
 }
 
@@ -116,9 +132,13 @@ proptest! {
         object.size = bytes.len() as u64;
         store.create("damaged", &bytes).unwrap();
         if which == 0 {
-            let _ = LeavesObject::open(&store, &object).map(|object| (0..object.group_count()).map(|group| object.group(group).is_ok()).count());
+            if let Ok(object) = LeavesObject::open(&store, &object) {
+                (0..object.group_count()).for_each(|group| drop(object.group(group)));
+            }
         } else if let Ok(object) = RecordsObject::open(&store, &object) {
-            let _ = object.group(0).map(|mut group| group.columns.iter_mut().map(|cells| (0..40).map(|_| cells.next_cell().describe()).count()).count());
+            for mut cells in object.group(0).into_iter().flat_map(|group| group.columns) {
+                (0..40).for_each(|_| drop(cells.next_cell().describe()));
+            }
             let _ = object.find(8, Value::Text("user-3"), 5, &mut Vec::new());
             let _ = object.by_index(7);
         }

@@ -279,7 +279,11 @@ fn create_directories(path: &Path) -> Result<(), StoreError> {
     match DirBuilder::new().mode(0o755).create(path) {
         Ok(()) => sync_parent(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if path.is_dir() { Ok(()) } else { Err(of_io(path, "create", &io::ErrorKind::NotADirectory.into())) }
+            if path.is_dir() {
+                Ok(())
+            } else {
+                Err(of_io(path, "create", &io::ErrorKind::NotADirectory.into()))
+            }
         }
         Err(error) => Err(of_io(path, "create", &error)),
     }

@@ -19,8 +19,8 @@ pub(crate) enum Fault {
 
 /// A store around another. Steps are counted from 0: each begun upload, each write and each finished upload is one.
 #[derive(Clone)]
-pub(crate) struct Faulty<S> {
-    inner: Arc<S>,
+pub(crate) struct Faulty {
+    inner: Arc<dyn Store>,
     plan: Arc<Plan>,
 }
 
@@ -36,8 +36,8 @@ enum Outcome {
     Refuse(StoreError),
 }
 
-impl<S: Store> Faulty<S> {
-    pub(crate) fn new(inner: Arc<S>, fault: Fault, step: u64) -> Self {
+impl Faulty {
+    pub(crate) fn new(inner: Arc<dyn Store>, fault: Fault, step: u64) -> Self {
         Self { inner, plan: Arc::new(Plan { fault, step, done: AtomicU64::new(0) }) }
     }
 
@@ -57,7 +57,9 @@ impl Plan {
         match (at.cmp(&self.step), self.fault) {
             (std::cmp::Ordering::Less, _) | (std::cmp::Ordering::Greater, Fault::NoSpace) => Outcome::Go,
             (std::cmp::Ordering::Equal, Fault::CrashAfter) => Outcome::GoAndDie,
-            (std::cmp::Ordering::Equal, Fault::NoSpace) => Outcome::Refuse(StoreError::new(ErrorKind::NoSpace, "test", "no space")),
+            (std::cmp::Ordering::Equal, Fault::NoSpace) => {
+                Outcome::Refuse(StoreError::new(ErrorKind::NoSpace, "test", "no space"))
+            }
             _ => Outcome::Refuse(died()),
         }
     }
@@ -75,7 +77,7 @@ fn died() -> StoreError {
     StoreError::new(ErrorKind::Unknown, "test", "the process died")
 }
 
-impl<S: Store> Store for Faulty<S> {
+impl Store for Faulty {
     fn place(&self) -> String {
         self.inner.place()
     }

@@ -57,7 +57,9 @@ fn a_file_where_a_directory_should_be_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, b"x").unwrap();
-    for error in [writer(&file), writer(&file.join("below")), DirectoryStore::reader(&file)].map(|store| store.err().unwrap()) {
+    for error in
+        [writer(&file), writer(&file.join("below")), DirectoryStore::reader(&file)].map(|store| store.err().unwrap())
+    {
         assert_eq!(error.kind, ErrorKind::Misplaced, "{error}");
         assert!(error.to_string().contains("file"), "{error}");
     }
@@ -107,7 +109,8 @@ fn a_full_disk_is_told_by_the_write() {
     let store = writer(directory.path()).unwrap();
     let incoming = Arc::clone(store.incoming.as_ref().unwrap());
     let temporary = directory.path().join("unused");
-    let mut upload = FileUpload { file, temporary, root: directory.path().into(), settings: store.settings, _incoming: incoming };
+    let mut upload =
+        FileUpload { file, temporary, root: directory.path().into(), settings: store.settings, _incoming: incoming };
     let error = upload.write(b"x").unwrap_err();
     assert_eq!(StoreError::of_write("object", &error).kind, ErrorKind::NoSpace);
 }
