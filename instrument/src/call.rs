@@ -99,7 +99,8 @@ impl Call {
         let Some(active) = &mut self.0 else {
             return body();
         };
-        let attached = active.context().clone().attach();
+        // The body runs once, so the context moves in and is dropped with the guard.
+        let attached = std::mem::take(&mut active.running().context).attach();
         let outcome = catch_unwind(AssertUnwindSafe(body));
         drop(attached);
         outcome.unwrap_or_else(|payload| {
@@ -113,7 +114,7 @@ impl Call {
         let Some(active) = &mut self.0 else {
             return body.poll(task);
         };
-        let attached = active.context().clone().attach();
+        let attached = active.running().context.clone().attach();
         let outcome = catch_unwind(AssertUnwindSafe(|| body.poll(task)));
         active.pending = matches!(outcome, Ok(Poll::Pending));
         drop(attached);
@@ -280,16 +281,16 @@ impl Drop for Call {
 }
 
 impl Active {
-    /// The context of the body; made when it is first asked for, as values captured at entry (the
+    /// What the body runs in; made when it is first asked for, as values captured at entry (the
     /// correlation id) are part of it.
-    fn context(&mut self) -> &Context {
+    fn running(&mut self) -> &mut Running {
         let (kind, start, correlation) = (self.kind, self.start, &mut self.correlation);
-        &self.running.get_or_insert_with(|| Running::begin(kind, start, correlation.take())).context
+        self.running.get_or_insert_with(|| Running::begin(kind, start, correlation.take()))
     }
 
     fn record(mut self) {
         let elapsed = self.started.elapsed();
-        self.context();
+        self.running();
         let Some(running) = self.running.take() else {
             return;
         };

@@ -44,24 +44,28 @@ fn millis(since_epoch: Duration) -> u64 {
 
 /// RFC 9562, section 5.7: 48 bits of milliseconds, version, 12 random bits, variant, 62 random bits.
 fn uuid_v7(millis: u64, high: u64, low: u64) -> Arc<str> {
-    let mut bytes = [0; 16];
     let first = millis << 16 | 0x7000 | (high & 0x0fff);
     let second = low & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
-    bytes[..8].copy_from_slice(&first.to_be_bytes());
-    bytes[8..].copy_from_slice(&second.to_be_bytes());
-
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let (a, b) = (hex((first >> 32) as u32), hex(first as u32));
+    let (c, d) = (hex((second >> 32) as u32), hex(second as u32));
     let mut text = [b'-'; 36];
-    let mut at = 0;
-    for (i, byte) in bytes.iter().enumerate() {
-        if matches!(i, 4 | 6 | 8 | 10) {
-            at += 1;
-        }
-        text[at] = DIGITS[usize::from(byte >> 4)];
-        text[at + 1] = DIGITS[usize::from(byte & 15)];
-        at += 2;
-    }
+    text[..8].copy_from_slice(&a);
+    text[9..13].copy_from_slice(&b[..4]);
+    text[14..18].copy_from_slice(&b[4..]);
+    text[19..23].copy_from_slice(&c[..4]);
+    text[24..28].copy_from_slice(&c[4..]);
+    text[28..].copy_from_slice(&d);
     Arc::from(std::str::from_utf8(&text).unwrap_or_default())
+}
+
+/// Eight hex digits, all at once: spread the nibbles over eight bytes, then make each a letter or digit.
+fn hex(number: u32) -> [u8; 8] {
+    let mut bytes = u64::from(number);
+    bytes = (bytes & 0xffff_0000) << 16 | bytes & 0xffff;
+    bytes = (bytes & 0x0000_ff00_0000_ff00) << 8 | bytes & 0x0000_00ff_0000_00ff;
+    bytes = (bytes & 0x00f0_00f0_00f0_00f0) << 4 | bytes & 0x000f_000f_000f_000f;
+    let letters = (bytes + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (bytes + 0x3030_3030_3030_3030 + letters * 0x27).to_be_bytes()
 }
 
 thread_local! {
@@ -137,6 +141,13 @@ mod tests {
         assert!(is_uuid(&id), "{id}");
         assert!(id.starts_with("01901234-5678-7"), "{id}");
         assert!(matches!(id.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{id}");
+    }
+
+    #[test]
+    fn hex_is_that_of_the_standard_library() {
+        for number in [0, 1, 9, 10, 0x0123_4567, 0x89ab_cdef, u32::MAX] {
+            assert_eq!(hex(number), format!("{number:08x}").as_bytes());
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl<'a> Body<'a> {
         Self::read(body, false)
     }
 
-    /// Reads the members that have a column and checks that the rest is JSON. The others are `None`.
+    /// Reads the members that a column or the leaf repeats, and checks that the rest is JSON. The others are `None`.
     pub fn parse_columns(body: &'a [u8]) -> Result<Self, BodyError> {
         Self::read(body, true)
     }

@@ -55,7 +55,7 @@ macro_rules! record {
 
         /// Reads the members of a body behind `v`, `salt` and `observed_at`.
         pub(crate) struct MembersVisitor<'a> {
-            /// Skip what has no column.
+            /// Skip what neither a column nor the leaf repeats.
             pub(crate) columns_only: bool,
             pub(crate) lifetime: PhantomData<&'a ()>,
         }
@@ -126,7 +126,7 @@ fn put<T, E: de::Error>(name: &'static str, slot: &mut Option<T>, value: T) -> R
     if slot.replace(value).is_some() { Err(E::duplicate_field(name)) } else { Ok(()) }
 }
 
-// `column`: has a typed column in the archive. `body`: stands in the body only.
+// `column`: has a typed column in the archive or stands in the leaf. `body`: stands in the body only.
 record! {
     /// The service that recorded it.
     column service_name: Text<'a>,
@@ -239,11 +239,11 @@ record! {
     /// Circumstances that the sender wants kept.
     body context: Json<'a>,
     /// Who numbered the record.
-    body producer: Text<'a>,
+    column producer: Text<'a>,
     /// Which start of that producer.
-    body producer_epoch: Text<'a>,
+    column producer_epoch: Text<'a>,
     /// Its number.
-    body producer_seq: Decimal,
+    column producer_seq: Decimal,
     /// All that did not map: an object, typed as OTLP/JSON types it.
     body metadata: Json<'a>,
     /// Index of the first record with this event id, if its content differs.

@@ -220,12 +220,12 @@ fn receive(file: ReceiveFile, overrides: &Overrides, problems: &mut Vec<String>)
 /// A file of tokens is small; a device or a pipe is no file of tokens.
 fn read_bounded(path: &std::path::Path) -> std::io::Result<String> {
     use std::io::Read;
-    let file = std::fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
+    // Asked before it is opened: opening a pipe would wait for a writer.
+    if !std::fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("not a regular file"));
     }
     let mut text = String::new();
-    file.take(MAX_BYTES as u64).read_to_string(&mut text)?;
+    std::fs::File::open(path)?.take(MAX_BYTES as u64).read_to_string(&mut text)?;
     Ok(text)
 }
 

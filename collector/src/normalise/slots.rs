@@ -95,10 +95,8 @@ impl<'v, 'a> Slots<'v, 'a> {
 
     /// Moves what no field took to the rest.
     pub(super) fn drain(&mut self) {
-        for (field, candidates) in std::mem::replace(&mut self.fields, [[None; RANKS]; Field::COUNT]).iter().enumerate() {
-            self.rest.extend(candidates.iter().flatten());
-            debug_assert!(field == Field::ResponseModel as usize || candidates.iter().all(Option::is_none));
-        }
+        let fields = std::mem::replace(&mut self.fields, [[None; RANKS]; Field::COUNT]);
+        self.rest.extend(fields.iter().flatten().flatten());
     }
 
     /// Takes the first attribute, by rank, that converts to what the field needs; the others go to `metadata`.

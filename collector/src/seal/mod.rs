@@ -101,11 +101,13 @@ pub struct Writer {
     parts: Parts,
     frame: Frame,
     leaf: Vec<u8>,
-    /// Where the sealer stood when the frame was begun.
-    before: Snapshot,
+    /// Where the sealer stood when the frame was begun, and when the record before it was sealed.
+    before: (Snapshot, Time),
     /// Batches whose records are all in the frame or durable already, not yet answered.
     complete: Vec<(Job, Accepted)>,
     last_expiry: Instant,
+    /// Archived up to here, and the journal has not let go of it yet.
+    to_release: Option<u64>,
     stopping: bool,
 }
 
@@ -126,9 +128,18 @@ impl<E: Into<WriterError>> From<E> for Failed {
 impl Writer {
     /// A writer that goes on where `parts` stand.
     pub fn new(parts: Parts) -> Self {
-        let before = parts.sealer.snapshot();
+        let before = (parts.sealer.snapshot(), parts.last_sealed_at);
         let frame = Frame::begin(parts.sealer.next_index(), *parts.sealer.prev().as_bytes(), 0);
-        Self { parts, frame, leaf: Vec::with_capacity(1024), before, complete: Vec::new(), last_expiry: Instant::now(), stopping: false }
+        Self {
+            parts,
+            frame,
+            leaf: Vec::with_capacity(1024),
+            before,
+            complete: Vec::new(),
+            last_expiry: Instant::now(),
+            to_release: None,
+            stopping: false,
+        }
     }
 
     /// Works until every sender of the queue is gone, then closes the journal.
@@ -164,13 +175,18 @@ impl Writer {
 
     /// One group: `first`, and what waits behind it.
     fn group(&mut self, first: Message, queue: &Receiver<Message>) -> Result<(), WriterError> {
+        // A full journal may be waiting for just this: with nothing sealed, no further segment would bring the next chance.
+        self.release()?;
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
                 Message::Batch(job) if self.stopping => job.answer(Err(Refusal::Stopping)),
                 Message::Batch(job) => self.take(job)?,
                 Message::Stop => self.stopping = true,
-                Message::Archived { size } => self.release(size)?,
+                Message::Archived { size } => {
+                    self.to_release = Some(size);
+                    self.release()?;
+                }
             }
             next = if self.frame.bytes() < GROUP_BYTES { queue.try_recv().ok() } else { None };
         }
@@ -208,6 +224,7 @@ impl Writer {
             self.seal_clock_jump(now)?;
         }
         let mut accepted = Accepted { records: 0, duplicates: 0, rejected: batch.rejected };
+        let mut conflicts = 0;
         for (draft, body) in batch.records() {
             match self.parts.dedup.lookup(&draft.event_id.0, &draft.content_digest)? {
                 Verdict::Duplicate { .. } => accepted.duplicates += 1,
@@ -220,11 +237,12 @@ impl Writer {
                     append_conflict(&mut pointing, first_index);
                     let hash = Hash::from_bytes(Sha256::digest(&pointing).into());
                     self.seal(draft, &pointing, hash, now)?;
-                    self.parts.metrics.conflicts.add(1);
+                    conflicts += 1;
                     accepted.records += 1;
                 }
             }
         }
+        self.parts.metrics.conflicts.add(conflicts);
         self.parts.metrics.duplicates.add(accepted.duplicates);
         Ok(accepted)
     }
@@ -235,7 +253,7 @@ impl Writer {
         }
         let parts = &mut self.parts;
         if self.frame.is_empty() {
-            self.before = parts.sealer.snapshot();
+            self.before = (parts.sealer.snapshot(), parts.last_sealed_at);
             self.frame.restart(parts.sealer.next_index(), *parts.sealer.prev().as_bytes(), now.unix_nanos());
         }
         self.leaf.clear();
@@ -309,8 +327,10 @@ impl Writer {
 
     /// No room: what is in the frame is as if it had never been sealed, and its senders are to come back.
     fn take_back(&mut self, reason: &dyn std::fmt::Display) -> Failed {
-        let before = self.before.clone();
-        self.parts.sealer.restore(before);
+        let (sealer, sealed_at) = self.before.clone();
+        self.parts.sealer.restore(sealer);
+        // A jump of the clock that was in the frame is still to be recorded.
+        self.parts.last_sealed_at = sealed_at;
         self.parts.dedup.rollback_staged();
         self.empty_frame();
         if self.parts.metrics.journal_full.replace(1) == 0 {
@@ -335,7 +355,7 @@ impl Writer {
 
     fn empty_frame(&mut self) {
         let sealer = &self.parts.sealer;
-        self.before = sealer.snapshot();
+        self.before = (sealer.snapshot(), self.parts.last_sealed_at);
         self.frame.restart(sealer.next_index(), *sealer.prev().as_bytes(), 0);
     }
 
@@ -358,11 +378,13 @@ impl Writer {
     }
 
     /// Lets go of what is archived. What the index knows of those records must be on the disk first.
-    fn release(&mut self, size: u64) -> Result<(), WriterError> {
+    fn release(&mut self) -> Result<(), WriterError> {
+        let Some(size) = self.to_release else { return Ok(()) };
         if !self.keep_duplicates(Dedup::sync)? {
-            // The journal keeps what the index could not; the next segment brings the next chance.
+            // The journal keeps what the index could not; the next group is the next chance.
             return Ok(());
         }
+        self.to_release = None;
         let released = self.parts.journal.release_before(size).map_err(WriterError::Journal)?;
         if released > 0 {
             tracing::debug!(files = released, size, "journal files released");

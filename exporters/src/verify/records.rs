@@ -63,7 +63,7 @@ fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<Body<'b>>, Strin
     if hash != leaf.body_sha256 {
         return Err(format!("the body's SHA-256 is {hash}, its leaf says {}", leaf.body_sha256));
     }
-    let parsed = Body::parse(body).map_err(|error| error.to_string())?;
+    let parsed = Body::parse_columns(body).map_err(|error| error.to_string())?;
     match difference(&leaf, &parsed.record) {
         Some(field) => Err(format!("leaf and body differ in {field}")),
         None => Ok(Some(parsed)),

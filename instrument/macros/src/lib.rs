@@ -17,7 +17,7 @@ use proc_macro::TokenStream;
 /// Records each call of the function as a *generation*: a prompt that became text, an image or
 /// another output.
 ///
-/// ```ignore
+/// ```text
 /// #[tachograph::generation(provider = "acme", model = %req.model, prompt = req.prompt, output = ret.text)]
 /// async fn complete(req: Request) -> Result<Reply, Error> { … }
 /// ```
@@ -29,7 +29,7 @@ pub fn generation(arguments: TokenStream, function: TokenStream) -> TokenStream 
 /// Records each call of the function as an *agent decision*: what was known, the steps, the
 /// choice, and the state before and after.
 ///
-/// ```ignore
+/// ```text
 /// #[tachograph::agent_decision(agent = "underwriter", decision = "LOAN", inputs = application, final_decision = %ret.verdict)]
 /// fn decide(application: &Application) -> Decision { … }
 /// ```
@@ -40,7 +40,7 @@ pub fn agent_decision(arguments: TokenStream, function: TokenStream) -> TokenStr
 
 /// Records each call of the function as a *tool call*.
 ///
-/// ```ignore
+/// ```text
 /// #[tachograph::tool_call(tool = "place_order", arguments = order, result = ret)]
 /// fn place(order: &Order) -> Fill { … }
 /// ```
