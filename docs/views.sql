@@ -138,30 +138,33 @@ FROM read_text(getvariable('archive') || '/checkpoint/*') ORDER BY size;
 -- hash(i) = SHA-256(0x00 || leaf), prev = hash of the leaf before, and indexes without a gap.
 CREATE OR REPLACE VIEW check_chain AS
 WITH hashed AS (
-        SELECT index, leaf, hash, '\x00'::BLOB || encode(leaf) AS preimage FROM leaves),
+        SELECT index, leaf, lower(hex(hash)) AS stored, sha256('\x00'::BLOB || encode(leaf)) AS computed FROM leaves),
     linked AS (
-        SELECT index, leaf, lower(hex(hash)) AS stored, sha256(preimage) AS computed, lag(index) OVER in_order AS index_before,
-               lag(sha256(preimage)) OVER in_order AS hash_before
+        SELECT *, lag(index) OVER in_order AS index_before, lag(computed) OVER in_order AS hash_before
         FROM hashed WINDOW in_order AS (ORDER BY index)),
     genesis AS (SELECT sha256('tachograph/genesis/v1' || chr(10) || vkey || chr(10)) AS hash FROM ledger)
 SELECT linked.index, CASE
-        WHEN index <> coalesce(index_before + 1, 0) THEN 'the record before it is missing, or there twice'
-        WHEN computed <> stored THEN 'the leaf is not the one that was hashed'
-        WHEN leaf ->> '$.index' <> index::VARCHAR THEN 'the leaf is another record''s'
-        WHEN leaf ->> '$.ledger' <> (SELECT name FROM ledger) THEN 'the leaf is another ledger''s'
-        WHEN leaf ->> '$.prev' <> coalesce(hash_before, genesis.hash) THEN 'the leaf does not follow the one before it'
+        WHEN index IS DISTINCT FROM coalesce(index_before + 1, 0) THEN 'the record before it is missing, or it is there twice'
+        WHEN computed IS DISTINCT FROM stored THEN 'the leaf is not the one that was hashed'
+        WHEN leaf ->> '$.index' IS DISTINCT FROM index::VARCHAR THEN 'the leaf is another record''s'
+        WHEN leaf ->> '$.ledger' IS DISTINCT FROM (SELECT name FROM ledger) THEN 'the leaf is another ledger''s'
+        WHEN leaf ->> '$.prev' IS DISTINCT FROM coalesce(hash_before, genesis.hash) THEN 'the leaf does not follow the one before it'
     END AS what
 FROM linked, genesis WHERE what IS NOT NULL;
 
 -- body_sha256 and body_len in the leaf against the stored bytes of the body.
 CREATE OR REPLACE VIEW check_bodies AS
-SELECT coalesce(leaves.index, records.index) AS index, CASE
+WITH bodies AS (
+        SELECT index, octet_length(encode(body))::VARCHAR AS len, sha256(body) AS hash, count(*) OVER (PARTITION BY index) AS copies
+        FROM records)
+SELECT coalesce(leaves.index, bodies.index) AS index, CASE
         WHEN leaves.index IS NULL THEN 'a record without a leaf'
-        WHEN records.index IS NULL THEN 'a leaf without its record'
-        WHEN leaf ->> '$.body_len' <> octet_length(encode(body))::VARCHAR THEN 'the body has not the length that was sealed'
-        WHEN leaf ->> '$.body_sha256' <> sha256(body) THEN 'the body is not the one that was sealed'
+        WHEN bodies.index IS NULL THEN 'a leaf without its record'
+        WHEN copies > 1 THEN 'the record is there ' || copies || ' times'
+        WHEN leaf ->> '$.body_len' IS DISTINCT FROM len THEN 'the body has not the length that was sealed'
+        WHEN leaf ->> '$.body_sha256' IS DISTINCT FROM bodies.hash THEN 'the body is not the one that was sealed'
     END AS what
-FROM leaves FULL JOIN records USING (index) WHERE what IS NOT NULL;
+FROM leaves FULL JOIN bodies USING (index) WHERE what IS NOT NULL;
 
 -- Every typed column against the member of the body that it repeats.
 CREATE OR REPLACE VIEW check_columns AS
@@ -231,7 +234,7 @@ WITH named AS (
 SELECT first AS index, path || CASE
         WHEN files.size IS NULL THEN ': missing, though a commit names it'
         WHEN named.size IS NULL THEN ': no commit names this object'
-        WHEN files.size <> named.size OR files.sha256 <> named.sha256 THEN ': not the object that was committed'
+        WHEN files.size IS DISTINCT FROM named.size OR files.sha256 IS DISTINCT FROM named.sha256 THEN ': not the object that was committed'
     END AS what
 FROM named FULL JOIN files USING (path) WHERE what IS NOT NULL;
 
@@ -241,12 +244,12 @@ WITH ordered AS (
         SELECT *, lag(first + count) OVER in_order AS end_before, lag(commit_sha256) OVER in_order AS sha256_before
         FROM commits WINDOW in_order AS (ORDER BY first))
 SELECT ordered.first AS index, 'commit/' || name || CASE
-        WHEN name <> lpad(ordered.first::VARCHAR, 20, '0') THEN ': it is of another record than its name says'
-        WHEN ordered.first <> coalesce(end_before, 0) THEN ': it does not begin where the commit before ends'
-        WHEN prev_commit_sha256 <> coalesce(sha256_before, repeat('0', 64)) THEN ': the commit before it is another'
-        WHEN ledger <> (SELECT ledger.name FROM ledger) THEN ': it is another ledger''s'
+        WHEN name IS DISTINCT FROM lpad(ordered.first::VARCHAR, 20, '0') THEN ': it is of another record than its name says'
+        WHEN ordered.first IS DISTINCT FROM coalesce(end_before, 0) THEN ': it does not begin where the commit before ends'
+        WHEN prev_commit_sha256 IS DISTINCT FROM coalesce(sha256_before, repeat('0', 64)) THEN ': the commit before it is another'
+        WHEN ledger IS DISTINCT FROM (SELECT ledger.name FROM ledger) THEN ': it is another ledger''s'
         WHEN leaves.hash IS NULL THEN ': its last leaf is missing'
-        WHEN last_hash <> lower(hex(leaves.hash)) THEN ': its last leaf is another'
+        WHEN last_hash IS DISTINCT FROM lower(hex(leaves.hash)) THEN ': its last leaf is another'
     END AS what
 FROM ordered LEFT JOIN leaves ON leaves.index = ordered.first + ordered.count - 1 WHERE what IS NOT NULL;
 
@@ -270,9 +273,9 @@ WITH newest AS (SELECT max(index) + 1 AS size FROM leaves),
 SELECT size - 1 AS index, CASE
         WHEN checkpoints.root IS NULL THEN 'no checkpoint of ' || size || ' records, where a commit ends'
         WHEN ends.root IS NULL THEN 'a checkpoint of ' || size || ' records, where no commit ends'
-        WHEN checkpoints.root <> ends.root THEN 'checkpoint and commit of ' || size || ' records have different roots'
-        WHEN checkpoints.ledger <> (SELECT name FROM ledger) THEN 'a checkpoint of another ledger'
-        WHEN checkpoints.name <> lpad(size::VARCHAR, 20, '0') THEN 'the checkpoint of ' || size || ' records has another''s name'
+        WHEN checkpoints.root IS DISTINCT FROM ends.root THEN 'checkpoint and commit of ' || size || ' records have different roots'
+        WHEN checkpoints.ledger IS DISTINCT FROM (SELECT name FROM ledger) THEN 'a checkpoint of another ledger'
+        WHEN checkpoints.name IS DISTINCT FROM lpad(size::VARCHAR, 20, '0') THEN 'the checkpoint of ' || size || ' records has another''s name'
         WHEN computed.root IS NULL AND size = (SELECT max(first + count) FROM commits)
             THEN 'the leaves are not the ' || size || ' that were committed'
         WHEN computed.root <> checkpoints.root THEN 'the leaves'' tree has root ' || computed.root || ', the checkpoint ' || checkpoints.root
@@ -281,17 +284,18 @@ FROM ends FULL JOIN checkpoints USING (size) LEFT JOIN computed USING (size) WHE
 
 -- All findings, the first record first.
 CREATE OR REPLACE VIEW verify_findings AS
-SELECT 'chain' AS check, index, what FROM check_chain
+SELECT 'chain' AS part, index, what FROM check_chain
 UNION ALL SELECT 'bodies', index, what FROM check_bodies
 UNION ALL SELECT 'columns', index, what FROM check_columns
 UNION ALL SELECT 'objects', index, what FROM check_objects
 UNION ALL SELECT 'commits', index, what FROM check_commits
 UNION ALL SELECT 'tree', index, what FROM check_tree
-ORDER BY index, check;
+ORDER BY index, part;
 
 -- One line: how much was checked, and whether all is good.
 CREATE OR REPLACE VIEW verify AS
+WITH found AS (SELECT count(*) AS findings FROM verify_findings)
 SELECT (SELECT count(*) FROM leaves) AS leaves, (SELECT count(*) FROM records) AS bodies,
        (SELECT count(*) FROM commits) AS commits, (SELECT max(size) FROM checkpoints) AS checkpoint,
-       (SELECT root FROM checkpoints ORDER BY size DESC LIMIT 1) AS root,
-       (SELECT count(*) FROM verify_findings) AS findings, findings = 0 AS good;
+       (SELECT root FROM checkpoints ORDER BY size DESC LIMIT 1) AS root, findings, findings = 0 AS good
+FROM found;

@@ -51,10 +51,13 @@ fn field(number: u32, content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Puts a byte that no UTF-8 has where `@` stands. The length stays, so every layer around stays whole.
+/// Stands where [`spoil`] is to put a byte that no UTF-8 has.
+const BAD: &str = "@@@@";
+
+/// Makes the one [`BAD`] text invalid. Its length stays, so every layer around it stays whole.
 fn spoil(mut bytes: Vec<u8>) -> Vec<u8> {
-    let marks: Vec<usize> = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'@').map(|(at, _)| at).collect();
-    assert_eq!(marks.len(), 1, "one mark to spoil");
+    let marks: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(BAD.as_bytes())).collect();
+    assert_eq!(marks.len(), 1, "one text to spoil");
     bytes[marks[0]] = 0xff;
     bytes
 }

@@ -14,26 +14,26 @@ fn failure(spans: &[Result<String, DecodeError>], at: usize) -> String {
 fn a_string_that_is_not_utf8_costs_its_span_alone() {
     let plain = || span("bad");
     let bad: Vec<(ProtoSpan, &str)> = vec![
-        (ProtoSpan { name: "@".into(), ..plain() }, "name"),
-        (ProtoSpan { trace_state: "@".into(), ..plain() }, "trace_state"),
-        (ProtoSpan { attributes: vec![text("a", "b"), text("bad", "@")], ..plain() }, "attributes[1].value[bad]"),
-        (ProtoSpan { attributes: vec![text("@", "b")], ..plain() }, "attributes[0].key"),
+        (ProtoSpan { name: BAD.into(), ..plain() }, "name"),
+        (ProtoSpan { trace_state: BAD.into(), ..plain() }, "trace_state"),
+        (ProtoSpan { attributes: vec![text("a", "b"), text("bad", BAD)], ..plain() }, "attributes[1].value[bad]"),
+        (ProtoSpan { attributes: vec![text(BAD, "b")], ..plain() }, "attributes[0].key"),
         (
-            ProtoSpan { events: vec![ProtoEvent { name: "@".into(), ..Default::default() }], ..plain() },
+            ProtoSpan { events: vec![ProtoEvent { name: BAD.into(), ..Default::default() }], ..plain() },
             "events[0].name",
         ),
         (
             ProtoSpan {
-                events: vec![Default::default(), ProtoEvent { attributes: vec![text("k", "@")], ..Default::default() }],
+                events: vec![Default::default(), ProtoEvent { attributes: vec![text("k", BAD)], ..Default::default() }],
                 ..plain()
             },
             "events[1].attributes[0].value[k]",
         ),
         (
-            ProtoSpan { links: vec![ProtoLink { trace_state: "@".into(), ..Default::default() }], ..plain() },
+            ProtoSpan { links: vec![ProtoLink { trace_state: BAD.into(), ..Default::default() }], ..plain() },
             "links[0].trace_state",
         ),
-        (ProtoSpan { status: Some(ProtoStatus { message: "@".into(), code: 2 }), ..plain() }, "status.message"),
+        (ProtoSpan { status: Some(ProtoStatus { message: BAD.into(), code: 2 }), ..plain() }, "status.message"),
         (
             ProtoSpan {
                 attributes: vec![attribute(
@@ -42,7 +42,7 @@ fn a_string_that_is_not_utf8_costs_its_span_alone() {
                         values: vec![
                             ProtoValue { value: None },
                             ProtoValue {
-                                value: Some(Value::KvlistValue(KeyValueList { values: vec![text("in", "x@")] })),
+                                value: Some(Value::KvlistValue(KeyValueList { values: vec![text("in", &format!("x{BAD}"))] })),
                             },
                         ],
                     }),
@@ -73,7 +73,7 @@ fn a_resource_or_scope_that_is_broken_is_named_by_each_span_beneath() {
         good.resource_spans.push(bad);
         spoil(good.encode_to_vec())
     };
-    for (bytes, named) in [(with("@", ""), "resource.attributes[0].value[k]"), (with("", "@"), "schema_url")] {
+    for (bytes, named) in [(with(BAD, ""), "resource.attributes[0].value[k]"), (with("", BAD), "schema_url")] {
         let spans = walked(&bytes, MAX).unwrap();
         assert_eq!(spans.len(), 4);
         assert_eq!((spans[0].as_deref(), spans[1].as_deref()), (Ok("a"), Ok("b")), "another sender's are not touched");

@@ -11,7 +11,6 @@ pub(crate) struct Collector {
     process: Child,
     pub(crate) http: String,
     pub(crate) admin: String,
-    pub(crate) data: PathBuf,
 }
 
 /// The binary that was built beside this one.
