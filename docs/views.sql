@@ -47,17 +47,19 @@ SELECT team, provider, model, cost_currency, count(*) AS calls, count(*) FILTER 
 FROM records WHERE kind = 'generation' GROUP BY ALL ORDER BY cost DESC NULLS LAST, calls DESC;
 
 -- == Causes and effects ==
-
--- The events of one correlation id, causes before effects, each with its depth below the first cause.
+--
 -- The cause of an event is the one that its parent_id names, or else the one of its parent span in the same trace.
+
+-- The events of one correlation id, causes before effects, each with its depth below its first cause. What leads in a circle
+-- comes last, without a depth.
 CREATE OR REPLACE MACRO chain(wanted_correlation_id) AS TABLE
 WITH RECURSIVE
     events AS MATERIALIZED (SELECT * FROM records WHERE correlation_id = wanted_correlation_id),
     causes AS MATERIALIZED (
         SELECT e.index AS effect, coalesce(min(by_id.index), min(by_span.index)) AS cause
         FROM events e
-        LEFT JOIN events by_id ON by_id.event_id = e.parent_id
-        LEFT JOIN events by_span ON by_span.trace_id = e.trace_id AND by_span.span_id = e.parent_span_id
+        LEFT JOIN events by_id ON by_id.event_id = e.parent_id AND by_id.index <> e.index
+        LEFT JOIN events by_span ON by_span.trace_id = e.trace_id AND by_span.span_id = e.parent_span_id AND by_span.index <> e.index
         GROUP BY e.index),
     walk(index, depth, path) AS (
         SELECT effect, 0, [effect] FROM causes WHERE cause IS NULL
@@ -66,19 +68,18 @@ WITH RECURSIVE
         FROM walk JOIN causes ON causes.cause = walk.index)
 SELECT walk.depth, e.timestamp, e.kind, e.service_name, e.actor_id, e.agent_id, e.action_type, e.model, e.decision_type,
        e.final_decision, e.outcome, e.event_id, e.index
-FROM walk JOIN events e USING (index) ORDER BY walk.path;
+FROM events e LEFT JOIN walk USING (index) ORDER BY walk.path NULLS LAST, e.index;
 
--- An event and what caused it, step by step back to the first cause. Give it a UUID.
+-- An event and what caused it, step by step back to the first cause.
 CREATE OR REPLACE MACRO causes_of(wanted_event_id) AS TABLE
-WITH RECURSIVE back(steps_back, index) AS (
-        SELECT 0, min(index) FROM records WHERE event_id = wanted_event_id HAVING count(*) > 0
-        UNION
-        SELECT back.steps_back + 1, min(cause.index)
+WITH RECURSIVE back(steps_back, index, path) AS (
+        SELECT 0, min(index), [min(index)] FROM records WHERE event_id = wanted_event_id HAVING count(*) > 0
+        UNION ALL
+        SELECT back.steps_back + 1, min(cause.index), any_value(back.path) || [min(cause.index)]
         FROM back
         JOIN records e ON e.index = back.index
-        JOIN records cause ON cause.event_id = e.parent_id
-            OR (e.parent_id IS NULL AND cause.trace_id = e.trace_id AND cause.span_id = e.parent_span_id)
-        WHERE back.steps_back < 1000
+        JOIN records cause ON NOT list_contains(back.path, cause.index) AND (cause.event_id = e.parent_id
+            OR (e.parent_id IS NULL AND cause.trace_id = e.trace_id AND cause.span_id = e.parent_span_id))
         GROUP BY back.steps_back)
 SELECT back.steps_back, r.timestamp, r.kind, r.service_name, r.actor_id, r.session_id, r.agent_id, r.action_type,
        r.final_decision, r.outcome, r.event_id, r.index
@@ -89,15 +90,14 @@ FROM back JOIN records r USING (index) ORDER BY back.steps_back;
 CREATE OR REPLACE MACRO trace_back(wanted_output_path) AS TABLE
 WITH RECURSIVE
     made AS MATERIALIZED (SELECT * FROM records WHERE output_path = wanted_output_path),
-    back(made_index, steps_back, index) AS (
-        SELECT index, 0, index FROM made
-        UNION
-        SELECT back.made_index, back.steps_back + 1, min(cause.index)
+    back(made_index, steps_back, index, path) AS (
+        SELECT index, 0, index, [index] FROM made
+        UNION ALL
+        SELECT back.made_index, back.steps_back + 1, min(cause.index), any_value(back.path) || [min(cause.index)]
         FROM back
         JOIN records e ON e.index = back.index
-        JOIN records cause ON cause.event_id = e.parent_id
-            OR (e.parent_id IS NULL AND cause.trace_id = e.trace_id AND cause.span_id = e.parent_span_id)
-        WHERE back.steps_back < 1000
+        JOIN records cause ON NOT list_contains(back.path, cause.index) AND (cause.event_id = e.parent_id
+            OR (e.parent_id IS NULL AND cause.trace_id = e.trace_id AND cause.span_id = e.parent_span_id))
         GROUP BY back.made_index, back.steps_back),
     named AS (
         SELECT back.made_index, min_by(r.actor_id, steps_back) FILTER (r.actor_id IS NOT NULL) AS actor_id,

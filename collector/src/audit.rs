@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tachograph_exporters::archive::reader::{ReadError, Reader};
 use tachograph_exporters::archive::store::{DirectoryStore, StoreError};
-use tachograph_exporters::verify::{Axis, AxisReport, Finding, Options, Progress, Report, Verdict, VerifyError, verify};
+use tachograph_exporters::verify::{Axis, AxisReport, Finding, MAX_FINDINGS, Options, Progress, Report, Verdict, VerifyError, verify};
 use tachograph_ledger::{ChainVerifier, Edge, Leaf, MacKey, VerifyingKey, epoch_of, genesis, leaf_hash, sha256};
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -119,13 +119,17 @@ impl Tail<'_> {
         while let Some(frame) = frames.next_frame()? {
             for record in frame.records() {
                 let hash = leaf_hash(record.leaf);
-                let finding = match chain.push(record.index, record.leaf, &hash) {
-                    Err(error) => Some((Axis::Integrity, error.to_string())),
-                    Ok(leaf) => self.check_record(&leaf, record.body, &record.mac),
+                let leaf = match chain.push(record.index, record.leaf, &hash) {
+                    Ok(leaf) => leaf,
+                    // Behind a break nothing can be placed any more.
+                    Err(error) => {
+                        self.fail(Axis::Integrity, Finding::journal(record.index, error.to_string()));
+                        return Ok(());
+                    }
                 };
-                if let Some((axis, what)) = finding {
+                // The chain goes on, and what follows is still checked: an edited leaf shows in the record behind it.
+                if let Some((axis, what)) = self.check_record(&leaf, record.body, &record.mac) {
                     self.fail(axis, Finding::journal(record.index, what));
-                    return Ok(());
                 }
             }
         }
@@ -152,8 +156,13 @@ impl Tail<'_> {
     }
 
     fn fail(&mut self, axis: Axis, finding: Finding) {
+        let bounded = self.report.findings.len() >= MAX_FINDINGS;
         let axis_report = self.axis(axis);
         axis_report.verdict = Verdict::Fail;
+        if bounded {
+            self.report.findings_left_out += 1;
+            return;
+        }
         axis_report.reasons.push(finding.what.clone());
         self.report.findings.push(Finding { axis, ..finding });
     }

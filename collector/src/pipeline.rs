@@ -15,18 +15,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tachograph_record::EventId;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Health};
 use crate::archiver::{Archiver, ArchiverError, Cut};
-use crate::batch::{Batch, Entropy, SystemEntropy};
+use crate::batch::{Entropy, SystemEntropy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
-use crate::seal::{self, Parts, Queue, Writer, WriterError, lifecycle};
+use crate::seal::{self, Own, Parts, Queue, Writer, WriterError};
 use crate::startup::{self, Ready, StartError};
 
 /// How long the archive may fail at shutdown before the rest is left to the next start.
@@ -58,6 +57,9 @@ pub enum RunError {
     /// A bug.
     #[error("the {0} thread panicked; this is a bug in tachograph. Nothing unsynced was acknowledged")]
     Panicked(&'static str),
+    /// The system has no randomness.
+    #[error("no randomness from the system: {0}; without it nothing can be sealed")]
+    Entropy(std::io::Error),
     /// The system has no more threads.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -66,7 +68,7 @@ pub enum RunError {
 impl RunError {
     /// Whether it failed before it took anything.
     pub fn is_start(&self) -> bool {
-        matches!(self, Self::Start(_) | Self::Receive(_) | Self::Admin { .. } | Self::Thread(_))
+        matches!(self, Self::Start(_) | Self::Receive(_) | Self::Admin { .. } | Self::Entropy(_) | Self::Thread(_))
     }
 }
 
@@ -92,9 +94,14 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     started: impl FnOnce(&Ready, Addresses) + Send,
 ) -> Result<(), RunError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let ready = startup::open(&config, clock.now())?;
+    let entropy = SystemEntropy;
+    let shared = Shared {
+        clock: Arc::new(SystemClock),
+        own: Arc::new(Own::new(&entropy).map_err(RunError::Entropy)?),
+        entropy: Arc::new(entropy),
+        metrics: Arc::new(Metrics::default()),
+    };
+    let ready = startup::open(&config, shared.clock.now())?;
 
     let receive_metrics = Arc::new(ReceiveMetrics::default());
     let listeners = Listeners {
@@ -119,26 +126,26 @@ pub async fn run(
     };
     started(&ready, addresses);
 
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::clone(&shared.metrics);
     metrics.next_index.set(ready.sealer.next_index());
     metrics.archived.set(ready.archive.tail().size);
     metrics.journal_bytes.set(ready.journal.bytes());
     let start_details = start_details(&ready);
-    let (stages, queue) = Stages::start(ready, &config, &clock, &entropy, &metrics)?;
-    seal_own(&queue, "collector.start", Some(start_details), &clock, &entropy).await;
+    let (stages, queue) = Stages::start(ready, &config, &shared)?;
+    seal_own(&shared, &queue, "collector.start", Some(start_details)).await;
 
     let accepting = Arc::new(AtomicBool::new(true));
     let health = Health {
         metrics: Arc::clone(&metrics),
         receive: Arc::clone(&receive_metrics),
         accepting: Arc::clone(&accepting),
-        clock: Arc::clone(&clock),
+        clock: Arc::clone(&shared.clock),
     };
     let admin = admin.map(|listener| tokio::spawn(admin::serve(listener, health)));
     let intake = seal::Intake {
         queue: queue.clone(),
-        clock: Arc::clone(&clock),
-        entropy: Arc::clone(&entropy),
+        clock: Arc::clone(&shared.clock),
+        entropy: Arc::clone(&shared.entropy),
         max_field_bytes: config.receive.max_field_bytes,
     };
     let (shutdown, watch_shutdown) = watch::channel(false);
@@ -155,7 +162,7 @@ pub async fn run(
     if !serving.is_finished() {
         let _ = serving.await;
     }
-    seal_own(&queue, "collector.stop", None, &clock, &entropy).await;
+    seal_own(&shared, &queue, "collector.stop", None).await;
     let joined = tokio::task::spawn_blocking(move || {
         queue.stop();
         drop(queue);
@@ -177,6 +184,14 @@ fn is_tampering(error: &RunError) -> bool {
     matches!(error, RunError::Archiver(error) if error.is_tampering())
 }
 
+/// What several stages use.
+struct Shared {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    own: Arc<Own>,
+    metrics: Arc<Metrics>,
+}
+
 /// The two threads, and the bell that rings when one of them ends.
 struct Stages {
     writer: JoinHandle<Result<(), WriterError>>,
@@ -188,9 +203,7 @@ impl Stages {
     fn start(
         ready: Ready,
         config: &Config,
-        clock: &Arc<dyn Clock>,
-        entropy: &Arc<dyn Entropy>,
-        metrics: &Arc<Metrics>,
+        shared: &Shared,
     ) -> Result<(Self, Queue), RunError> {
         let (queue, receiver) = seal::queue();
         let progress = Arc::new(Progress::new(ready.sealer.next_index()));
@@ -200,7 +213,7 @@ impl Stages {
             progress: Arc::clone(&progress),
             queue: queue.clone(),
             data_dir: Arc::clone(&ready.data_dir),
-            metrics: Arc::clone(metrics),
+            metrics: Arc::clone(&shared.metrics),
             cut: Cut {
                 max_age: config.archive.max_age,
                 max_bytes: config.archive.max_bytes,
@@ -214,9 +227,10 @@ impl Stages {
             data_dir: ready.data_dir,
             last_sealed_at: ready.last_sealed_at,
             mac_key_epoch: ready.mac_key_epoch,
-            clock: Arc::clone(clock),
-            entropy: Arc::clone(entropy),
-            metrics: Arc::clone(metrics),
+            clock: Arc::clone(&shared.clock),
+            entropy: Arc::clone(&shared.entropy),
+            own: Arc::clone(&shared.own),
+            metrics: Arc::clone(&shared.metrics),
             progress: Arc::clone(&progress),
         });
         let (bell, ended) = mpsc::channel(2);
@@ -272,20 +286,8 @@ fn start_details(ready: &Ready) -> String {
 }
 
 /// Seals a record of the recorder itself. If there is no room for it, that is logged; it never stops the collector.
-async fn seal_own(
-    queue: &Queue,
-    action: &'static str,
-    details: Option<String>,
-    clock: &Arc<dyn Clock>,
-    entropy: &Arc<dyn Entropy>,
-) {
-    let now = clock.now();
-    let mut random = [0; 32];
-    let batch = entropy.fill(&mut random).map_err(crate::batch::BatchError::from).and_then(|()| {
-        let record = lifecycle(EventId::v7(now, &random), now, action, details);
-        Batch::from_records(&[record], now, &**entropy)
-    });
-    let sealed = match batch {
+async fn seal_own(stages: &Shared, queue: &Queue, action: &'static str, details: Option<String>) {
+    let sealed = match stages.own.batch(stages.clock.now(), action, details, &*stages.entropy) {
         Ok(batch) => queue.seal(batch).await.map(|_| ()).map_err(|refusal| format!("{refusal:?}")),
         Err(error) => Err(error.to_string()),
     };

@@ -180,7 +180,7 @@ fn open_archive(
     key: Arc<tachograph_ledger::SigningKey>,
     now: Time,
 ) -> Result<(Archive, Settled), StartError> {
-    let settings = DirectorySettings { immutable: config.archive.immutable, ..DirectorySettings::default() };
+    let settings = DirectorySettings { immutable: config.archive.immutable };
     let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(archive_path(config, data_dir), settings)?);
     // The ledger exists already; its archive is made at the first start, and again only if nothing was ever archived.
     if data_dir.checkpoint()?.is_none() && store.list("")?.is_empty() {

@@ -27,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("json", targets::json::run),
     ("leaf", targets::leaf::run),
     ("note", targets::note::run),
+    ("otlp_json", targets::otlp_json::run),
     ("otlp_logs", targets::otlp_logs::run),
     ("otlp_traces", targets::otlp_traces::run),
     ("vkey", targets::vkey::run),

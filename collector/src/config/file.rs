@@ -207,7 +207,7 @@ fn receive(file: ReceiveFile, overrides: &Overrides, problems: &mut Vec<String>)
     };
     let auth = Auth { tokens: tokens.into_iter().map(Secret::new).collect() };
     problems.extend(auth.problems().into_iter().map(|problem| format!("receive: {problem}")));
-    let max_field_bytes = file.limits.max_field_bytes.map_or(DEFAULT_MAX_FIELD_BYTES, |size| bytes(size));
+    let max_field_bytes = file.limits.max_field_bytes.map_or(DEFAULT_MAX_FIELD_BYTES, bytes);
     let limits = limits(&file.limits);
     problems.extend(limits.problems().into_iter().map(|problem| format!("receive.limits.{problem}")));
     if max_field_bytes == 0 {
@@ -272,7 +272,7 @@ fn archive(file: ArchiveFile, problems: &mut Vec<String>) -> Archive {
         path: file.path,
         max_age: file.max_age.map_or(Duration::from_secs(60), |span| span.0),
         max_bytes: file.max_bytes.map_or(256 << 20, |size| size.0),
-        compression_level: file.compression_level.unwrap_or(1),
+        compression_level: file.compression_level.unwrap_or(2),
         immutable: file.immutable,
     };
     if archive.max_age.is_zero() {

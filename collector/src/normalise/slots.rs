@@ -100,11 +100,7 @@ impl<'v, 'a> Slots<'v, 'a> {
     }
 
     /// Takes the first attribute, by rank, that converts to what the field needs; the others go to `metadata`.
-    fn take_ranked<T>(
-        &mut self,
-        field: Field,
-        convert: impl Fn(&'v AnyValue<'a>) -> Option<T>,
-    ) -> Option<(usize, T)> {
+    fn take_ranked<T>(&mut self, field: Field, convert: impl Fn(&'v AnyValue<'a>) -> Option<T>) -> Option<(usize, T)> {
         let mut taken = None;
         for (rank, attribute) in std::mem::take(&mut self.fields[field as usize]).into_iter().enumerate() {
             let Some(attribute) = attribute else { continue };

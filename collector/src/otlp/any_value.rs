@@ -98,9 +98,9 @@ impl<'a> AnyValue<'a> {
                 (5, Wire::Bytes(list)) => {
                     Self::Array(elements(list, unknown, |m, unknown| Self::decode_at(m, max_bytes, inner, unknown))?)
                 }
-                (6, Wire::Bytes(list)) => {
-                    Self::KvList(elements(list, unknown, |m, unknown| KeyValue::decode_at(m, max_bytes, inner, unknown))?)
-                }
+                (6, Wire::Bytes(list)) => Self::KvList(elements(list, unknown, |m, unknown| {
+                    KeyValue::decode_at(m, max_bytes, inner, unknown)
+                })?),
                 (7, Wire::Bytes(bytes)) if bytes.len() > max_bytes => {
                     return Err(DecodeError::new(format!(
                         "{} bytes, more than receive.limits.max_field_bytes ({max_bytes})",

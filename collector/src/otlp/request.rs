@@ -89,7 +89,12 @@ fn walk<'a>(request: &'a [u8], max_bytes: usize, names: &Names, each: Each<'_, '
     Ok(())
 }
 
-fn walk_resource<'a>(message: &'a [u8], max_bytes: usize, names: &Names, each: Each<'_, 'a>) -> Result<(), DecodeError> {
+fn walk_resource<'a>(
+    message: &'a [u8],
+    max_bytes: usize,
+    names: &Names,
+    each: Each<'_, 'a>,
+) -> Result<(), DecodeError> {
     // Fields may come in any order, and the resource must be known before the first span: two passes.
     let mut resource = Ok(Resource::default());
     let mut schema_url = Ok("");
@@ -173,7 +178,9 @@ impl<'a> Resource<'a> {
         let mut fields = Fields::new(message);
         while let Some(field) = fields.next()? {
             match (field.number, field.value) {
-                (1, Wire::Bytes(bytes)) => push_attribute(&mut resource.attributes, bytes, max_bytes, &mut resource.unknown)?,
+                (1, Wire::Bytes(bytes)) => {
+                    push_attribute(&mut resource.attributes, bytes, max_bytes, &mut resource.unknown)?
+                }
                 (2, Wire::Varint(count)) => resource.dropped_attributes_count = count,
                 _ => resource.unknown.push(field.raw),
             }

@@ -125,7 +125,7 @@ impl<'a> Fields<'a> {
 }
 
 /// UTF-8, within the size limit of one field.
-pub(super) fn text<'a>(bytes: &'a [u8], max_bytes: usize) -> Result<&'a str, DecodeError> {
+pub(super) fn text(bytes: &[u8], max_bytes: usize) -> Result<&str, DecodeError> {
     if bytes.len() > max_bytes {
         return Err(DecodeError::new(format!(
             "{} bytes, more than receive.limits.max_field_bytes ({max_bytes})",

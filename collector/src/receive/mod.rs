@@ -32,6 +32,11 @@ mod router;
 mod server;
 mod tls;
 
+/// An OTLP/JSON request as protobuf, for whoever has one outside of a server; `None` if it can't be read.
+pub fn transcode_json(signal: crate::intake::Signal, text: &[u8]) -> Option<Vec<u8>> {
+    json::to_protobuf(signal, text).ok().map(|done| done.protobuf)
+}
+
 pub use auth::{Auth, Secret};
 pub use limits::Limits;
 pub use metrics::ReceiveMetrics;

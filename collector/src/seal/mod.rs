@@ -17,12 +17,13 @@
 mod queue;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tachograph_ledger::{Entry, Hash, SealError, Sealer, Snapshot};
-use tachograph_record::{ActorType, EventId, Json, Kind, Outcome, Record, Text, Time, append_conflict};
+use tachograph_record::{ActorType, Decimal, EventId, Hex, Json, Kind, Outcome, Record, Text, Time, append_conflict};
 
 use crate::batch::{Batch, BatchError, Draft, Entropy};
 use crate::clock::Clock;
@@ -90,6 +91,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness for the collector's own records.
     pub entropy: Arc<dyn Entropy>,
+    /// Makes the collector's own records.
+    pub own: Arc<Own>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Tells the archive how far it may read.
@@ -285,11 +288,9 @@ impl Writer {
     fn seal_clock_jump(&mut self, now: Time) -> Result<(), Failed> {
         let from = self.parts.last_sealed_at;
         tracing::warn!(%from, to = %now, "the clock went back; index order holds, the jump is recorded");
-        let mut entropy = [0; 32];
-        self.parts.entropy.fill(&mut entropy).map_err(BatchError::from)?;
         let details = format!("{{\"from\":\"{from}\",\"to\":\"{now}\"}}");
-        let record = lifecycle(EventId::v7(now, &entropy), now, "clock.jump_back", Some(details));
-        let batch = Batch::from_records(&[record], now, &*self.parts.entropy)?;
+        let parts = &self.parts;
+        let batch = parts.own.batch(now, "clock.jump_back", Some(details), &*parts.entropy)?;
         for (draft, body) in batch.records() {
             self.seal(draft, body, draft.body_sha256, now)?;
         }
@@ -299,7 +300,7 @@ impl Writer {
     /// Makes the frame durable and answers the complete batches.
     fn flush(&mut self) -> Result<(), Failed> {
         if self.frame.is_empty() {
-            self.answer(|accepted| Ok(accepted));
+            self.answer(Ok);
             return Ok(());
         }
         let began = Instant::now();
@@ -317,7 +318,7 @@ impl Writer {
                 self.empty_frame();
                 self.keep_mac_key()?;
                 self.parts.progress.durable(durable.next_index);
-                self.answer(|accepted| Ok(accepted));
+                self.answer(Ok);
                 Ok(())
             }
             Err(AppendError::Full(full)) => Err(self.take_back(&full)),
@@ -398,20 +399,48 @@ impl Writer {
     }
 }
 
-/// A record of the recorder itself.
-pub fn lifecycle(
-    event_id: EventId,
-    now: Time,
-    action: &'static str,
-    details: Option<String>,
-) -> Record<'static> {
-    let mut record = Record::new(event_id, now, Kind::Lifecycle);
-    record.service_name = Some("tachograph".into());
-    record.actor_type = Some(ActorType::System);
-    record.action_type = Some(Text::from(action));
-    record.outcome = Some(Outcome::Success);
-    record.details = details.map(Json::trusted);
-    record
+/// The recorder as a producer of records: it numbers its own, so that a missing one shows.
+#[derive(Debug)]
+pub struct Own {
+    epoch: String,
+    next: AtomicU64,
+}
+
+impl Own {
+    /// One start of the recorder.
+    ///
+    /// # Errors
+    /// If the system has no randomness.
+    pub fn new(entropy: &dyn Entropy) -> std::io::Result<Self> {
+        let mut epoch = [0; 8];
+        entropy.fill(&mut epoch)?;
+        Ok(Self { epoch: Hex(epoch).to_string(), next: AtomicU64::new(0) })
+    }
+
+    /// A batch of one record of kind `lifecycle`.
+    ///
+    /// # Errors
+    /// If the system has no randomness.
+    pub fn batch(
+        &self,
+        now: Time,
+        action: &'static str,
+        details: Option<String>,
+        entropy: &dyn Entropy,
+    ) -> Result<Batch, BatchError> {
+        let mut random = [0; 32];
+        entropy.fill(&mut random)?;
+        let mut record = Record::new(EventId::v7(now, &random), now, Kind::Lifecycle);
+        record.service_name = Some("tachograph".into());
+        record.actor_type = Some(ActorType::System);
+        record.action_type = Some(Text::from(action));
+        record.outcome = Some(Outcome::Success);
+        record.details = details.map(Json::trusted);
+        record.producer = Some("tachograph-collector".into());
+        record.producer_epoch = Some(self.epoch.as_str().into());
+        record.producer_seq = Decimal::new(self.next.fetch_add(1, Ordering::Relaxed));
+        Batch::from_records(&[record], now, entropy)
+    }
 }
 
 #[cfg(test)]

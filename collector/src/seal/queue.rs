@@ -54,7 +54,7 @@ pub fn queue() -> (Queue, Receiver<Message>) {
 
 impl Queue {
     /// Hands a batch to the writer and gets the promise of an answer.
-    fn submit(&self, batch: Batch) -> Result<oneshot::Receiver<Result<Accepted, Refusal>>, Refusal> {
+    pub(super) fn submit(&self, batch: Batch) -> Result<oneshot::Receiver<Result<Accepted, Refusal>>, Refusal> {
         let (reply, answer) = oneshot::channel();
         match self.sender.try_send(Message::Batch(Job { batch, reply })) {
             Ok(()) => Ok(answer),

@@ -8,6 +8,7 @@ pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod leaf;
 pub(crate) mod note;
+pub(crate) mod otlp_json;
 pub(crate) mod otlp_logs;
 pub(crate) mod otlp_traces;
 pub(crate) mod vkey;

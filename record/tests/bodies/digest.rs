@@ -12,6 +12,11 @@ fn body_of(record: &Record<'_>, salt: u8) -> Vec<u8> {
     body
 }
 
+/// JSON as it comes from a sender.
+fn sent(text: &str) -> Json<'static> {
+    Json::trusted(Json::from_sender(text).as_str().to_owned())
+}
+
 /// What the digest must be for a body to which the collector added nothing.
 fn digest_of_all(body: &[u8]) -> [u8; 16] {
     let mut digest = [0; 16];
@@ -42,10 +47,10 @@ proptest! {
         let mut record = bare();
         match last {
             0 => record.prompt = Some(Text::from(text + SUFFIX)),
-            1 => record.details = Some(Json::from_sender(&(json + SUFFIX)).as_str().to_owned()).map(Json::trusted),
+            1 => record.details = Some(sent(&(json + SUFFIX))),
             2 => record.context = Some(Json::string(&(text + SUFFIX))),
             3 => record.metadata = Some(Json::trusted(format!("{{\"a\":{}{SUFFIX}", Json::string(&text).as_str()))),
-            4 => record.details = Some(Json::from_sender(&format!(" {{\"a\":\"b\"{SUFFIX} ")).as_str().to_owned()).map(Json::trusted),
+            4 => record.details = Some(sent(&format!(" {{\"a\":\"b\"{SUFFIX} "))),
             _ => record.producer_epoch = Some(Text::from(format!("x\"{SUFFIX}"))),
         }
         let body = body_of(&record, 3);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tachograph_record::{ActorType, COLUMN_TEXT_LIMIT, COLUMNS, ColumnType, Kind, Outcome, Record, Status};
 
-use crate::make::{Type, optional_members, type_of};
+use crate::make::{Form, optional_members, type_of};
 
 const FORMAT: &str = include_str!("../../../docs/format.md");
 
@@ -40,15 +40,15 @@ fn types_of_members() {
         for name in quoted(row[0]) {
             let expected = match type_of(name) {
                 None => continue,
-                Some(Type::Text | Type::ActorType | Type::Outcome | Type::Status) => "string",
-                Some(Type::Hash) => "string",
-                Some(Type::Json) => "any JSON",
-                Some(Type::Object) => "object",
-                Some(Type::Strings) => "array of strings",
-                Some(Type::Count | Type::Number) => "number",
-                Some(Type::Decimal) => "string, decimal",
-                Some(Type::TraceId | Type::SpanId) => "string, 32 / 16 / 16 hex",
-                Some(Type::Uuid) => "string, UUID",
+                Some(Form::Text | Form::ActorType | Form::Outcome | Form::Status) => "string",
+                Some(Form::Hash) => "string",
+                Some(Form::Json) => "any JSON",
+                Some(Form::Object) => "object",
+                Some(Form::Strings) => "array of strings",
+                Some(Form::Count | Form::Number) => "number",
+                Some(Form::Decimal) => "string, decimal",
+                Some(Form::TraceId | Form::SpanId) => "string, 32 / 16 / 16 hex",
+                Some(Form::Uuid) => "string, UUID",
             };
             let said = row[1].split(", 0 to").next().unwrap();
             assert_eq!(said, expected, "{name}");

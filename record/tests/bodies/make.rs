@@ -10,7 +10,7 @@ use tachograph_record::{
 
 /// How a member stands in JSON, in the words of `docs/format.md`, section 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
+pub(crate) enum Form {
     Text,
     Hash,
     Json,
@@ -30,16 +30,16 @@ pub enum Type {
 macro_rules! members {
     ($($kind:ident $read:ident: $($name:ident)+;)+) => {
         /// Sets one optional member. Any JSON comes as the text that a sender would send.
-        pub fn set(record: &mut Record<'static>, name: &str, value: &Value) {
+        pub(crate) fn set(record: &mut Record<'static>, name: &str, value: &Value) {
             match name {
                 $($(stringify!($name) => record.$name = Some($read(value)),)+)+
                 other => panic!("no optional member {other}"),
             }
         }
 
-        pub fn type_of(name: &str) -> Option<Type> {
+        pub(crate) fn type_of(name: &str) -> Option<Form> {
             match name {
-                $($(stringify!($name) => Some(Type::$kind),)+)+
+                $($(stringify!($name) => Some(Form::$kind),)+)+
                 _ => None,
             }
         }
@@ -110,24 +110,24 @@ fn span_id(value: &Value) -> SpanId {
     SpanId::parse(string(value)).unwrap()
 }
 
-pub fn uuid(value: &Value) -> EventId {
+pub(crate) fn uuid(value: &Value) -> EventId {
     EventId::parse(string(value)).unwrap()
 }
 
-pub fn time(nanos: u64) -> Time {
+pub(crate) fn time(nanos: u64) -> Time {
     Time::from_unix_nanos(nanos).unwrap()
 }
 
 /// A record with only what every record has.
-pub fn bare() -> Record<'static> {
+pub(crate) fn bare() -> Record<'static> {
     Record::new(EventId([7; 16]), time(1_790_000_000_123_456_789), Kind::Generation)
 }
 
 /// The end of a body that points at an earlier record: what a sender may try to imitate.
-pub const SUFFIX: &str = ",\"conflicts_with\":\"7\"}";
+pub(crate) const SUFFIX: &str = ",\"conflicts_with\":\"7\"}";
 
 /// Text that tries what text can do to JSON.
-pub fn any_text() -> impl Strategy<Value = String> {
+pub(crate) fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => ".*",
         1 => "[\\x00-\\x7f]{0,40}",
@@ -139,7 +139,7 @@ pub fn any_text() -> impl Strategy<Value = String> {
 }
 
 /// A sender's JSON, or what it takes for JSON.
-pub fn any_json_text() -> impl Strategy<Value = String> {
+pub(crate) fn any_json_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -177,37 +177,37 @@ fn any_double() -> impl Strategy<Value = Value> {
 }
 
 /// A value that the member of this name may have.
-pub fn any_value(name: &str) -> BoxedStrategy<Value> {
+pub(crate) fn any_value(name: &str) -> BoxedStrategy<Value> {
     fn words(words: impl IntoIterator<Item = &'static str>) -> BoxedStrategy<Value> {
         proptest::sample::select(words.into_iter().map(Value::from).collect::<Vec<_>>()).boxed()
     }
     match type_of(name).unwrap() {
-        Type::Text | Type::Hash => any_text().prop_map(Value::from).boxed(),
-        Type::Json => any_json_text().prop_map(Value::from).boxed(),
-        Type::Object => vec((any_text(), any_text()), 0..3)
+        Form::Text | Form::Hash => any_text().prop_map(Value::from).boxed(),
+        Form::Json => any_json_text().prop_map(Value::from).boxed(),
+        Form::Object => vec((any_text(), any_text()), 0..3)
             .prop_map(|pairs| Value::Object(pairs.into_iter().map(|(key, text)| (key, text.into())).collect()))
             .prop_map(|object| Value::from(object.to_string()))
             .boxed(),
-        Type::Strings => vec(any_text(), 0..3).prop_map(|texts| Value::from(Value::from(texts).to_string())).boxed(),
-        Type::Count => (0..=1u64 << 53).prop_map(Value::from).boxed(),
-        Type::Decimal => (0..=i64::MAX).prop_map(|value| Value::from(value.to_string())).boxed(),
-        Type::Number => any_double().boxed(),
-        Type::ActorType => words(ActorType::ALL.iter().map(|word| word.as_str())),
-        Type::Outcome => words(Outcome::ALL.iter().map(|word| word.as_str())),
-        Type::Status => words(Status::ALL.iter().map(|word| word.as_str())),
-        Type::TraceId => any::<[u8; 16]>().prop_map(|id| Hex(id).to_string().into()).boxed(),
-        Type::SpanId => any::<[u8; 8]>().prop_map(|id| Hex(id).to_string().into()).boxed(),
-        Type::Uuid => any::<[u8; 16]>().prop_map(|id| EventId(id).to_string().into()).boxed(),
+        Form::Strings => vec(any_text(), 0..3).prop_map(|texts| Value::from(Value::from(texts).to_string())).boxed(),
+        Form::Count => (0..=1u64 << 53).prop_map(Value::from).boxed(),
+        Form::Decimal => (0..=i64::MAX).prop_map(|value| Value::from(value.to_string())).boxed(),
+        Form::Number => any_double().boxed(),
+        Form::ActorType => words(ActorType::ALL.iter().map(|word| word.as_str())),
+        Form::Outcome => words(Outcome::ALL.iter().map(|word| word.as_str())),
+        Form::Status => words(Status::ALL.iter().map(|word| word.as_str())),
+        Form::TraceId => any::<[u8; 16]>().prop_map(|id| Hex(id).to_string().into()).boxed(),
+        Form::SpanId => any::<[u8; 8]>().prop_map(|id| Hex(id).to_string().into()).boxed(),
+        Form::Uuid => any::<[u8; 16]>().prop_map(|id| EventId(id).to_string().into()).boxed(),
     }
 }
 
 /// Names of the members that may be absent, in the order of the body.
-pub fn optional_members() -> &'static [&'static str] {
+pub(crate) fn optional_members() -> &'static [&'static str] {
     &Record::MEMBERS[3..]
 }
 
 /// Records with any members, each with a chance of `probability` (1.0: always) to be there; `but` stays away.
-pub fn any_record(probability: f64, but: &'static [&'static str]) -> impl Strategy<Value = Record<'static>> {
+pub(crate) fn any_record(probability: f64, but: &'static [&'static str]) -> impl Strategy<Value = Record<'static>> {
     let names = optional_members().iter().filter(move |name| !but.contains(*name));
     let values: Vec<_> = names
         .map(|name| {

@@ -204,8 +204,14 @@ fn numbers_come_as_int_double_or_decimal_text() {
         let sent = attribute(name, value);
         assert_eq!(kept(&of_attributes(vec![sent.clone()]), "attributes"), [listed(&sent)]);
     }
-    assert_eq!(of_attributes(vec![attribute("tachograph.producer.seq", AnyValue::Int(i64::MAX))])["producer_seq"], "9223372036854775807");
-    assert_eq!(of_attributes(vec![attribute("gen_ai.usage.input_tokens", AnyValue::Double(9_007_199_254_740_992.0))])["tokens_in"], 1u64 << 53);
+    assert_eq!(
+        of_attributes(vec![attribute("tachograph.producer.seq", AnyValue::Int(i64::MAX))])["producer_seq"],
+        "9223372036854775807"
+    );
+    assert_eq!(
+        of_attributes(vec![attribute("gen_ai.usage.input_tokens", AnyValue::Double(9_007_199_254_740_992.0))])["tokens_in"],
+        1u64 << 53
+    );
     assert_eq!(of_attributes(vec![attribute("tachograph.cost", AnyValue::Double(f64::NAN))])["cost"], "NaN");
 }
 
@@ -222,7 +228,13 @@ fn the_kind_follows_from_the_operation() {
     }
     assert!(checked >= 12);
     let rest: Vec<(&str, &str)> = kinds[kinds.len() - 2..].iter().map(|row| (row[0], quoted(row[1])[0])).collect();
-    assert_eq!(rest, [("attribute absent, but another `gen_ai.*` attribute present", "generation"), ("none of these", "audit_event")]);
+    assert_eq!(
+        rest,
+        [
+            ("attribute absent, but another `gen_ai.*` attribute present", "generation"),
+            ("none of these", "audit_event")
+        ]
+    );
     assert_eq!(of_attributes(vec![text("gen_ai.operation.name", "some new operation")])["kind"], "generation");
     assert_eq!(of_attributes(vec![text("gen_ai.new.thing", "x")])["kind"], "generation");
     assert_eq!(of_attributes(vec![text("other", "x")])["kind"], "audit_event");

@@ -28,7 +28,15 @@ fn any_key() -> impl Strategy<Value = String> {
 }
 
 fn any_shape() -> impl Strategy<Value = Shape> {
-    proptest::sample::select(vec![Shape::Str, Shape::Json, Shape::Int, Shape::Array, Shape::Map, Shape::Bytes, Shape::Empty])
+    proptest::sample::select(vec![
+        Shape::Str,
+        Shape::Json,
+        Shape::Int,
+        Shape::Array,
+        Shape::Map,
+        Shape::Bytes,
+        Shape::Empty,
+    ])
 }
 
 /// A value in which the number `n` can be found again.

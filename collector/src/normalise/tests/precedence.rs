@@ -18,7 +18,8 @@ fn the_name_that_stands_first_wins_and_the_others_are_kept() {
     let mut rows = 0;
     for (row, values) in contested() {
         rows += 1;
-        let attributes: Vec<_> = row.names.iter().zip(&values).map(|(name, (value, _))| attribute(name, value.clone())).collect();
+        let attributes: Vec<_> =
+            row.names.iter().zip(&values).map(|(name, (value, _))| attribute(name, value.clone())).collect();
         for reversed in [false, true] {
             let mut sent = attributes.clone();
             if reversed {
@@ -98,7 +99,8 @@ fn the_model_that_was_asked_for_and_the_one_that_answered() {
 
 #[test]
 fn parameters_have_one_value_a_name_and_a_bound() {
-    let twice = [attribute("gen_ai.request.seed", AnyValue::Int(1)), attribute("tachograph.parameter.seed", AnyValue::Int(2))];
+    let twice =
+        [attribute("gen_ai.request.seed", AnyValue::Int(1)), attribute("tachograph.parameter.seed", AnyValue::Int(2))];
     let got = of_attributes(twice.to_vec());
     assert_eq!(got["parameters"], serde_json::json!({ "seed": 1 }));
     assert_eq!(kept(&got, "attributes"), [listed(&twice[1])]);

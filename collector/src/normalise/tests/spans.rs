@@ -5,12 +5,8 @@ use crate::otlp::Link;
 
 #[test]
 fn everything_of_a_span_is_in_its_record() {
-    let event = Event {
-        time_unix_nano: 7,
-        name: "happened",
-        attributes: vec![text("e", "x")],
-        dropped_attributes_count: 1,
-    };
+    let event =
+        Event { time_unix_nano: 7, name: "happened", attributes: vec![text("e", "x")], dropped_attributes_count: 1 };
     let link = Link {
         trace_id: &[3; 16],
         span_id: &[4; 8],
@@ -107,7 +103,10 @@ fn the_outcome_follows_from_status_and_error_type() {
     assert_eq!(outcome(2, vec![text("tachograph.outcome", "blocked")]), "blocked");
     assert_eq!(outcome(0, vec![text("tachograph.outcome", "a surprise")]), "success");
     let status = |status_code| of_span(&Span { status_code, ..bare_span(vec![]) });
-    assert_eq!((&status(0)["status"], &status(1)["status"], &status(2)["status"]), (&"unset".into(), &"ok".into(), &"error".into()));
+    assert_eq!(
+        (&status(0)["status"], &status(1)["status"], &status(2)["status"]),
+        (&"unset".into(), &"ok".into(), &"error".into())
+    );
     assert_eq!((&status(9)["status"], &status(9)["metadata"]["status_code"]), (&"unset".into(), &"9".into()));
 }
 
@@ -155,7 +154,10 @@ fn times_that_are_missing_or_odd() {
     assert_eq!(id, EventId::of_span(Time::from_unix_nanos(TIME).unwrap(), &[1; 16], &[2; 8]), "dated by `timestamp`");
 
     let nothing = at(0, 0);
-    assert_eq!((nothing["timestamp"].as_str(), nothing.get("duration_ns")), (Some("1970-01-01T00:00:00.000000000Z"), None));
+    assert_eq!(
+        (nothing["timestamp"].as_str(), nothing.get("duration_ns")),
+        (Some("1970-01-01T00:00:00.000000000Z"), None)
+    );
     assert_eq!(at(TIME, 0).get("duration_ns"), None);
 }
 
@@ -186,7 +188,8 @@ fn ids_of_the_wrong_length_are_kept() {
 fn span_kinds() {
     let kind = |kind| of_span(&Span { kind, ..bare_span(vec![]) }).get("metadata").map(|m| m["span_kind"].clone());
     let words: Vec<_> = (0..=6).map(kind).collect();
-    let expected = [None, Some("internal"), Some("server"), Some("client"), Some("producer"), Some("consumer"), Some("6")];
+    let expected =
+        [None, Some("internal"), Some("server"), Some("client"), Some("producer"), Some("consumer"), Some("6")];
     assert_eq!(words, expected.map(|word| word.map(Value::from)));
 }
 

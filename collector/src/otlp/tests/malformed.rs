@@ -42,7 +42,9 @@ fn a_string_that_is_not_utf8_costs_its_span_alone() {
                         values: vec![
                             ProtoValue { value: None },
                             ProtoValue {
-                                value: Some(Value::KvlistValue(KeyValueList { values: vec![text("in", &format!("x{BAD}"))] })),
+                                value: Some(Value::KvlistValue(KeyValueList {
+                                    values: vec![text("in", &format!("x{BAD}"))],
+                                })),
                             },
                         ],
                     }),
@@ -202,7 +204,10 @@ fn fields_of_a_later_version_are_kept() {
     let mut seen = 0;
     walk_traces(&request, MAX, &mut |source, _| {
         let (resource, scope) = source.unwrap();
-        assert_eq!((resource.unknown.as_slice(), scope.unknown.as_slice()), (&[new.as_slice(); 2][..], &[new.as_slice(); 2][..]));
+        assert_eq!(
+            (resource.unknown.as_slice(), scope.unknown.as_slice()),
+            (&[new.as_slice(); 2][..], &[new.as_slice(); 2][..])
+        );
         seen += 1;
     })
     .unwrap();

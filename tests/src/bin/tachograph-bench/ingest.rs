@@ -66,7 +66,9 @@ pub(crate) fn run(dir: &Path, batch: u64, seconds: u64) -> Value {
         "archive_bytes_per_record": size / acknowledged.max(1),
         "compared_with_gzip": compared,
     });
-    let _ = std::fs::remove_dir_all(&data);
+    if std::env::var_os("TACHOGRAPH_BENCH_KEEP").is_none() {
+        let _ = std::fs::remove_dir_all(&data);
+    }
     numbers
 }
 

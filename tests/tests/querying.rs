@@ -1,0 +1,205 @@
+//! The pages under `docs/` against the program: every query runs in real DuckDB on what the example programs recorded, every
+//! step of the verification without our software runs with the tools that it names, and the tables of settings and metrics say
+//! what the code says.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use tachograph_tests::home::Home;
+use tachograph_tests::{command, programs};
+
+const CONFIG: &str = "archive: { max_age: 300ms }\n";
+
+/// A ledger that all tests here read: the four stories, some odd records, a collector that was started and stopped.
+static LEDGER: LazyLock<Home> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("querying");
+    let _ = std::fs::remove_dir_all(&root);
+    std::fs::create_dir_all(&root).expect("a directory for the ledger");
+    let home = Home::within(&root, CONFIG);
+    let collector = home.start();
+    for name in ["image_service", "credit_decision", "trading_pipeline", "prompt_log"] {
+        let mut example = Command::new(programs::example(name));
+        example.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", collector.grpc));
+        example.args(if name == "trading_pipeline" { ["--count", "3"] } else { ["--count", "1"] });
+        run(example.arg("--out").arg(root.join("images")));
+        // A segment, a commit and a checkpoint for each.
+        collector.wait_archived();
+    }
+    run(programs::python("querying.py").arg("send").arg(collector.http.to_string()));
+    collector.stop();
+    home
+});
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+fn page(name: &str) -> String {
+    let path = docs().join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn work(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?} ended with {}\n{stdout}\n{stderr}", output.status);
+}
+
+#[test]
+fn every_query_answers_as_its_page_says() {
+    run(programs::python("querying.py").arg("queries").arg(LEDGER.archive()).arg(docs()));
+}
+
+#[test]
+fn a_stranger_can_verify_without_our_software() {
+    command::expect_verified(&LEDGER.data());
+    run(programs::python("querying.py").arg("verifying").arg(LEDGER.data()).arg(docs()).arg(work("visit")));
+}
+
+#[test]
+fn a_stranger_finds_what_was_changed() {
+    run(programs::python("querying.py").arg("forged").arg(LEDGER.data()).arg(docs()).arg(work("forged")));
+}
+
+/// The rows of the first table under a heading, each as its cells.
+fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let after = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading:?}")).1;
+    let rows = after.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let rows: Vec<Vec<String>> = rows
+        .skip(2)
+        .map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect())
+        .collect();
+    assert!(!rows.is_empty(), "no table under {heading:?}");
+    rows
+}
+
+/// What stands between the first two backticks.
+fn code(cell: &str) -> &str {
+    cell.split('`').nth(1).unwrap_or_else(|| panic!("no `code` in {cell:?}"))
+}
+
+mod settings {
+    use super::{code, page, table};
+    use std::collections::BTreeSet;
+    use tachograph_collector::config::{Config, Overrides};
+
+    /// Each documented key with its documented default, if it has one, and an example otherwise.
+    fn documented() -> Vec<(String, Option<String>, Option<String>)> {
+        let page = page("operating.md");
+        let rows = table(&page, "### Every key");
+        let value = |cell: &String| cell.contains('`').then(|| code(cell).to_owned());
+        rows.iter().map(|row| (code(&row[0]).to_owned(), value(&row[1]), value(&row[2]))).collect()
+    }
+
+    fn yaml(key: &str, value: &str) -> String {
+        let parts: Vec<&str> = key.split('.').collect();
+        let lines = parts.iter().enumerate().map(|(depth, part)| format!("{}{part}:", "  ".repeat(depth)));
+        format!("{} {value}\n", lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    fn parse(text: &str) -> Result<String, String> {
+        let parsed = Config::parse("operating.md", text, &Overrides::default());
+        parsed.map(|config| format!("{config:?}")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_default_is_what_the_program_takes_without_the_key() {
+        let without = parse("").expect("no file is a good file");
+        for (key, default, _) in documented() {
+            let Some(default) = default else { continue };
+            let with = parse(&yaml(&key, &default)).unwrap_or_else(|error| panic!("{key}: {default}: {error}"));
+            assert_eq!(with, without, "{key}: {default} is not the default");
+        }
+    }
+
+    #[test]
+    fn each_example_changes_something() {
+        let without = parse("").expect("no file is a good file");
+        for (key, default, example) in documented() {
+            let example = example.unwrap_or_else(|| panic!("{key} has no example"));
+            assert_ne!(Some(&example), default.as_ref(), "{key}: the example is the default");
+            let outcome = match key.as_str() {
+                // These stand together or not at all, and name files.
+                "receive.tls.cert" | "receive.tls.key" | "receive.tls.client_ca" => {
+                    parse("receive: { tls: { cert: c.pem, key: k.pem, client_ca: ca.pem } }\n")
+                }
+                "receive.bearer_token_file" => {
+                    let file = super::work("tokens");
+                    std::fs::write(&file, "secret\n").expect("a token file");
+                    parse(&yaml(&key, &file.display().to_string()))
+                }
+                _ => parse(&yaml(&key, &example)),
+            };
+            assert_ne!(outcome.unwrap_or_else(|error| panic!("{key}: {example}: {error}")), without, "{key} changes nothing");
+        }
+    }
+
+    /// An unknown key's error lists the known ones: the page must have exactly these.
+    #[test]
+    fn no_key_is_missing_from_the_page() {
+        let documented: BTreeSet<String> = documented().into_iter().map(|(key, ..)| key).collect();
+        let groups: BTreeSet<String> = documented.iter().filter_map(|key| Some(key.rsplit_once('.')?.0.to_owned())).collect();
+        for group in std::iter::once(String::new()).chain(groups.iter().cloned()) {
+            let within = |name: &str| if group.is_empty() { name.to_owned() } else { format!("{group}.{name}") };
+            let error = parse(&yaml(&within("no_such_key"), "1")).expect_err("an unknown key");
+            assert!(error.contains("no_such_key"), "the error does not name the key: {error}");
+            let known = error.split_once(", expected ").unwrap_or_else(|| panic!("no list of keys in: {error}")).1;
+            let known = known.lines().next().unwrap_or_default();
+            let known = known.strip_prefix("one of ").unwrap_or(known).replace(" or ", ", ");
+            let known: BTreeSet<String> = known.split(", ").map(|key| within(key.trim_matches('`'))).collect();
+            let here = documented.iter().chain(&groups).filter(|key| match key.rsplit_once('.') {
+                Some((parent, _)) => parent == group,
+                None => group.is_empty(),
+            });
+            assert_eq!(here.cloned().collect::<BTreeSet<_>>(), known, "keys of {group:?}");
+        }
+    }
+
+    #[test]
+    fn the_example_file_is_good() {
+        let page = page("operating.md");
+        let file = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a YAML block");
+        let file = file.replace("${env:AUDIT_TOKEN}", "secret");
+        parse(&file).unwrap_or_else(|error| panic!("{error}\n{file}"));
+    }
+}
+
+mod metrics {
+    use super::{code, page, table};
+    use std::collections::BTreeMap;
+    use tachograph_collector::observe::Metrics;
+    use tachograph_collector::receive::ReceiveMetrics;
+
+    #[test]
+    fn the_page_lists_them_all_with_their_kind() {
+        let rendered = Metrics::default().render(&ReceiveMetrics::default(), true, 0);
+        let types = rendered.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let known: BTreeMap<String, String> = types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+        assert!(known.len() > 20, "{known:?}");
+        let page = page("operating.md");
+        let rows = table(&page, "### Metrics");
+        let documented: BTreeMap<String, String> =
+            rows.iter().map(|row| (code(&row[0]).split('{').next().unwrap_or_default().to_owned(), row[1].clone())).collect();
+        assert_eq!(documented, known);
+    }
+
+    #[test]
+    fn alert_rules_name_metrics_that_exist() {
+        let rendered = Metrics::default().render(&ReceiveMetrics::default(), true, 0);
+        let page = page("operating.md");
+        let rules = page.split("```yaml\n").find(|block| block.starts_with("groups:")).expect("alert rules");
+        let rules = rules.split("```").next().unwrap_or_default();
+        let words = rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let names: Vec<&str> = words.filter(|word| word.starts_with("tachograph_")).collect();
+        assert!(names.len() >= 5, "{names:?}");
+        for name in names {
+            assert!(rendered.contains(&format!("\n{name} ")) || rendered.contains(&format!("\n{name}{{")), "no metric {name}");
+        }
+    }
+}
