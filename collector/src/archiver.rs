@@ -51,7 +51,9 @@ pub enum ArchiverError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// The process is ending and the store still fails. Nothing is lost.
-    #[error("{left} records are not archived, because the store fails: {error}. They are safe in the journal and will be archived after the next start")]
+    #[error(
+        "{left} records are not archived, because the store fails: {error}. They are safe in the journal and will be archived after the next start"
+    )]
     GaveUp {
         /// How many.
         left: u64,
@@ -72,7 +74,9 @@ impl ArchiverError {
     /// Whether bytes were not what they must be.
     pub fn is_tampering(&self) -> bool {
         match self {
-            Self::Archive(ArchiveError::Fenced { .. } | ArchiveError::Damaged { .. } | ArchiveError::Commit { .. }) => true,
+            Self::Archive(ArchiveError::Fenced { .. } | ArchiveError::Damaged { .. } | ArchiveError::Commit { .. }) => {
+                true
+            }
             Self::Archive(ArchiveError::Segment(error)) | Self::Segment(error) => !error.is_retryable(),
             Self::Journal(JournalError::Corrupt { .. }) => true,
             _ => false,
@@ -136,7 +140,8 @@ impl Archiver {
         let mut open: Option<Open> = None;
         let mut frames = None;
         loop {
-            let wait = open.as_ref().map_or(self.cut.max_age, |open| self.cut.max_age.saturating_sub(open.since.elapsed()));
+            let wait =
+                open.as_ref().map_or(self.cut.max_age, |open| self.cut.max_age.saturating_sub(open.since.elapsed()));
             let state = self.progress.wait_beyond(position, wait);
             if state.durable > position {
                 let reader = match &mut frames {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tachograph_exporters::archive::reader::{ReadError, Reader};
 use tachograph_exporters::archive::store::{DirectoryStore, StoreError};
-use tachograph_exporters::verify::{Axis, AxisReport, Finding, MAX_FINDINGS, Options, Progress, Report, Verdict, VerifyError, verify};
+use tachograph_exporters::verify::{
+    Axis, AxisReport, Finding, MAX_FINDINGS, Options, Progress, Report, Verdict, VerifyError, verify,
+};
 use tachograph_ledger::{ChainVerifier, Edge, Leaf, MacKey, VerifyingKey, epoch_of, genesis, leaf_hash, sha256};
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -18,7 +20,9 @@ pub enum AuditError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// There is no archive in it.
-    #[error("{0} has no archive yet, or `archive.path` places it elsewhere: then verify that place, with --key {0}/ledger.vkey --checkpoint {0}/checkpoint")]
+    #[error(
+        "{0} has no archive yet, or `archive.path` places it elsewhere: then verify that place, with --key {0}/ledger.vkey --checkpoint {0}/checkpoint"
+    )]
     NoArchive(String),
     /// Its archive's store.
     #[error(transparent)]
@@ -83,15 +87,19 @@ impl Tail<'_> {
         // A bad edge is a finding already.
         let Ok(edge) = edge else { return };
         let mut chain = ChainVerifier::resume(self.key, edge, last);
-        let checked = Journal::read_only(&data_dir.journal(), self.key.name().as_str())
-            .and_then(|journal| match journal.next_index() {
-                Some(next) if next > archived => self.walk(&journal, archived, &mut chain),
-                Some(next) if next < archived => {
-                    let what = format!("the journal ends at record {next}, the archive at {archived}: the journal was rolled back");
-                    self.fail(Axis::Integrity, Finding::journal(next, what));
-                    Ok(())
+        let checked =
+            Journal::read_only(&data_dir.journal(), self.key.name().as_str()).and_then(|journal| {
+                match journal.next_index() {
+                    Some(next) if next > archived => self.walk(&journal, archived, &mut chain),
+                    Some(next) if next < archived => {
+                        let what = format!(
+                            "the journal ends at record {next}, the archive at {archived}: the journal was rolled back"
+                        );
+                        self.fail(Axis::Integrity, Finding::journal(next, what));
+                        Ok(())
+                    }
+                    _ => Ok(()),
                 }
-                _ => Ok(()),
             });
         match checked {
             Ok(()) => {}
@@ -104,7 +112,9 @@ impl Tail<'_> {
         self.check_epoch(chain.next_index());
         let waiting = chain.next_index() - archived;
         if waiting > 0 {
-            let reason = format!("{waiting} records are in the journal and under no checkpoint yet: only their chain and MACs protect them");
+            let reason = format!(
+                "{waiting} records are in the journal and under no checkpoint yet: only their chain and MACs protect them"
+            );
             self.incomplete(Axis::Coverage, reason);
         }
     }
@@ -144,7 +154,9 @@ impl Tail<'_> {
         let mut encoded = Vec::new();
         leaf.encode_into(&mut encoded);
         let verified = key.verify(self.key.name(), leaf.index, &leaf_hash(&encoded), mac);
-        verified.err().map(|_| (Axis::Authenticity, "the MAC is wrong: it was not sealed by the holder of the key".to_owned()))
+        verified
+            .err()
+            .map(|_| (Axis::Authenticity, "the MAC is wrong: it was not sealed by the holder of the key".to_owned()))
     }
 
     /// The MAC key only goes on: if it is ahead of the records, some are gone.

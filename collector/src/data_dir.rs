@@ -40,7 +40,9 @@ pub enum DataDirError {
     #[error("{0} is a file; a data directory is needed there. Move the file away or name another directory")]
     NotADirectory(PathBuf),
     /// Another process writes.
-    #[error("{0} is in use by another collector (it holds {0}/lock). Two collectors on one ledger would fork it: stop the other, or give this one its own directory")]
+    #[error(
+        "{0} is in use by another collector (it holds {0}/lock). Two collectors on one ledger would fork it: stop the other, or give this one its own directory"
+    )]
     InUse(PathBuf),
     /// A newer program wrote it.
     #[error("{path} has format {found:?}; this program knows format 1. Use the newer tachograph that made it")]
@@ -131,7 +133,8 @@ impl DataDir {
         write_new(&root.join("mac-escrow.key"), escrow.as_bytes(), 0o400)?;
         write_new(&root.join("ledger.vkey"), format!("{vkey_line}\n").as_bytes(), 0o644)?;
         // Last: a directory without it is not taken for a ledger.
-        let identity = format!("{{\"created_at\":\"{now}\",\"format\":\"1\",\"ledger\":\"{name}\",\"vkey\":\"{vkey_line}\"}}\n");
+        let identity =
+            format!("{{\"created_at\":\"{now}\",\"format\":\"1\",\"ledger\":\"{name}\",\"vkey\":\"{vkey_line}\"}}\n");
         write_new(&root.join("ledger.json"), identity.as_bytes(), 0o644)?;
         sync_dir(root)?;
         Ok(this)
@@ -146,15 +149,17 @@ impl DataDir {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(DataDirError::NoLedger(root.to_owned())),
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Err(DataDirError::NotADirectory(root.to_owned())),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+                return Err(DataDirError::NotADirectory(root.to_owned()));
+            }
             Err(e) => return Err(DataDirError::io(&path)(e)),
         };
         let format = serde_json::from_slice::<serde_json::Value>(&text).ok();
         if let Some(found) = format.as_ref().and_then(|json| json["format"].as_str()).filter(|found| *found != "1") {
             return Err(DataDirError::NewerFormat { path, found: found.to_owned() });
         }
-        let identity: Identity =
-            serde_json::from_slice(&text).map_err(|e| DataDirError::damaged(&path, format!("not a ledger's identity: {e}")))?;
+        let identity: Identity = serde_json::from_slice(&text)
+            .map_err(|e| DataDirError::damaged(&path, format!("not a ledger's identity: {e}")))?;
         let vkey = VerifyingKey::parse(&identity.vkey).map_err(|e| DataDirError::damaged(&path, e.to_string()))?;
         if vkey.name().as_str() != identity.ledger || identity.format != "1" {
             return Err(DataDirError::damaged(&path, "the public key is not that of the ledger it names"));
@@ -213,7 +218,10 @@ impl DataDir {
     /// If it is missing, damaged, or another ledger's.
     pub fn signing_key(&self) -> Result<SigningKey, DataDirError> {
         let path = self.root.join("keys/signing.key");
-        let line = read_secret(&path, "the ledger's private key. Restore it from your backup: without it nothing can be signed")?;
+        let line = read_secret(
+            &path,
+            "the ledger's private key. Restore it from your backup: without it nothing can be signed",
+        )?;
         let key = SigningKey::parse(line.trim_end()).map_err(|e| DataDirError::damaged(&path, e.to_string()))?;
         if key.public().to_line() != self.vkey.to_line() {
             let what = format!(
@@ -238,8 +246,8 @@ impl DataDir {
             (Some(MAC_KEY_HEADER), Some(epoch), Some(key), None) => epoch.parse().ok().zip(Hex::<32>::parse(key)),
             _ => None,
         };
-        let (epoch, Hex(key)) =
-            key.ok_or_else(|| DataDirError::damaged(&path, "not a MAC key file (tachograph-mac-key/v1, epoch, 64 hex)"))?;
+        let (epoch, Hex(key)) = key
+            .ok_or_else(|| DataDirError::damaged(&path, "not a MAC key file (tachograph-mac-key/v1, epoch, 64 hex)"))?;
         Ok(MacKey::at(epoch, key))
     }
 
@@ -259,7 +267,8 @@ impl DataDir {
         if let Some(mut old) = old {
             // The new key is in place; this file has no name any more, only blocks.
             let len = old.metadata().map_or(0, |m| m.len()) as usize;
-            let wiped = old.seek(SeekFrom::Start(0)).and_then(|_| old.write_all(&vec![0; len])).and_then(|()| old.sync_all());
+            let wiped =
+                old.seek(SeekFrom::Start(0)).and_then(|_| old.write_all(&vec![0; len])).and_then(|()| old.sync_all());
             wiped.map_err(DataDirError::io(&path))?;
         }
         Ok(())

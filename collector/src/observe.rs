@@ -106,14 +106,33 @@ impl Metrics {
         page.family("tachograph_receive_requests_total", "counter", "Export requests that arrived, by signal.");
         page.labelled("signal", "traces", load(&receive.requests_traces));
         page.labelled("signal", "logs", load(&receive.requests_logs));
-        page.single("tachograph_receive_acknowledged_requests_total", "counter", "Export requests acknowledged after fsync.", load(&receive.acknowledged));
-        page.single("tachograph_receive_wire_bytes_total", "counter", "Body bytes as they came.", load(&receive.wire_bytes));
-        page.single("tachograph_receive_protobuf_bytes_total", "counter", "Body bytes after decompression, as protobuf.", load(&receive.protobuf_bytes));
+        page.single(
+            "tachograph_receive_acknowledged_requests_total",
+            "counter",
+            "Export requests acknowledged after fsync.",
+            load(&receive.acknowledged),
+        );
+        page.single(
+            "tachograph_receive_wire_bytes_total",
+            "counter",
+            "Body bytes as they came.",
+            load(&receive.wire_bytes),
+        );
+        page.single(
+            "tachograph_receive_protobuf_bytes_total",
+            "counter",
+            "Body bytes after decompression, as protobuf.",
+            load(&receive.protobuf_bytes),
+        );
         page.family("tachograph_receive_records_total", "counter", "Records acknowledged, by what became of them.");
         page.labelled("result", "sealed", load(&receive.records).saturating_sub(load(&receive.rejected_records)));
         page.labelled("result", "duplicate", load(&receive.duplicate_records));
         page.labelled("result", "rejected", load(&receive.rejected_records));
-        page.family("tachograph_receive_refused_requests_total", "counter", "Export requests refused, by reason. Nothing of them was acknowledged.");
+        page.family(
+            "tachograph_receive_refused_requests_total",
+            "counter",
+            "Export requests refused, by reason. Nothing of them was acknowledged.",
+        );
         for (reason, counter) in [
             ("full", &receive.refused_full),
             ("malformed", &receive.refused_malformed),
@@ -126,28 +145,93 @@ impl Metrics {
         ] {
             page.labelled("reason", reason, load(counter));
         }
-        page.single("tachograph_receive_connections_total", "counter", "Connections accepted.", load(&receive.connections));
-        page.single("tachograph_receive_connections_open", "gauge", "Connections open.", load(&receive.connections_open));
-        page.single("tachograph_receive_tls_handshakes_failed_total", "counter", "TLS handshakes that failed.", load(&receive.tls_handshakes_failed));
-        page.single("tachograph_receive_bytes_in_flight", "gauge", "Bytes held by requests under way.", load(&receive.bytes_in_flight));
-        page.single("tachograph_receive_json_unknown_members_total", "counter", "Members of OTLP/JSON requests that OTLP does not know.", load(&receive.json_unknown_members));
+        page.single(
+            "tachograph_receive_connections_total",
+            "counter",
+            "Connections accepted.",
+            load(&receive.connections),
+        );
+        page.single(
+            "tachograph_receive_connections_open",
+            "gauge",
+            "Connections open.",
+            load(&receive.connections_open),
+        );
+        page.single(
+            "tachograph_receive_tls_handshakes_failed_total",
+            "counter",
+            "TLS handshakes that failed.",
+            load(&receive.tls_handshakes_failed),
+        );
+        page.single(
+            "tachograph_receive_bytes_in_flight",
+            "gauge",
+            "Bytes held by requests under way.",
+            load(&receive.bytes_in_flight),
+        );
+        page.single(
+            "tachograph_receive_json_unknown_members_total",
+            "counter",
+            "Members of OTLP/JSON requests that OTLP does not know.",
+            load(&receive.json_unknown_members),
+        );
 
-        page.single("tachograph_sealed_records_total", "counter", "Records sealed and durable since start.", self.sealed.get());
-        page.single("tachograph_duplicate_records_total", "counter", "Records that had been sealed before and were not sealed again.", self.duplicates.get());
-        page.single("tachograph_conflicting_records_total", "counter", "Records with the event id of an earlier one but other content.", self.conflicts.get());
+        page.single(
+            "tachograph_sealed_records_total",
+            "counter",
+            "Records sealed and durable since start.",
+            self.sealed.get(),
+        );
+        page.single(
+            "tachograph_duplicate_records_total",
+            "counter",
+            "Records that had been sealed before and were not sealed again.",
+            self.duplicates.get(),
+        );
+        page.single(
+            "tachograph_conflicting_records_total",
+            "counter",
+            "Records with the event id of an earlier one but other content.",
+            self.conflicts.get(),
+        );
         page.single("tachograph_group_commits_total", "counter", "Frames written and synced.", self.groups.get());
         page.histogram("tachograph_fsync_seconds", "Write and fsync of one frame.", &self.fsync);
         page.single("tachograph_journal_bytes", "gauge", "Bytes in the journal.", self.journal_bytes.get());
         page.single("tachograph_journal_full", "gauge", "1 while the journal has no room.", self.journal_full.get());
         page.single("tachograph_next_index", "gauge", "Index that the next record gets.", self.next_index.get());
         page.single("tachograph_archived_records", "gauge", "Records in the archive.", self.archived.get());
-        page.single("tachograph_archive_lag_records", "gauge", "Durable records that are not archived yet.", self.next_index.get().saturating_sub(self.archived.get()));
+        page.single(
+            "tachograph_archive_lag_records",
+            "gauge",
+            "Durable records that are not archived yet.",
+            self.next_index.get().saturating_sub(self.archived.get()),
+        );
         let oldest = self.oldest_unarchived.get();
         let age = if oldest == 0 { 0.0 } else { now_nanos.saturating_sub(oldest) as f64 / 1e9 };
-        page.single("tachograph_archive_lag_seconds", "gauge", "Age of the oldest record that is not archived yet.", format_args!("{age:.3}"));
-        page.single("tachograph_archive_segments_total", "counter", "Segments archived since start.", self.segments.get());
-        page.single("tachograph_archive_retries_total", "counter", "Attempts to archive that failed and are tried again.", self.archive_retries.get());
-        page.single("tachograph_verification_failures_total", "counter", "Own signatures, chains or hashes that did not verify. Anything but 0 is an alarm.", self.verification_failures.get());
+        page.single(
+            "tachograph_archive_lag_seconds",
+            "gauge",
+            "Age of the oldest record that is not archived yet.",
+            format_args!("{age:.3}"),
+        );
+        page.single(
+            "tachograph_archive_segments_total",
+            "counter",
+            "Segments archived since start.",
+            self.segments.get(),
+        );
+        page.single(
+            "tachograph_archive_retries_total",
+            "counter",
+            "Attempts to archive that failed and are tried again.",
+            self.archive_retries.get(),
+        );
+        page.single(
+            "tachograph_verification_failures_total",
+            "counter",
+            "Own signatures, chains or hashes that did not verify. Anything but 0 is an alarm.",
+            self.verification_failures.get(),
+        );
         page.single("tachograph_ready", "gauge", "1 if records are taken.", u8::from(ready));
         page.text
     }

@@ -41,7 +41,9 @@ pub enum RunError {
     #[error(transparent)]
     Receive(#[from] ReceiveError),
     /// No admin port.
-    #[error("cannot listen on admin address {address}: {source}; choose another with `--admin ADDR`, or `admin: off` in the file")]
+    #[error(
+        "cannot listen on admin address {address}: {source}; choose another with `--admin ADDR`, or `admin: off` in the file"
+    )]
     Admin {
         /// The address.
         address: SocketAddr,
@@ -200,11 +202,7 @@ struct Stages {
 }
 
 impl Stages {
-    fn start(
-        ready: Ready,
-        config: &Config,
-        shared: &Shared,
-    ) -> Result<(Self, Queue), RunError> {
+    fn start(ready: Ready, config: &Config, shared: &Shared) -> Result<(Self, Queue), RunError> {
         let (queue, receiver) = seal::queue();
         let progress = Arc::new(Progress::new(ready.sealer.next_index()));
         let archiver = Archiver {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store, StoreError};
 use tachograph_exporters::archive::{Archive, ArchiveError, Identity, Settled};
-use tachograph_ledger::{ChainError, ChainVerifier, Edge, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash};
+use tachograph_ledger::{
+    ChainError, ChainVerifier, Edge, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
+};
 use tachograph_record::{Body, Time, content_digest};
 
 use crate::archiver::check_mac_key;
@@ -40,7 +42,9 @@ pub enum StartError {
     #[error(transparent)]
     Seal(#[from] SealError),
     /// A record in the journal does not continue the chain.
-    #[error("the journal does not continue the ledger: {0}. Run `tachograph verify`; restore journal and archive from the same moment")]
+    #[error(
+        "the journal does not continue the ledger: {0}. Run `tachograph verify`; restore journal and archive from the same moment"
+    )]
     Chain(#[from] ChainError),
     /// A record in the journal is not what it was sealed as.
     #[error("record {index} in the journal: {what}. Run `tachograph verify`; restore the journal from a copy")]
@@ -51,7 +55,9 @@ pub enum StartError {
         what: String,
     },
     /// Records are in neither journal nor archive.
-    #[error("the archive ends at record {archived} and the journal begins at {journal}: the records between are in neither. Restore the archive or the journal")]
+    #[error(
+        "the archive ends at record {archived} and the journal begins at {journal}: the records between are in neither. Restore the archive or the journal"
+    )]
     Gap {
         /// Records archived.
         archived: u64,
@@ -59,7 +65,9 @@ pub enum StartError {
         journal: u64,
     },
     /// The journal ends before the archive.
-    #[error("the journal ends at record {journal}, but the archive holds {archived}: the journal was rolled back. Restore it, or move it away if you are sure that nothing newer was acknowledged")]
+    #[error(
+        "the journal ends at record {journal}, but the archive holds {archived}: the journal was rolled back. Restore it, or move it away if you are sure that nothing newer was acknowledged"
+    )]
     JournalBehind {
         /// Records archived.
         archived: u64,
@@ -70,7 +78,9 @@ pub enum StartError {
     #[error("{0}")]
     MacKey(String),
     /// The duplicate index knows records that nothing else has.
-    #[error("record {known} was sealed (the duplicate index knows it), but journal and archive end at record {next}: acknowledged records are missing. Restore the journal")]
+    #[error(
+        "record {known} was sealed (the duplicate index knows it), but journal and archive end at record {next}: acknowledged records are missing. Restore the journal"
+    )]
     Lost {
         /// The highest record that the index knows.
         known: u64,
@@ -78,7 +88,9 @@ pub enum StartError {
         next: u64,
     },
     /// The archive ends before a checkpoint that was signed here.
-    #[error("the archive holds {archived} records, but a checkpoint over {signed} was signed here: the archive was rolled back or is another one. Restore it")]
+    #[error(
+        "the archive holds {archived} records, but a checkpoint over {signed} was signed here: the archive was rolled back or is another one. Restore it"
+    )]
     ArchiveBehind {
         /// Records archived.
         archived: u64,
@@ -192,10 +204,8 @@ fn open_archive(
 /// The archive may be ahead of the remembered checkpoint (a crash between the two), never behind it.
 fn check_remembered(data_dir: &DataDir, vkey: &VerifyingKey, archived: u64) -> Result<(), StartError> {
     let Some(note) = data_dir.checkpoint()? else { return Ok(()) };
-    let checkpoint = tachograph_ledger::Checkpoint::open(&note, vkey).map_err(|e| DataDirError::Damaged {
-        path: data_dir.root().join("checkpoint"),
-        what: e.to_string(),
-    })?;
+    let checkpoint = tachograph_ledger::Checkpoint::open(&note, vkey)
+        .map_err(|e| DataDirError::Damaged { path: data_dir.root().join("checkpoint"), what: e.to_string() })?;
     if checkpoint.size > archived {
         return Err(StartError::ArchiveBehind { archived, signed: checkpoint.size });
     }

@@ -185,7 +185,8 @@ impl Forest {
         facts.sort_unstable_by_key(|(time, index, ..)| (*time, *index));
         let mut causes = HashMap::new();
         for (_, index, parent_id, parent_span) in facts {
-            let cause = parent_id.and_then(|id| by_event.get(&id)).or_else(|| parent_span.and_then(|s| by_span.get(&s)));
+            let cause =
+                parent_id.and_then(|id| by_event.get(&id)).or_else(|| parent_span.and_then(|s| by_span.get(&s)));
             // A record that names itself, or a circle, is shown as a root.
             match cause.copied().filter(|cause| !leads_to(&causes, *cause, index)) {
                 Some(cause) => {

@@ -161,7 +161,11 @@ impl Collector {
     pub fn wait_until(&self, what: &str, timeout: Duration, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + timeout;
         while !done(self) {
-            assert!(Instant::now() < deadline, "{what}: not within {timeout:?}; the log:\n{}", log_end(&self.process.log));
+            assert!(
+                Instant::now() < deadline,
+                "{what}: not within {timeout:?}; the log:\n{}",
+                log_end(&self.process.log)
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

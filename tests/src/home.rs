@@ -1,6 +1,8 @@
 //! A ledger in a temporary directory, with a configuration and a log beside it.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::collector::{Collector, Starting, log_end};
@@ -19,12 +21,16 @@ archive:
   max_age: 200ms
 ";
 
+/// Any port that is free.
+const FREE: &str = "127.0.0.1:0";
+
 /// A ledger and what belongs to it; gone when dropped.
 #[derive(Debug)]
 pub struct Home {
     /// Held for its end.
-    _directory: Option<tempfile::TempDir>,
+    _temporary: Option<tempfile::TempDir>,
     root: PathBuf,
+    data: PathBuf,
 }
 
 impl Home {
@@ -33,18 +39,28 @@ impl Home {
     /// # Panics
     /// If it can't be made.
     pub fn new(config: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let home = Self { root: directory.path().to_owned(), _directory: Some(directory) };
+        let home = Self::temporary();
         home.found(config);
         home
     }
 
-    /// A new ledger in a directory that somebody else takes care of.
+    /// A new ledger below `root`, a directory that somebody else takes care of.
     ///
     /// # Panics
     /// If it can't be made.
     pub fn within(root: &Path, config: &str) -> Self {
-        let home = Self { root: root.to_owned(), _directory: None };
+        let home = Self { _temporary: None, root: root.to_owned(), data: root.join("ledger") };
+        home.found(config);
+        home
+    }
+
+    /// A new ledger whose data directory is `data`; configuration and log are elsewhere.
+    ///
+    /// # Panics
+    /// If it can't be made.
+    pub fn with_data(data: PathBuf, config: &str) -> Self {
+        let mut home = Self::temporary();
+        home.data = data;
         home.found(config);
         home
     }
@@ -54,14 +70,21 @@ impl Home {
     /// # Panics
     /// If it can't be copied.
     pub fn copy(&self) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        tree::copy(&self.root, directory.path());
-        Self { root: directory.path().to_owned(), _directory: Some(directory) }
+        let home = Self::temporary();
+        tree::copy(&self.data, &home.data);
+        fs::copy(self.config(), home.config()).expect("the configuration can be copied");
+        home
+    }
+
+    fn temporary() -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let root = temporary.path().to_owned();
+        Self { data: root.join("ledger"), root, _temporary: Some(temporary) }
     }
 
     fn found(&self, config: &str) {
         self.configure(config);
-        command::tachograph(&[&"init", &self.data(), &"--name", &LEDGER]).expect(0, &[]);
+        command::tachograph(&[&"init", &self.data, &"--name", &LEDGER]).expect(0, &[]);
     }
 
     /// Replaces the configuration.
@@ -74,12 +97,12 @@ impl Home {
 
     /// The data directory.
     pub fn data(&self) -> PathBuf {
-        self.root.join("ledger")
+        self.data.clone()
     }
 
     /// The archive.
     pub fn archive(&self) -> PathBuf {
-        self.data().join("archive")
+        self.data.join("archive")
     }
 
     /// The configuration file.
@@ -97,11 +120,15 @@ impl Home {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 
-    /// Starts a collector and does not wait for it.
+    /// Starts a collector on free ports and does not wait for it.
     pub fn spawn(&self) -> Starting {
+        self.spawn_at(FREE, FREE)
+    }
+
+    fn spawn_at(&self, grpc: &str, http: &str) -> Starting {
         let mut command = programs::command();
-        command.arg("run").arg("--json").arg("--config").arg(self.config()).arg("--data").arg(self.data());
-        command.args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.arg("run").arg("--json").arg("--config").arg(self.config()).arg("--data").arg(&self.data);
+        command.args(["--grpc", grpc, "--http", http, "--admin", FREE]);
         Starting::spawn(command, &self.log())
     }
 
@@ -110,20 +137,27 @@ impl Home {
         self.spawn().ready()
     }
 
-    /// Runs a collector that must refuse to start, with further arguments.
-    pub fn refused(&self, arguments: &[&str]) -> command::Outcome {
-        let (config, data) = (self.config(), self.data());
-        let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"run", &"--config", &config, &"--data", &data];
-        if arguments.is_empty() {
-            all.extend([&"--grpc" as &dyn AsRef<_>, &"127.0.0.1:0", &"--http", &"127.0.0.1:0", &"--admin", &"127.0.0.1:0"]);
-        }
-        all.extend(arguments.iter().map(|argument| argument as &dyn AsRef<std::ffi::OsStr>));
+    /// Starts a collector where another one listened.
+    pub fn start_at(&self, grpc: SocketAddr, http: SocketAddr) -> Collector {
+        self.spawn_at(&grpc.to_string(), &http.to_string()).ready()
+    }
+
+    /// Runs a collector that must refuse to start.
+    pub fn refused(&self) -> command::Outcome {
+        self.refused_with(&["--grpc", FREE, "--http", FREE, "--admin", FREE])
+    }
+
+    /// The same with other arguments about where to listen.
+    pub fn refused_with(&self, arguments: &[&str]) -> command::Outcome {
+        let config = self.config();
+        let mut all: Vec<&dyn AsRef<OsStr>> = vec![&"run", &"--config", &config, &"--data", &self.data];
+        all.extend(arguments.iter().map(|argument| argument as &dyn AsRef<OsStr>));
         command::tachograph(&all)
     }
 
     /// The journal's files, oldest first.
     pub fn journal_files(&self) -> Vec<PathBuf> {
-        let mut files = tree::files(&self.data().join("journal"));
+        let mut files = tree::files(&self.data.join("journal"));
         files.retain(|path| path.extension().is_some_and(|extension| extension == "tgj"));
         files
     }
@@ -132,7 +166,7 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         if std::thread::panicking() && self.log().is_file() {
-            eprintln!("end of the log in {}:\n{}", self.root.display(), log_end(&self.log()));
+            eprintln!("end of the log in {}:\n{}", self.data.display(), log_end(&self.log()));
         }
     }
 }

@@ -85,7 +85,8 @@ impl Connection {
             if field.is_empty() {
                 break;
             }
-            let (name, value) = field.split_once(':').ok_or_else(|| io::Error::other(format!("no header: {field:?}")))?;
+            let (name, value) =
+                field.split_once(':').ok_or_else(|| io::Error::other(format!("no header: {field:?}")))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         let mut response = Response { status, headers, body: Vec::new() };

@@ -112,7 +112,11 @@ impl Load {
         while book.at_rest < self.shared.settings.senders {
             assert!(Instant::now() < deadline, "the senders could not get rid of their batches: {:?}", book.refused);
             book.check();
-            book = self.shared.changed.wait_timeout(book, Duration::from_millis(100)).map_or_else(|e| e.into_inner().0, |w| w.0);
+            book = self
+                .shared
+                .changed
+                .wait_timeout(book, Duration::from_millis(100))
+                .map_or_else(|e| e.into_inner().0, |w| w.0);
         }
         book.check();
     }

@@ -35,7 +35,8 @@ impl Events {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = self.id(number);
         let prompt = format!("Describe in one sentence what applicant {number} should send in, and why it is needed.");
-        let answer = format!("Applicant {number} should send in the last three statements, because the income varies. ");
+        let answer =
+            format!("Applicant {number} should send in the last three statements, because the income varies. ");
         let span = with(
             span(number, &id),
             &[
@@ -81,7 +82,8 @@ pub fn span(number: u64, id: &EventId) -> Span {
 
 /// The span with text attributes added.
 pub fn with(mut span: Span, attributes: &[(&str, &str)]) -> Span {
-    span.attributes.extend(attributes.iter().map(|(key, value)| attribute(key, Value::StringValue((*value).to_owned()))));
+    span.attributes
+        .extend(attributes.iter().map(|(key, value)| attribute(key, Value::StringValue((*value).to_owned()))));
     span
 }
 

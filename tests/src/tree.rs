@@ -45,7 +45,8 @@ pub fn snapshot(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// Says which files differ; empty if none does.
 pub fn differences(before: &BTreeMap<PathBuf, Vec<u8>>, after: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<String> {
-    let gone = before.keys().filter(|path| !after.contains_key(*path)).map(|path| format!("{} is gone", path.display()));
+    let gone =
+        before.keys().filter(|path| !after.contains_key(*path)).map(|path| format!("{} is gone", path.display()));
     let new = after.keys().filter(|path| !before.contains_key(*path)).map(|path| format!("{} is new", path.display()));
     let changed = after.iter().filter(|(path, bytes)| before.get(*path).is_some_and(|old| old != *bytes));
     gone.chain(new).chain(changed.map(|(path, _)| format!("{} has changed", path.display()))).collect()

@@ -136,7 +136,11 @@ mod settings {
                 }
                 _ => parse(&yaml(&key, &example)),
             };
-            assert_ne!(outcome.unwrap_or_else(|error| panic!("{key}: {example}: {error}")), without, "{key} changes nothing");
+            assert_ne!(
+                outcome.unwrap_or_else(|error| panic!("{key}: {example}: {error}")),
+                without,
+                "{key} changes nothing"
+            );
         }
     }
 
@@ -144,7 +148,8 @@ mod settings {
     #[test]
     fn no_key_is_missing_from_the_page() {
         let documented: BTreeSet<String> = documented().into_iter().map(|(key, ..)| key).collect();
-        let groups: BTreeSet<String> = documented.iter().filter_map(|key| Some(key.rsplit_once('.')?.0.to_owned())).collect();
+        let groups: BTreeSet<String> =
+            documented.iter().filter_map(|key| Some(key.rsplit_once('.')?.0.to_owned())).collect();
         for group in std::iter::once(String::new()).chain(groups.iter().cloned()) {
             let within = |name: &str| if group.is_empty() { name.to_owned() } else { format!("{group}.{name}") };
             let error = parse(&yaml(&within("no_such_key"), "1")).expect_err("an unknown key");
@@ -184,8 +189,10 @@ mod metrics {
         assert!(known.len() > 20, "{known:?}");
         let page = page("operating.md");
         let rows = table(&page, "### Metrics");
-        let documented: BTreeMap<String, String> =
-            rows.iter().map(|row| (code(&row[0]).split('{').next().unwrap_or_default().to_owned(), row[1].clone())).collect();
+        let documented: BTreeMap<String, String> = rows
+            .iter()
+            .map(|row| (code(&row[0]).split('{').next().unwrap_or_default().to_owned(), row[1].clone()))
+            .collect();
         assert_eq!(documented, known);
     }
 
@@ -199,7 +206,10 @@ mod metrics {
         let names: Vec<&str> = words.filter(|word| word.starts_with("tachograph_")).collect();
         assert!(names.len() >= 5, "{names:?}");
         for name in names {
-            assert!(rendered.contains(&format!("\n{name} ")) || rendered.contains(&format!("\n{name}{{")), "no metric {name}");
+            assert!(
+                rendered.contains(&format!("\n{name} ")) || rendered.contains(&format!("\n{name}{{")),
+                "no metric {name}"
+            );
         }
     }
 }

@@ -18,8 +18,9 @@ pub(super) fn line(text: &str) {
 /// Logs to standard error, as configured. `TACHOGRAPH_LOG` wins.
 pub(super) fn start_logs(log: &Log) -> anyhow::Result<()> {
     let directives = std::env::var("TACHOGRAPH_LOG").unwrap_or_else(|_| log.level.clone());
-    let filter = EnvFilter::try_new(&directives)
-        .map_err(|e| anyhow::anyhow!("log.level `{directives}`: {e}; use for example `info` or `tachograph_collector=debug`"))?;
+    let filter = EnvFilter::try_new(&directives).map_err(|e| {
+        anyhow::anyhow!("log.level `{directives}`: {e}; use for example `info` or `tachograph_collector=debug`")
+    })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if log.json {
         logs.json().init();

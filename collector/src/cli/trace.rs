@@ -32,10 +32,7 @@ impl Trace {
         let place = Place::open(&self.data)?;
         let forest = place.records().trace(&self.id)?;
         if forest.events.is_empty() {
-            eprintln!(
-                "No record has {} as event id, correlation id, trace id, output path or output hash.",
-                self.id
-            );
+            eprintln!("No record has {} as event id, correlation id, trace id, output path or output hash.", self.id);
             return Ok(Exit::NotFound);
         }
         if self.json {
@@ -143,7 +140,10 @@ fn facts(record: &Record<'_>) -> Vec<(&'static str, String)> {
     let actor = record.actor_id.as_deref();
     let facts = [
         ("service", join(&[record.service_name.as_deref(), record.environment.as_deref()])),
-        ("who", join(&[record.actor_type.filter(|_| actor.is_some()).map(|t| t.as_str()), actor, record.team.as_deref()])),
+        (
+            "who",
+            join(&[record.actor_type.filter(|_| actor.is_some()).map(|t| t.as_str()), actor, record.team.as_deref()]),
+        ),
         ("session", join(&[record.session_id.as_deref()])),
         ("agent", join(&[record.agent_id.as_deref(), record.agent_version.as_deref()])),
         ("model", join(&[record.provider.as_deref(), record.model.as_deref(), record.model_version.as_deref()])),
@@ -160,8 +160,7 @@ fn facts(record: &Record<'_>) -> Vec<(&'static str, String)> {
 /// One line, without control characters (a prompt must not be able to steer a terminal), not too long.
 fn clean(text: &str) -> String {
     const LONGEST: usize = 160;
-    let mut clean: String =
-        text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut clean: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(LONGEST).is_some() {
         clean.push('…');
     }

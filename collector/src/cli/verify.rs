@@ -117,7 +117,8 @@ fn read_key(key: &str) -> anyhow::Result<VerifyingKey> {
         true => std::fs::read_to_string(key).with_context(|| key.to_owned())?,
         false => key.to_owned(),
     };
-    VerifyingKey::parse(text.trim()).with_context(|| format!("--key {key}: neither a file with a public key nor a public key"))
+    VerifyingKey::parse(text.trim())
+        .with_context(|| format!("--key {key}: neither a file with a public key nor a public key"))
 }
 
 fn print(report: &Report, required: &[Axis]) {
@@ -170,7 +171,9 @@ fn print(report: &Report, required: &[Axis]) {
     output::line(match report.exit_code(required) {
         0 => "\nVERIFIED on every required axis.",
         1 => "\nTAMPERED: at least one axis fails.",
-        _ => "\nNOT VERIFIED IN FULL: nothing speaks against it, but a required axis is incomplete or something could not be read.",
+        _ => {
+            "\nNOT VERIFIED IN FULL: nothing speaks against it, but a required axis is incomplete or something could not be read."
+        }
     });
 }
 

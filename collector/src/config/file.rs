@@ -181,7 +181,8 @@ fn receive(file: ReceiveFile, overrides: &Overrides, problems: &mut Vec<String>)
     }
     let tokens = match (file.bearer_tokens, file.bearer_token_file) {
         (Some(_), Some(_)) => {
-            problems.push("receive.bearer_tokens and receive.bearer_token_file exclude each other; keep one".to_owned());
+            problems
+                .push("receive.bearer_tokens and receive.bearer_token_file exclude each other; keep one".to_owned());
             Vec::new()
         }
         (Some(tokens), None) => {
@@ -192,7 +193,8 @@ fn receive(file: ReceiveFile, overrides: &Overrides, problems: &mut Vec<String>)
         }
         (None, Some(path)) => match read_bounded(&path) {
             Ok(text) => {
-                let tokens: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
+                let tokens: Vec<String> =
+                    text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
                 if tokens.is_empty() {
                     problems.push(format!("receive.bearer_token_file: {} holds no token", path.display()));
                 }
@@ -282,7 +284,8 @@ fn archive(file: ArchiveFile, problems: &mut Vec<String>) -> Archive {
         problems.push(format!("archive.max_bytes is {}; it must lie between 1MiB and 4GiB", archive.max_bytes));
     }
     if !(1..=19).contains(&archive.compression_level) {
-        problems.push(format!("archive.compression_level is {}; it must lie between 1 and 19", archive.compression_level));
+        problems
+            .push(format!("archive.compression_level is {}; it must lie between 1 and 19", archive.compression_level));
     }
     archive
 }

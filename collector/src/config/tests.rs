@@ -16,7 +16,8 @@ fn no_file_gives_the_documented_defaults() {
 
 #[test]
 fn the_command_line_wins() {
-    let overrides = Overrides { data: Some("elsewhere".into()), grpc: "127.0.0.1:1".parse().ok(), ..Overrides::default() };
+    let overrides =
+        Overrides { data: Some("elsewhere".into()), grpc: "127.0.0.1:1".parse().ok(), ..Overrides::default() };
     let config = Config::parse("t", "data: here\nreceive: { grpc: 127.0.0.1:2, http: off }\n", &overrides).unwrap();
     assert_eq!(config.data, PathBuf::from("elsewhere"));
     assert_eq!(config.receive.grpc, "127.0.0.1:1".parse().ok());

@@ -6,8 +6,7 @@ mod slots;
 
 use sha2::{Digest, Sha256};
 use tachograph_record::{
-    ActorType, Decimal, EventId, Json, Kind, Outcome, Record, SpanId, Status, Text, Time, TimeError, TraceId,
-    write_str,
+    ActorType, Decimal, EventId, Json, Kind, Outcome, Record, SpanId, Status, Text, Time, TimeError, TraceId, write_str,
 };
 
 use crate::otlp::{AnyValue, DecodeError, Event, LogRecord, Resource, Scope, Span, write_plain};
@@ -119,13 +118,13 @@ pub fn log<'a>(
     slots.sort(&log.attributes);
     slots.sort_resource(&resource.attributes);
 
-    let event_id = slots
-        .parse(Field::EventId, EventId::parse)
-        .unwrap_or_else(|| EventId::of_log(timestamp, occurrence, protobuf));
+    let event_id =
+        slots.parse(Field::EventId, EventId::parse).unwrap_or_else(|| EventId::of_log(timestamp, occurrence, protobuf));
     let mut record = fill(event_id, timestamp, &mut slots);
     record.trace_id = TraceId::from_wire(log.trace_id);
     record.span_id = SpanId::from_wire(log.span_id);
-    record.action_type = record.action_type.take().or_else(|| (!log.event_name.is_empty()).then(|| log.event_name.into()));
+    record.action_type =
+        record.action_type.take().or_else(|| (!log.event_name.is_empty()).then(|| log.event_name.into()));
     record.outcome.get_or_insert(if record.error_type.is_some() { Outcome::Failure } else { Outcome::Unknown });
 
     let mut metadata = Object::new();
@@ -164,14 +163,13 @@ pub fn rejected(what: &'static str, rejection: &Rejection, occurrence: u32, raw:
 }
 
 fn time(field: &'static str, nanos: u64) -> Result<Time, Rejection> {
-    Time::from_unix_nanos(nanos)
-        .map_err(|e: TimeError| Rejection { field: field.to_owned(), reason: e.to_string() })
+    Time::from_unix_nanos(nanos).map_err(|e: TimeError| Rejection { field: field.to_owned(), reason: e.to_string() })
 }
 
 /// All fields that attributes fill.
 fn fill<'a>(event_id: EventId, timestamp: Time, slots: &mut Slots<'_, 'a>) -> Record<'a> {
     use Field as F;
-    let kind = slots.parse(F::Kind, Kind::parse).unwrap_or_else(|| match slots.operation() {
+    let kind = slots.parse(F::Kind, senders_kind).unwrap_or_else(|| match slots.operation() {
         Some(operation) => kind_of_operation(operation),
         None if slots.has_gen_ai => Kind::Generation,
         None => Kind::AuditEvent,
@@ -248,6 +246,11 @@ fn fill<'a>(event_id: EventId, timestamp: Time, slots: &mut Slots<'_, 'a>) -> Re
     record.producer_seq = slots.decimal(F::ProducerSeq);
     slots.drain();
     record
+}
+
+/// A kind that a sender may give: `lifecycle` is the recorder's own, and its records excuse a clock that went back.
+fn senders_kind(word: &str) -> Option<Kind> {
+    Kind::parse(word).filter(|kind| *kind != Kind::Lifecycle)
 }
 
 /// Names that may stand in a leaf.

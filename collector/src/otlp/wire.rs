@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// How deep arrays and key-value lists may nest.
-pub const MAX_VALUE_DEPTH: usize = 64;
+/// How deep arrays and key-value lists may nest. Typed JSON takes up to four levels for each, and common readers stop at 128.
+pub const MAX_VALUE_DEPTH: usize = 24;
 
 /// Why bytes are not the message they should be, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use tachograph_ledger::{Leaf, LedgerName, MacKey, leaf_hash};
-use tachograph_record::Body;
+use tachograph_record::{Body, EventId, Kind, Record};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 

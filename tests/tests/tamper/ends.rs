@@ -34,7 +34,7 @@ fn a_tail_cut_with_its_checkpoint_is_found_by_a_memory_outside() {
     let verified = scene.verify_archive(&[]);
     assert_eq!((verified.code, verified.verdict(Axis::NonEquivocation)), (0, "incomplete"), "{:#}", verified.report);
     // Nor does the collector go on with it.
-    scene.home.refused(&[]).expect(2, &["rolled back", "Restore it"]);
+    scene.home.refused().expect(2, &["rolled back", "Restore it"]);
 }
 
 #[test]

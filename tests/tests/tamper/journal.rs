@@ -110,9 +110,9 @@ fn the_collector_does_not_start_on_a_journal_that_was_edited() {
         let at = position_of(payload, b"\"prompt\":\"Describe");
         payload[at + 10] = b'd';
     });
-    body.home.refused(&[]).expect(2, &["its body is not the one that was sealed", "tachograph verify"]);
+    body.home.refused().expect(2, &["its body is not the one that was sealed", "tachograph verify"]);
     let mac = edit_last(|payload| payload[8] ^= 1);
-    mac.home.refused(&[]).expect(2, &["its MAC is wrong"]);
+    mac.home.refused().expect(2, &["its MAC is wrong"]);
 }
 
 #[test]
@@ -132,13 +132,17 @@ fn a_journal_cut_back_by_whole_frames_is_refused_at_the_start() {
     let (path, whole, frames) = newest(&scene);
     replace(&path, &whole[..last_records(&frames).at]);
     let verified = scene.verify_data_dir();
-    assert_ne!(verified.code, 0, "the tail is under no checkpoint, so that it is never called clean: {:#}", verified.report);
-    scene.home.refused(&[]).expect(2, &["acknowledged records are missing", "Restore the journal"]);
+    assert_ne!(
+        verified.code, 0,
+        "the tail is under no checkpoint, so that it is never called clean: {:#}",
+        verified.report
+    );
+    scene.home.refused().expect(2, &["acknowledged records are missing", "Restore the journal"]);
 }
 
 #[test]
 fn a_removed_journal_is_refused_at_the_start() {
     let scene = Scene::with_tail();
     scene.home.journal_files().iter().for_each(|path| fs::remove_file(path).unwrap());
-    scene.home.refused(&[]).expect(2, &["acknowledged records are missing"]);
+    scene.home.refused().expect(2, &["acknowledged records are missing"]);
 }

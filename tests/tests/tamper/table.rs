@@ -121,7 +121,9 @@ fn write_column(writer: &mut ColumnWriter<'_>, cells: &[&Cell], optional: bool) 
     let ints = || cells.iter().filter_map(|cell| if let Cell::Int(int) = cell { Some(*int) } else { None });
     let doubles = || cells.iter().filter_map(|cell| if let Cell::Double(double) = cell { Some(*double) } else { None });
     let bytes = || {
-        cells.iter().filter_map(|cell| if let Cell::Bytes(bytes) = cell { Some(ByteArray::from(bytes.clone())) } else { None })
+        cells
+            .iter()
+            .filter_map(|cell| if let Cell::Bytes(bytes) = cell { Some(ByteArray::from(bytes.clone())) } else { None })
     };
     let written = match writer {
         ColumnWriter::Int64ColumnWriter(writer) => writer.write_batch(&ints().collect::<Vec<_>>(), levels, None),

@@ -129,3 +129,10 @@ fn an_actor_of_a_kind_that_we_do_not_know_is_not_called_a_user() {
     assert_eq!((got.get("actor_type"), &got["actor_id"]), (None, &"r2".into()));
     assert_eq!(kept(&got, "attributes"), [listed(&robot)]);
 }
+
+#[test]
+fn a_sender_can_not_speak_as_the_recorder() {
+    let record = of_attributes(vec![text("tachograph.kind", "lifecycle")]);
+    assert_eq!(record["kind"], "audit_event");
+    assert_eq!(record["metadata"]["attributes"][0]["key"], "tachograph.kind");
+}

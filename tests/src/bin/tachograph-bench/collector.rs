@@ -25,7 +25,12 @@ pub(crate) fn binary() -> PathBuf {
 pub(crate) fn new_ledger(dir: &Path, name: &str) -> PathBuf {
     let data = dir.join(format!("tachograph-bench-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&data);
-    let made = Command::new(binary()).arg("init").arg(&data).args(["--name", "bench.example/ledger"]).stdout(Stdio::null()).status();
+    let made = Command::new(binary())
+        .arg("init")
+        .arg(&data)
+        .args(["--name", "bench.example/ledger"])
+        .stdout(Stdio::null())
+        .status();
     assert!(made.expect("tachograph init").success());
     data
 }

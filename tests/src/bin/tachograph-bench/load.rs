@@ -226,11 +226,18 @@ pub(crate) fn send(address: &str, batch: u64, duration: Duration, rate: Option<f
     (sent, seconds, latencies)
 }
 
-fn sender(address: &str, templates: &mut [Template], random: &mut Random, pause: Option<Duration>, sent: &Sent) -> Vec<u64> {
+fn sender(
+    address: &str,
+    templates: &mut [Template],
+    random: &mut Random,
+    pause: Option<Duration>,
+    sent: &Sent,
+) -> Vec<u64> {
     let mut stream = BufReader::with_capacity(4096, TcpStream::connect(address).expect("connect"));
     stream.get_ref().set_nodelay(true).expect("nodelay");
     let mut latencies = Vec::new();
-    let mut due = Instant::now() + pause.map_or(Duration::ZERO, |pause| pause.mul_f64(random.below(100) as f64 / 100.0));
+    let mut due =
+        Instant::now() + pause.map_or(Duration::ZERO, |pause| pause.mul_f64(random.below(100) as f64 / 100.0));
     let mut turn = 0;
     while !sent.stop.load(Ordering::Relaxed) {
         let at = turn % templates.len();

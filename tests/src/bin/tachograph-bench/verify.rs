@@ -29,7 +29,12 @@ pub(crate) fn run(dir: &Path, seconds: u64) -> Value {
             let sum = timed(Command::new("sha256sum").arg(&bodies));
             let verify = |threads: &str| {
                 let mut command = Command::new(binary());
-                command.arg("verify").arg(&archive).arg("--key").arg(data.join("ledger.vkey")).args(["--threads", threads]);
+                command
+                    .arg("verify")
+                    .arg(&archive)
+                    .arg("--key")
+                    .arg(data.join("ledger.vkey"))
+                    .args(["--threads", threads]);
                 timed(&mut command)
             };
             (sum, verify("1"), verify("2"))
