@@ -137,7 +137,7 @@ impl Init {
     ///
     /// # Errors
     ///
-    /// As [`init`].
+    /// As [`init()`].
     pub fn init(mut self) -> Result<Guard, InitError> {
         require_grpc()?;
         let endpoint = self.endpoint.take();
@@ -148,7 +148,7 @@ impl Init {
     ///
     /// # Errors
     ///
-    /// As [`init`].
+    /// As [`init()`].
     pub fn init_with<E: SpanExporter + 'static>(self, exporter: E) -> Result<Guard, InitError> {
         self.start(move || Ok(exporter))
     }

@@ -6,7 +6,7 @@
 //! - Nothing is captured that an argument does not name, except how the call ended (for an error its
 //!   type and text, for a panic its message).
 //! - A record that ended is delivered, or counted as lost and missing in the producer's sequence.
-//! - Without [`init`], an annotated function runs as if it were not annotated.
+//! - Without [`init()`], an annotated function runs as if it were not annotated.
 #![doc = include_str!("../../docs/instrumenting.md")]
 #![forbid(unsafe_code)]
 

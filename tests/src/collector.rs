@@ -83,7 +83,21 @@ impl Starting {
     ///
     /// # Panics
     /// If it ends before, or takes too long.
+    #[track_caller]
     pub fn ready(self) -> Collector {
+        let log = self.process.log.clone();
+        self.outcome()
+            .unwrap_or_else(|code| panic!("the collector did not start, exit code {code}; its log:\n{}", log_end(&log)))
+    }
+
+    /// Waits until all ports are open, or it has ended: then the exit code.
+    ///
+    /// # Errors
+    /// If it has ended.
+    ///
+    /// # Panics
+    /// If it does neither, or announces nonsense.
+    pub fn outcome(self) -> Result<Collector, i32> {
         let Self { mut process, announced } = self;
         let (sender, receiver) = sync_channel(1);
         std::thread::spawn(move || {
@@ -91,16 +105,19 @@ impl Starting {
             let read = BufReader::new(announced).read_line(&mut line);
             let _ = sender.send(read.map(|_| line));
         });
-        let line = receiver.recv_timeout(START_TIMEOUT).ok().and_then(Result::ok).unwrap_or_default();
-        let Ok(announced) = serde_json::from_str::<Value>(&line) else {
-            let ended = process.child.try_wait();
-            panic!("the collector did not start ({ended:?}); its log:\n{}", log_end(&process.log));
+        let Ok(line) = receiver.recv_timeout(START_TIMEOUT) else {
+            panic!("the collector did not start within {START_TIMEOUT:?}; its log:\n{}", log_end(&process.log));
         };
+        let line = line.expect("its output can be read");
+        if line.is_empty() {
+            return Err(process.wait(STOP_TIMEOUT).code().unwrap_or(-1));
+        }
+        let announced: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("it announces {line:?}: {e}"));
         let address = |name: &str| {
             let text = announced[name].as_str().unwrap_or_else(|| panic!("no address of {name} in {line}"));
             text.parse().unwrap_or_else(|e| panic!("{name} at {text}: {e}"))
         };
-        Collector { grpc: address("grpc"), http: address("http"), admin: address("admin"), process }
+        Ok(Collector { grpc: address("grpc"), http: address("http"), admin: address("admin"), process })
     }
 
     /// SIGKILL, wherever it is.

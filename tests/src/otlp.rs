@@ -27,7 +27,7 @@ pub struct Events {
 impl Events {
     /// The events of one run.
     pub fn new(random: &mut Random) -> Self {
-        Self { run: random.next(), next: AtomicU64::new(0) }
+        Self { run: random.number(), next: AtomicU64::new(0) }
     }
 
     /// A generation by some user. Its event id is in the span, and is what comes back first.

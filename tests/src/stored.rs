@@ -109,3 +109,36 @@ pub fn expect_once(counts: &BTreeMap<EventId, u64>, acknowledged: &[EventId]) {
     let doubled: Vec<String> = counts.iter().filter(|(_, count)| **count > 1).map(|(id, _)| id.to_string()).collect();
     assert!(doubled.is_empty(), "{} events were sealed twice, the first {:?}", doubled.len(), doubled.first());
 }
+
+/// The proof that the check can fail.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(numbers: &[u8]) -> Vec<EventId> {
+        numbers.iter().map(|number| EventId([*number; 16])).collect()
+    }
+
+    fn ledger(numbers: &[u8]) -> BTreeMap<EventId, u64> {
+        let mut counts = BTreeMap::new();
+        ids(numbers).into_iter().for_each(|id| *counts.entry(id).or_default() += 1);
+        counts
+    }
+
+    #[test]
+    fn each_once_is_good_and_so_is_one_whose_answer_was_lost() {
+        expect_once(&ledger(&[1, 2, 3]), &ids(&[1, 2]));
+    }
+
+    #[test]
+    #[should_panic(expected = "1 of 2 acknowledged events are lost")]
+    fn a_lost_event_is_noticed() {
+        expect_once(&ledger(&[1, 3]), &ids(&[1, 2]));
+    }
+
+    #[test]
+    #[should_panic(expected = "1 events were sealed twice")]
+    fn a_doubled_event_is_noticed() {
+        expect_once(&ledger(&[1, 2, 2]), &ids(&[1]));
+    }
+}

@@ -34,12 +34,13 @@ pub fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Every file below `root` with its bytes, but for `lock`, which a process leaves behind that was refused.
+/// Every file below `root` with its bytes. Two are left out, which a collector may touch before it is refused: `lock`, and the
+/// newest log of the duplicate index, which each start writes anew with the same entries.
 ///
 /// # Panics
 /// If one can't be read.
 pub fn snapshot(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let files = files(root).into_iter().filter(|path| !path.ends_with("lock"));
+    let files = files(root).into_iter().filter(|path| !path.ends_with("lock") && !path.ends_with("dedup/current.log"));
     files.map(|path| (path.clone(), fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))).collect()
 }
 

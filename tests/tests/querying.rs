@@ -59,12 +59,12 @@ fn every_query_answers_as_its_page_says() {
 #[test]
 fn a_stranger_can_verify_without_our_software() {
     command::expect_verified(&LEDGER.data());
-    run(programs::python("querying.py").arg("verifying").arg(LEDGER.data()).arg(docs()).arg(work("visit")));
+    run(programs::python("verifying.py").arg("visit").arg(LEDGER.data()).arg(docs()).arg(work("visit")));
 }
 
 #[test]
 fn a_stranger_finds_what_was_changed() {
-    run(programs::python("querying.py").arg("forged").arg(LEDGER.data()).arg(docs()).arg(work("forged")));
+    run(programs::python("verifying.py").arg("forged").arg(LEDGER.data()).arg(docs()).arg(work("forged")));
 }
 
 /// The rows of the first table under a heading, each as its cells.

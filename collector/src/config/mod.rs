@@ -1,6 +1,6 @@
 //! Configuration: one YAML file, strict, and complete without one.
 //!
-//! The file's types ([`file`]) are what may be written; one conversion makes a [`Config`] of them, reporting every problem at
+//! The file's types (in `file.rs`) are what may be written; one conversion makes a [`Config`] of them, reporting every problem at
 //! once. Nothing later checks again.
 
 mod file;

@@ -154,8 +154,7 @@ impl Writer {
         let ended = loop {
             let worked = match queue.recv_timeout(IDLE) {
                 Ok(first) => self.group(first, queue),
-                // A quiet moment: from here on damage to the last frame can't be taken for a torn write.
-                Err(RecvTimeoutError::Timeout) => self.parts.journal.mark_synced().map_err(WriterError::Journal),
+                Err(RecvTimeoutError::Timeout) => self.rest(),
                 Err(RecvTimeoutError::Disconnected) => break Ok(()),
             };
             if let Err(error) = worked {
@@ -175,6 +174,14 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// A quiet moment.
+    fn rest(&mut self) -> Result<(), WriterError> {
+        // Whether there is room again only the next batch can tell, and a load balancer sends none while we say that there is none.
+        self.parts.metrics.journal_full.set(0);
+        // From here on damage to the last frame can't be taken for a torn write.
+        self.parts.journal.mark_synced().map_err(WriterError::Journal)
     }
 
     /// One group: `first`, and what waits behind it.

@@ -1,6 +1,6 @@
 //! A small disk of our own, which can be filled up without harm.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,11 +59,9 @@ impl SmallDisk {
 
     /// Takes all space but for about `left` bytes.
     pub(crate) fn fill_up(&self, left: u64) {
-        let mut file = File::create(self.filler()).unwrap();
-        let mut size = 0;
-        while file.write_all(&[0x46; 64 << 10]).is_ok() {
-            size = file.metadata().unwrap().len();
-        }
+        let mut file = OpenOptions::new().create(true).append(true).open(self.filler()).unwrap();
+        while file.write_all(&[0x46; 4 << 10]).is_ok() {}
+        let size = file.metadata().unwrap().len();
         file.set_len(size.saturating_sub(left)).unwrap();
     }
 

@@ -12,12 +12,28 @@ use tachograph_tests::tree::{differences, replace, snapshot};
 
 /// A ledger with some records, stopped in good order.
 fn used() -> Home {
+    used_with().0
+}
+
+/// The same, with the request that brought the records.
+fn used_with() -> (Home, Vec<u8>) {
     let home = Home::new(SMALL);
     let collector = home.start();
     let (_, spans) = Events::new(&mut Random::of_test("refusals")).generations(10);
-    assert_eq!(export(collector.http, "/v1/traces", &request(spans)).status, 200);
+    let request = request(spans);
+    assert_eq!(export(collector.http, "/v1/traces", &request).status, 200);
     collector.stop();
-    home
+    (home, request)
+}
+
+/// The cause of a refusal is gone: the ledger goes on, and still knows what it has.
+#[track_caller]
+fn expect_good(home: &Home, request: &[u8]) {
+    let collector = home.start();
+    assert_eq!(export(collector.http, "/v1/traces", request).status, 200);
+    assert_eq!(collector.metric("tachograph_duplicate_records_total"), 10.0);
+    collector.stop();
+    expect_verified(&home.data());
 }
 
 /// Runs `attempt`; it must be refused with these words and leave the ledger as it was.
@@ -46,7 +62,7 @@ fn a_second_process_on_the_same_directory() {
 
 #[test]
 fn a_port_in_use() {
-    let home = used();
+    let (home, request) = used_with();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("it has an address").to_string();
     for option in ["--grpc", "--http", "--admin"] {
@@ -55,6 +71,7 @@ fn a_port_in_use() {
         arguments[at + 1] = &address;
         expect_refused(&home, &[&address, option], || home.refused_with(&arguments));
     }
+    expect_good(&home, &request);
 }
 
 #[test]
@@ -109,12 +126,15 @@ fn an_archive_of_another_ledger() {
 
 #[test]
 fn a_journal_of_another_ledger() {
-    let (home, other) = (used(), used());
+    let ((home, request), other) = (used_with(), used());
     let (mine, theirs) =
         (home.journal_files().pop().expect("a journal"), other.journal_files().pop().expect("a journal"));
     // The ledgers of the tests have one name, so that the key is what tells them apart: the chain begins with it.
+    let own = fs::read(&mine).expect("it can be read");
     replace(&mine, &fs::read(theirs).expect("it can be read"));
-    expect_refused(&home, &["record"], || home.refused());
+    expect_refused(&home, &["record", "restore the journal"], || home.refused());
+    replace(&mine, &own);
+    expect_good(&home, &request);
 }
 
 #[test]
@@ -137,14 +157,17 @@ fn a_newer_format() {
 fn a_missing_or_wrong_key() {
     let other = used();
     for key in ["keys/signing.key", "keys/mac.key"] {
-        let home = used();
+        let (home, request) = used_with();
         let path = home.data().join(key);
+        let own = fs::read(&path).expect("it can be read");
         fs::remove_file(&path).expect("it was there");
         expect_refused(&home, &[key, "missing", "Restore it"], || home.refused());
         replace(&path, b"nonsense\n");
         expect_refused(&home, &[key], || home.refused());
         replace(&path, &fs::read(other.data().join(key)).expect("it can be read"));
         expect_refused(&home, &[], || home.refused());
+        replace(&path, &own);
+        expect_good(&home, &request);
     }
     let home = used();
     replace(
@@ -159,7 +182,7 @@ fn a_missing_or_wrong_key() {
 
 #[test]
 fn a_configuration_that_cannot_work() {
-    let home = used();
+    let (home, request) = used_with();
     let cases: [(&str, &[&str]); 8] = [
         ("archive: {max_agee: 5s}", &["max_agee", "max_age"]),
         ("jurnal: {}", &["jurnal", "journal"]),
@@ -181,6 +204,8 @@ fn a_configuration_that_cannot_work() {
         expect_refused(&home, &all, || home.refused_with(&[]));
         expect_refused(&home, words, || tachograph(&[&"check", &"-c", &home.config(), &"--data", &home.data()]));
     }
+    home.configure(SMALL);
+    expect_good(&home, &request);
     let nowhere = home.config().with_file_name("other.yaml");
     expect_refused(&home, &["other.yaml", "-c"], || tachograph(&[&"run", &"-c", &nowhere, &"--data", &home.data()]));
 }

@@ -1,0 +1,211 @@
+"""What docs/verifying.md promises, on a real archive and on forged copies of it.
+
+    verifying.py visit LEDGER DOCS WORK     every block of the page
+    verifying.py forged LEDGER DOCS WORK    that the same blocks find what was changed
+
+LEDGER is a data directory, WORK a directory that is made anew.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import duckdb
+from querying import ask, blocks, column, connect, expect_findings, expect_verify
+
+
+class Visit:
+    """An auditor's working directory: a copy of the archive, the key, and a checkpoint kept from before."""
+
+    def __init__(self, ledger, docs, work):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        shutil.copytree(ledger / "archive", work / "archive", copy_function=shutil.copyfile)
+        shutil.copyfile(ledger / "ledger.vkey", work / "ledger.vkey")
+        shutil.copyfile(sorted((ledger / "archive" / "checkpoint").iterdir())[1], work / "kept")
+        self.escrow, self.docs, self.work, self.page = ledger / "mac-escrow.key", docs, work, docs / "verifying.md"
+        (work / "proof.py").write_text(blocks(self.page, "python")["proof"], encoding="utf-8")
+
+    def sql(self):
+        """The SQL blocks, in their order, as in a DuckDB that was started here."""
+        before = os.getcwd()
+        os.chdir(self.work)
+        try:
+            db = connect("archive", self.docs)
+            return {name: ask(db, code) for name, code in blocks(self.page, "sql").items()}
+        finally:
+            os.chdir(before)
+
+    def sh(self, name):
+        """Exit code and output of a shell block; `python3` in it is this interpreter."""
+        tools = self.work / "tools"
+        tools.mkdir(exist_ok=True)
+        if not (tools / "python3").exists():
+            (tools / "python3").symlink_to(sys.executable)
+        path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+        code = blocks(self.page, "sh")[name]
+        return self.run(["sh", "-c", code], path)
+
+    def macs(self):
+        return self.run([sys.executable, "proof.py", "archive", "ledger.vkey", "proof.jsonl", str(self.escrow)], os.environ["PATH"])
+
+    def run(self, command, path):
+        environment = os.environ | {"PATH": path}
+        done = subprocess.run(command, cwd=self.work, env=environment, capture_output=True, text=True, timeout=120)
+        return done.returncode, done.stdout + done.stderr
+
+
+def visit_all(ledger, docs, work):
+    visit = Visit(ledger, docs, work)
+    answers = visit.sql()
+    expect_verify(answers.pop("verify"))
+    expect_findings(answers.pop("findings"))
+    assert answers.pop("export") == [(43,)]
+    (kept,) = answers.pop("kept")
+    assert kept["same"] == "true" and 0 < int(kept["size"]) < 43, kept
+    assert not answers, f"blocks without an expectation: {list(answers)}"
+
+    newest = (sorted((work / "archive" / "checkpoint").iterdir())[-1]).read_text(encoding="utf-8").split("\n")
+    code, output = visit.sh("proof")
+    assert code == 0 and output.startswith(f"{newest[1]} records, root "), output
+    code, output = visit.macs()
+    assert code == 0 and output.strip().endswith("MACs good"), output
+    code, output = visit.sh("signature")
+    assert code == 0 and "all signatures are good" in output, output
+    code, output = visit.sh("key_id")
+    assert code == 0 and output.strip() == (work / "ledger.vkey").read_text().split("+")[1], output
+    known = {"proof", "signature", "key_id"}
+    assert set(blocks(visit.page, "sh")) == known, "a shell block without an expectation"
+
+
+# == The same, on forged archives ==
+
+
+def rewrite(file, change):
+    """Writes a Parquet file anew with DuckDB, with some of it changed; the name stays."""
+    new = file.with_suffix(".new")
+    db = duckdb.connect()
+    db.execute(f"COPY (SELECT * REPLACE ({change}) FROM read_parquet('{file}', hive_partitioning = false)) TO '{new}' (FORMAT parquet)")
+    new.replace(file)
+
+
+def of_loans(archive, folder):
+    """The object in `folder` of the segment that holds a loan decision."""
+    for file in sorted(archive.glob("records/*/*/*.parquet")):
+        query = f"SELECT count(*) FROM read_parquet('{file}') WHERE decision_type = 'LOAN_APPROVAL'"
+        if duckdb.connect().execute(query).fetchone()[0]:
+            segment = file.name.rsplit("-", 1)[0]
+            return next(archive.glob(f"{folder}/**/{segment}-*.parquet"))
+    raise AssertionError("no loan decision in the archive")
+
+
+def change_body(archive):
+    rewrite(of_loans(archive, "records"), "replace(body, 'loan', 'lean') AS body")
+
+
+def change_column(archive):
+    rewrite(of_loans(archive, "records"), "'approve' AS final_decision")
+
+
+def change_leaf(archive):
+    rewrite(of_loans(archive, "leaves"), "replace(leaf, '\"kind\":\"agent_decision\"', '\"kind\":\"tool_call\"') AS leaf")
+
+
+def change_mac(archive):
+    rewrite(of_loans(archive, "leaves"), "'\\x00'::BLOB || mac[2:] AS mac")
+
+
+def change_checkpoint(archive):
+    """Another root, with the signature left as it was."""
+    note = sorted(archive.glob("checkpoint/*"))[-1]
+    lines = note.read_text(encoding="utf-8").split("\n")
+    lines[2] = ("B" if lines[2][0] == "A" else "A") + lines[2][1:]
+    note.write_text("\n".join(lines), encoding="utf-8")
+
+
+def change_commit(archive):
+    """Another retention class: no leaf contradicts that, but the next commit carries the hash of this one."""
+    note = sorted(archive.glob("commit/*"))[0]
+    note.write_text(note.read_text(encoding="utf-8").replace('"class":"default"', '"class":"defaults"'), encoding="utf-8")
+
+
+def remove_records(archive):
+    of_loans(archive, "records").unlink()
+
+
+def add_records(archive):
+    file = of_loans(archive, "records")
+    shutil.copyfile(file, file.with_name("0" * 20 + "-1-0000000000000000.parquet"))
+
+
+def roll_back(archive):
+    """The archive as it was after its first segment: whole in itself."""
+    (end,) = {int(sorted(archive.glob("checkpoint/*"))[0].name)}
+    for path in archive.rglob("*"):
+        number = re.match(r"\d{20}", path.name)
+        if path.is_file() and number:
+            beyond = int(number[0]) > end if path.parent.name == "checkpoint" else int(number[0]) >= end
+            if beyond:
+                path.unlink()
+
+
+# What is done, and which steps must find it: parts of verify_findings, proof.py, the signatures, the kept checkpoint.
+FORGERIES = [
+    (change_body, {"bodies", "columns", "objects"}, True, False, False),
+    (change_column, {"columns", "objects"}, True, False, False),
+    (change_leaf, {"chain", "objects", "tree"}, True, False, True),
+    (change_mac, {"objects"}, True, False, False),
+    (change_checkpoint, {"tree"}, True, True, False),
+    (change_commit, {"commits"}, True, True, False),
+    (remove_records, {"bodies", "objects"}, True, False, False),
+    (add_records, {"bodies", "objects"}, None, False, False),
+    (roll_back, set(), False, False, True),
+]
+
+
+def forged(ledger, docs, work):
+    for forge, parts, by_proof, by_signature, by_kept in FORGERIES:
+        visit = Visit(ledger, docs, work)
+        forge(work / "archive")
+        answers = visit.sql()
+        found = set(column(answers["findings"], "part"))
+        assert parts <= found and bool(parts) == bool(found), f"{forge.__name__}: {found}, not {parts}: {answers['findings']}"
+        good = answers["verify"][0]["good"]
+        assert good == ("false" if parts else "true"), f"{forge.__name__}: good = {good}"
+        # By `None` the exported rows are doubled, which the script need not get to see.
+        code, output = visit.sh("proof")
+        assert by_proof is None or (code != 0) == by_proof, f"{forge.__name__}: proof.py says {code}: {output}"
+        code, output = visit.sh("signature")
+        assert (code != 0) == by_signature, f"{forge.__name__}: the signatures say {code}: {output}"
+        same = answers["kept"][0]["same"]
+        assert (same != "true") == by_kept, f"{forge.__name__}: the kept checkpoint says {same}"
+    wrong_escrow(ledger, docs, work)
+    print(f"{len(FORGERIES) + 1} forgeries found")
+
+
+def wrong_escrow(ledger, docs, work):
+    """MACs are really compared: with another key they are wrong."""
+    visit = Visit(ledger, docs, work)
+    visit.sql()
+    lines = visit.escrow.read_text().split("\n")
+    visit.escrow = work / "escrow"
+    visit.escrow.write_text("\n".join([lines[0], lines[1], "0" * 64, ""]))
+    code, output = visit.macs()
+    assert code != 0 and "MAC is wrong" in output, output
+
+
+def main():
+    match sys.argv[1:]:
+        case ["visit", ledger, docs, work]:
+            visit_all(pathlib.Path(ledger), pathlib.Path(docs), pathlib.Path(work))
+        case ["forged", ledger, docs, work]:
+            forged(pathlib.Path(ledger), pathlib.Path(docs), pathlib.Path(work))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
