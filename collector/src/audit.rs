@@ -41,7 +41,7 @@ pub enum AuditError {
 pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<Report, AuditError> {
     let path = data_dir.archive();
     if !path.is_dir() {
-        return Err(AuditError::NoArchive(data_dir.root().display().to_string()));
+        return Err(AuditError::NoArchive(path.display().to_string()));
     }
     let key = options.key.get_or_insert_with(|| data_dir.vkey().clone()).clone();
     options.checkpoints.extend(data_dir.checkpoint()?);

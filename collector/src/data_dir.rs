@@ -7,6 +7,7 @@
 //! DIR/keys/mac.key       the MAC key of the present epoch, mode 0600
 //! DIR/mac-escrow.key     the first MAC key: to be moved into other hands
 //! DIR/checkpoint         the newest checkpoint that was signed: what the archive may never fall behind
+//! DIR/archive-path       where the archive lies, if the configuration places it elsewhere
 //! DIR/lock               held by the process that writes
 //! DIR/journal/ dedup/ archive/
 //! ```
@@ -207,9 +208,21 @@ impl DataDir {
         self.root.join("dedup")
     }
 
-    /// Where the archive lies, unless the configuration says otherwise.
+    /// Where the archive lies: in the directory, or where the last run was told to place it.
     pub fn archive(&self) -> PathBuf {
-        self.root.join("archive")
+        match fs::read_to_string(self.root.join("archive-path")) {
+            Ok(path) => PathBuf::from(path.trim_end()),
+            Err(_) => self.root.join("archive"),
+        }
+    }
+
+    /// Remembers that the archive lies elsewhere, for commands that are given the data directory alone.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn remember_archive(&self, path: &Path) -> Result<(), DataDirError> {
+        let absolute = std::path::absolute(path).map_err(DataDirError::io(path))?;
+        self.replace("archive-path", format!("{}\n", absolute.display()).as_bytes())
     }
 
     /// Reads the private key.
@@ -292,9 +305,14 @@ impl DataDir {
     /// # Errors
     /// If it can't be written.
     pub fn remember_checkpoint(&self, note: &[u8]) -> Result<(), DataDirError> {
-        let (path, temporary) = (self.root.join("checkpoint"), self.root.join("checkpoint.new"));
+        self.replace("checkpoint", note)
+    }
+
+    /// Puts a small public file in the place of the one before, whole or not at all.
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
+        let (path, temporary) = (self.root.join(name), self.root.join(format!("{name}.new")));
         let _ = fs::remove_file(&temporary);
-        write_new(&temporary, note, 0o644)?;
+        write_new(&temporary, bytes, 0o644)?;
         fs::rename(&temporary, &path).map_err(DataDirError::io(&path))?;
         sync_dir(&self.root)
     }

@@ -3,11 +3,10 @@
 //! It is recovery and normal start alike. Every record of the journal is read back and its place in the chain checked;
 //! those that the duplicate index does not know yet are put into it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store, StoreError};
-use tachograph_exporters::archive::{Archive, ArchiveError, Identity, Settled};
+use tachograph_exporters::archive::{Archive, ArchiveError, Settled};
 use tachograph_ledger::{
     ChainError, ChainVerifier, Edge, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
 };
@@ -123,11 +122,6 @@ pub struct Ready {
     pub settled: Settled,
 }
 
-/// Where a ledger's archive lies.
-pub fn archive_path(config: &Config, data_dir: &DataDir) -> PathBuf {
-    config.archive.path.clone().unwrap_or_else(|| data_dir.archive())
-}
-
 /// Opens everything, in the order in which each part can be checked against the one before.
 ///
 /// # Errors
@@ -193,7 +187,10 @@ fn open_archive(
     now: Time,
 ) -> Result<(Archive, Settled), StartError> {
     let settings = DirectorySettings { immutable: config.archive.immutable };
-    let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(archive_path(config, data_dir), settings)?);
+    if let Some(path) = &config.archive.path {
+        data_dir.remember_archive(path)?;
+    }
+    let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(data_dir.archive(), settings)?);
     // The ledger exists already; its archive is made at the first start, and again only if nothing was ever archived.
     if data_dir.checkpoint()?.is_none() && store.list("")?.is_empty() {
         Archive::create(&*store, vkey, now)?;
@@ -265,16 +262,4 @@ fn replay(
     }
     end.prev = chain.prev();
     Ok(end)
-}
-
-/// Reads the public identity of an archive without opening it for writing.
-///
-/// # Errors
-/// If it can't be read.
-pub fn archive_identity(store: &dyn Store) -> Result<Identity, String> {
-    match Identity::read(store) {
-        Ok(Ok(identity)) => Ok(identity),
-        Ok(Err(error)) => Err(format!("{}: {error}", store.place())),
-        Err(error) => Err(error.to_string()),
-    }
 }
