@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tachograph_exporters::archive::reader::{ReadError, Reader};
 use tachograph_exporters::archive::store::{DirectoryStore, StoreError};
 use tachograph_exporters::verify::{
-    Axis, AxisReport, Finding, MAX_FINDINGS, Options, Progress, Report, Verdict, VerifyError, verify,
+    Axis, AxisReport, Finding, MAX_FINDINGS, Options, Report, Verdict, VerifyError, verify,
 };
 use tachograph_ledger::{ChainVerifier, Edge, Leaf, MacKey, VerifyingKey, epoch_of, genesis, leaf_hash, sha256};
+use tachograph_record::Body;
 
 use crate::data_dir::{DataDir, DataDirError};
+use crate::dedup::{self, DedupError};
 use crate::journal::{Journal, JournalError};
 
 /// Why a data directory can't be verified.
@@ -48,26 +50,19 @@ pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<R
     let store = Arc::new(DirectoryStore::reader(path)?);
     // The escrowed key would be used up by the archive; the journal's own MACs need the present epoch's.
     let mac_key = data_dir.mac_key().ok();
+    // Before the journal is looked at: a collector that runs meanwhile only adds to both.
+    let known = dedup::highest_index_in(&data_dir.dedup());
     let mut report = verify(&*store, options)?;
     match Reader::open(store) {
         Ok(archive) => {
             let mut tail = Tail { report: &mut report, key: &key, mac_key };
-            tail.check(data_dir, &archive);
+            tail.check(data_dir, &archive, known);
         }
         Err(ReadError::Store(error)) => return Err(error.into()),
         // The report has said what is wrong with it.
         Err(_) => {}
     }
     Ok(report)
-}
-
-/// Silences the progress of a verification.
-#[derive(Clone, Copy, Debug)]
-pub struct Quiet;
-
-impl Progress for Quiet {
-    fn begin(&self, _records: u64) {}
-    fn advance(&self, _records: u64, _body_bytes: u64) {}
 }
 
 /// The journal behind the archive's end.
@@ -78,7 +73,7 @@ struct Tail<'r> {
 }
 
 impl Tail<'_> {
-    fn check(&mut self, data_dir: &DataDir, archive: &Reader) {
+    fn check(&mut self, data_dir: &DataDir, archive: &Reader, known: Result<Option<u64>, DedupError>) {
         let archived = archive.size();
         let (edge, last) = match archive.commits().last() {
             None => (Ok(Edge::new()), genesis(&self.key.to_line())),
@@ -110,6 +105,7 @@ impl Tail<'_> {
             Err(error) => self.report.unreadable.push(error.to_string()),
         }
         self.check_epoch(chain.next_index());
+        self.check_known(chain.next_index(), known);
         let waiting = chain.next_index() - archived;
         if waiting > 0 {
             let reason = format!(
@@ -150,6 +146,9 @@ impl Tail<'_> {
         if sha256(body) != leaf.body_sha256 || body.len() as u64 != leaf.body_len {
             return Some((Axis::Integrity, "the body is not the one that was sealed".to_owned()));
         }
+        if let Err(error) = Body::parse(body) {
+            return Some((Axis::Integrity, error.to_string()));
+        }
         let key = self.mac_key.as_ref().filter(|key| key.epoch() == epoch_of(leaf.index))?;
         let mut encoded = Vec::new();
         leaf.encode_into(&mut encoded);
@@ -164,6 +163,21 @@ impl Tail<'_> {
         let Some(key) = &self.mac_key else { return };
         if let Err(what) = crate::archiver::check_mac_key(key, next_index) {
             self.fail(Axis::Integrity, Finding::journal(next_index, what));
+        }
+    }
+
+    /// The duplicate index is never ahead of the journal: what it knows and nothing else has is lost.
+    fn check_known(&mut self, next_index: u64, known: Result<Option<u64>, DedupError>) {
+        match known {
+            Ok(Some(known)) if known >= next_index => {
+                let what = format!(
+                    "record {known} was sealed (the duplicate index knows it), but journal and archive end at record {next_index}: \
+                     acknowledged records are missing"
+                );
+                self.fail(Axis::Integrity, Finding::journal(next_index, what));
+            }
+            Ok(_) => {}
+            Err(error) => self.report.unreadable.push(error.to_string()),
         }
     }
 

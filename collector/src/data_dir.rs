@@ -168,6 +168,11 @@ impl DataDir {
         Ok(Self { root: root.to_owned(), vkey })
     }
 
+    /// Whether `place` is a data directory and not an archive, which has neither key nor journal in it.
+    pub fn is_one(place: &Path) -> bool {
+        place.join("keys").is_dir() || place.join("journal").is_dir() || place.join("ledger.vkey").is_file()
+    }
+
     /// Takes the right to write, for as long as the lock lives.
     ///
     /// # Errors

@@ -53,6 +53,9 @@ pub enum StartError {
         /// What is wrong.
         what: String,
     },
+    /// The archive is gone.
+    #[error("the archive in {0} is empty, but checkpoints over it were signed: restore it, or point archive.path at where it is now")]
+    ArchiveGone(String),
     /// Records are in neither journal nor archive.
     #[error(
         "the archive ends at record {archived} and the journal begins at {journal}: the records between are in neither. Restore the archive or the journal"
@@ -192,7 +195,10 @@ fn open_archive(
     }
     let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(data_dir.archive(), settings)?);
     // The ledger exists already; its archive is made at the first start, and again only if nothing was ever archived.
-    if data_dir.checkpoint()?.is_none() && store.list("")?.is_empty() {
+    if store.list("")?.is_empty() {
+        if data_dir.checkpoint()?.is_some() {
+            return Err(StartError::ArchiveGone(store.place()));
+        }
         Archive::create(&*store, vkey, now)?;
     }
     Ok(Archive::open(store, key, config.archive.compression_level)?)

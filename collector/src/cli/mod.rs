@@ -115,7 +115,7 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
-            eprintln!("tachograph: {error:#}");
+            output::error(&error);
             ExitCode::from(Exit::Incomplete as u8)
         }
     }

@@ -22,10 +22,25 @@ pub(super) fn start_logs(log: &Log) -> anyhow::Result<()> {
         anyhow::anyhow!("log.level `{directives}`: {e}; use for example `info` or `tachograph_collector=debug`")
     })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A reader of the log that goes away must not stop the recorder: the subscriber would panic over its own failure.
+    let logs = logs.log_internal_errors(false);
     if log.json {
         logs.json().init();
     } else {
         logs.with_ansi(std::io::stderr().is_terminal()).init();
     }
     Ok(())
+}
+
+/// Prints an error and those of its causes that it does not tell itself.
+pub(super) fn error(error: &anyhow::Error) {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    let _ = writeln!(std::io::stderr(), "tachograph: {text}");
 }

@@ -52,7 +52,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn open(place: &Path) -> anyhow::Result<Self> {
-        if !place.join("journal").is_dir() {
+        if !DataDir::is_one(place) {
             let store = Arc::new(DirectoryStore::reader(place)?);
             return Ok(Self { archive: Some(Reader::open(store)?), tail: Vec::new() });
         }

@@ -59,7 +59,7 @@ impl Verify {
             threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
             progress: Some(&bar),
         };
-        let report = if self.place.join("journal").is_dir() {
+        let report = if DataDir::is_one(&self.place) {
             let data_dir = DataDir::open(&self.place)?;
             let mac_key = self.mac_key(data_dir.vkey())?;
             verify_data_dir(&data_dir, Options { mac_key, ..options })?

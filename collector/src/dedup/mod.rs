@@ -111,6 +111,14 @@ pub struct Dedup {
     broken: Option<String>,
 }
 
+/// The highest index that the index in `dir` knows, without changing anything: for readers beside a writer.
+pub fn highest_index_in(dir: &Path) -> Result<Option<u64>, DedupError> {
+    let disk = crate::journal::disk::RealDisk;
+    let mut highest = Runs::look(dir, &disk)?;
+    log::read(dir, &disk, |entry| highest = highest.max(Some(entry.index())))?;
+    Ok(highest)
+}
+
 impl Dedup {
     /// Opens the index in a directory that exists; an empty directory is an empty index.
     pub fn open(dir: &Path, disk: Arc<dyn Disk>, settings: Settings) -> Result<Dedup, DedupError> {

@@ -49,6 +49,17 @@ impl Runs {
         Ok(runs)
     }
 
+    /// The highest index of all runs, changing nothing.
+    pub(super) fn look(dir: &Path, disk: &dyn Disk) -> Result<Option<u64>, DedupError> {
+        let mut names = disk.list(dir).map_err(DedupError::io("list", dir))?;
+        names.retain(|name| name.ends_with(RUN_SUFFIX));
+        // Named after their first index, and without overlap: the last has the highest.
+        match names.iter().max() {
+            Some(newest) => Ok(Some(Run::open(disk, &dir.join(newest))?.header().last_index)),
+            None => Ok(None),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.runs.len()
     }
