@@ -102,7 +102,8 @@ impl Tail<'_> {
                 let what = format!("{} at byte {offset}: {what}", path.display());
                 self.fail(Axis::Integrity, Finding::journal(index, what));
             }
-            Err(error) => self.report.unreadable.push(error.to_string()),
+            // Where the journal ends is not known then, and nothing can be said to be missing behind it.
+            Err(error) => return self.report.unreadable.push(error.to_string()),
         }
         self.check_epoch(chain.next_index());
         self.check_known(chain.next_index(), known);

@@ -190,10 +190,8 @@ fn open_archive(
     now: Time,
 ) -> Result<(Archive, Settled), StartError> {
     let settings = DirectorySettings { immutable: config.archive.immutable };
-    if let Some(path) = &config.archive.path {
-        data_dir.remember_archive(path)?;
-    }
-    let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(data_dir.archive(), settings)?);
+    let path = config.archive.path.clone().unwrap_or_else(|| data_dir.archive());
+    let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(&path, settings)?);
     // The ledger exists already; its archive is made at the first start, and again only if nothing was ever archived.
     if store.list("")?.is_empty() {
         if data_dir.checkpoint()?.is_some() {
@@ -201,7 +199,12 @@ fn open_archive(
         }
         Archive::create(&*store, vkey, now)?;
     }
-    Ok(Archive::open(store, key, config.archive.compression_level)?)
+    let opened = Archive::open(store, key, config.archive.compression_level)?;
+    if config.archive.path.is_some() {
+        // It is ours and it is good: from now on it can be found without the configuration.
+        data_dir.remember_archive(&path)?;
+    }
+    Ok(opened)
 }
 
 /// The archive may be ahead of the remembered checkpoint (a crash between the two), never behind it.

@@ -1,5 +1,6 @@
 //! SIGKILL at random moments under load: nothing that was acknowledged is lost, and nothing is sealed twice.
 
+use std::ops::RangeInclusive;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ const ROUNDS: &str = "TACHOGRAPH_CRASH_ROUNDS";
 const DEFAULT_ROUNDS: u64 = 24;
 /// After so many kills everything is drained, stopped in good order and verified.
 const ROUNDS_PER_CHECK: u64 = 6;
+/// After so many kills a new ledger is begun: each kill reads back all of it.
+const ROUNDS_PER_LEDGER: u64 = 40;
 
 #[test]
 fn a_killed_collector_loses_nothing_and_doubles_nothing() {
@@ -22,19 +25,29 @@ fn a_killed_collector_loses_nothing_and_doubles_nothing() {
         Err(_) => DEFAULT_ROUNDS,
     };
     let mut random = Random::of_test("crash");
+    let mut done = 0;
+    while done < rounds {
+        let next = (done + ROUNDS_PER_LEDGER).min(rounds);
+        torture(done + 1..=next, &mut random);
+        done = next;
+    }
+}
+
+/// One ledger, killed again and again.
+fn torture(rounds: RangeInclusive<u64>, random: &mut Random) {
     let home = Home::new(SMALL);
-    let load = Load::start(Settings::default(), &mut random);
-    let began = Instant::now();
-    for round in 1..=rounds {
-        kill_once(&home, &load, &mut random);
+    let load = Load::start(Settings::default(), random);
+    let (began, last) = (Instant::now(), *rounds.end());
+    for round in rounds {
+        kill_once(&home, &load, random);
         expect_what_was_acknowledged(&home, &load);
-        if round % ROUNDS_PER_CHECK == 0 || round == rounds {
+        if round % ROUNDS_PER_CHECK == 0 || round == last {
             expect_all_in_good_order(&home, &load);
             let records = load.acknowledged().len();
             println!("crash: {round} kills, {records} records acknowledged, {:.1} s", began.elapsed().as_secs_f64());
         }
     }
-    assert!(load.acknowledged().len() as u64 > rounds * 100, "the load was too thin to prove anything");
+    assert!(load.acknowledged().len() > 1_000, "the load was too thin to prove anything");
 }
 
 /// One life of a collector, ended by force.
