@@ -16,6 +16,7 @@ use tachograph_exporters::archive::{Archive, ArchiveError, Committed, Pushed, Ro
 use tachograph_ledger::{MacKey, leaf_hash};
 
 use crate::data_dir::{DataDir, DataDirError};
+use crate::journal::disk::out_of_space;
 use crate::journal::{JournalError, JournalReader, StoredRecord};
 use crate::observe::Metrics;
 use crate::progress::Progress;
@@ -67,6 +68,7 @@ impl ArchiverError {
         match self {
             Self::Archive(error) => error.is_retryable(),
             Self::Segment(error) => error.is_retryable(),
+            Self::DataDir(DataDirError::Io { source, .. }) => out_of_space(source),
             Self::Journal(_) | Self::DataDir(_) | Self::GaveUp { .. } => false,
         }
     }
@@ -100,6 +102,8 @@ pub struct Archiver {
     pub metrics: Arc<Metrics>,
     /// When segments are closed.
     pub cut: Cut,
+    /// The newest segment, if it is archived and its checkpoint is not remembered yet.
+    pub unremembered: Option<Committed>,
 }
 
 /// A segment being filled.
@@ -136,6 +140,7 @@ impl Archiver {
 
     /// From the archive's end to the journal's, segment after segment.
     fn work(&mut self) -> Result<(), ArchiverError> {
+        self.remember()?;
         let mut position = self.archive.tail().size;
         let mut open: Option<Open> = None;
         let mut frames = None;
@@ -196,10 +201,19 @@ impl Archiver {
         let Some(Open { segment, .. }) = open.take() else { return Ok(()) };
         let began = Instant::now();
         let committed = self.archive.append(segment)?;
-        self.data_dir.remember_checkpoint(committed.checkpoint.as_bytes())?;
         self.report(&committed, began.elapsed());
-        // If the writer is gone the journal keeps what it has: the next start lets go of it.
-        self.queue.archived(committed.first + committed.count);
+        self.unremembered = Some(committed);
+        self.remember()
+    }
+
+    /// Remembers the newest checkpoint, and only then lets the writer go of what it covers. Tried again if there is no room.
+    fn remember(&mut self) -> Result<(), ArchiverError> {
+        if let Some(committed) = &self.unremembered {
+            self.data_dir.remember_checkpoint(committed.checkpoint.as_bytes())?;
+            // If the writer is gone the journal keeps what it has: the next start lets go of it.
+            self.queue.archived(committed.first + committed.count);
+            self.unremembered = None;
+        }
         Ok(())
     }
 

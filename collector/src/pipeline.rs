@@ -217,6 +217,7 @@ impl Stages {
                 max_bytes: config.archive.max_bytes,
                 drain_timeout: ARCHIVE_DRAIN,
             },
+            unremembered: None,
         };
         let writer = Writer::new(Parts {
             sealer: ready.sealer,

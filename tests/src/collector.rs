@@ -129,7 +129,30 @@ impl Starting {
 
 impl Collector {
     /// SIGKILL: the process has no say in it.
+    ///
+    /// # Panics
+    /// If it has ended by itself before: nothing that a test does may bring that about.
+    #[track_caller]
     pub fn kill(mut self) {
+        if let Some(status) = self.process.child.try_wait().expect("a child can be waited for") {
+            panic!("the collector had ended by itself ({status}); its log:\n{}", log_end(&self.process.log));
+        }
+        self.kill_now();
+    }
+
+    /// SIGKILL after [`Collector::terminate`], which it may have obeyed already: then it must have ended well.
+    ///
+    /// # Panics
+    /// If it ended badly.
+    #[track_caller]
+    pub fn kill_while_stopping(mut self) {
+        if let Some(status) = self.process.child.try_wait().expect("a child can be waited for") {
+            assert!(status.success(), "it ended badly ({status}); its log:\n{}", log_end(&self.process.log));
+        }
+        self.kill_now();
+    }
+
+    fn kill_now(&mut self) {
         let _ = self.process.child.kill();
         self.process.wait(STOP_TIMEOUT);
     }

@@ -66,7 +66,7 @@ fn kill_once(home: &Home, load: &Load, random: &mut Random) {
             sleep(random.millis(50, 300));
             collector.terminate();
             sleep(random.millis(0, 60));
-            collector.kill();
+            collector.kill_while_stopping();
         }
         // Under load.
         _ => {
