@@ -49,10 +49,23 @@ pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<R
     options.checkpoints.extend(data_dir.checkpoint()?);
     let store = Arc::new(DirectoryStore::reader(path)?);
     // The escrowed key would be used up by the archive; the journal's own MACs need the present epoch's.
-    let mac_key = data_dir.mac_key().ok();
+    let own = data_dir.mac_key();
+    let derived = match (&options.mac_key, &own) {
+        (Some(escrow), Ok(own)) => MacKey::at(escrow.epoch(), *escrow.expose()).evolve_to(own.epoch()).ok(),
+        _ => None,
+    };
+    let suspect = match (&own, &derived) {
+        (Err(error), _) => Some(error.to_string()),
+        (Ok(own), Some(derived)) if own.expose() != derived.expose() => {
+            Some("keys/mac.key does not follow from the escrowed key: one of them is not this ledger's".to_owned())
+        }
+        _ => None,
+    };
+    let mac_key = derived.or(own.ok());
     // Before the journal is looked at: a collector that runs meanwhile only adds to both.
     let known = dedup::highest_index_in(&data_dir.dedup());
     let mut report = verify(&*store, options)?;
+    report.unreadable.extend(suspect);
     match Reader::open(store) {
         Ok(archive) => {
             let mut tail = Tail { report: &mut report, key: &key, mac_key };
@@ -154,9 +167,13 @@ impl Tail<'_> {
         let mut encoded = Vec::new();
         leaf.encode_into(&mut encoded);
         let verified = key.verify(self.key.name(), leaf.index, &leaf_hash(&encoded), mac);
-        verified
-            .err()
-            .map(|_| (Axis::Authenticity, "the MAC is wrong: it was not sealed by the holder of the key".to_owned()))
+        verified.err().map(|_| {
+            (
+                Axis::Authenticity,
+                "the MAC is wrong: it was not sealed by the holder of the key, or keys/mac.key is not the ledger's"
+                    .to_owned(),
+            )
+        })
     }
 
     /// The MAC key only goes on: if it is ahead of the records, some are gone.

@@ -12,11 +12,17 @@ use tachograph_record::{EventId, Kind, Record, Time, content_digest, write_body}
 
 use crate::intake::{Export, Signal};
 use crate::normalise::{self, Rejection};
-use crate::otlp::{DecodeError, LogRecord, Source, Span, walk_logs, walk_traces};
+use crate::otlp::{DecodeError, LogRecord, Resource, Scope, Source, Span, walk_logs, walk_traces};
 
 /// The largest body that is kept: the journal's bound, less the room that the writer needs to add `conflicts_with`.
 /// Without that room one sender could stop the collector with a body that no frame takes.
 pub const MAX_BODY_BYTES: usize = crate::journal::MAX_BODY_BYTES - 64;
+
+/// Most records of one request: the layers around a record may be much larger than itself, so that its bytes alone bound nothing.
+pub const MAX_RECORDS: usize = 1 << 16;
+
+/// Most bytes that the bodies of one request may have together.
+pub const MAX_BYTES: usize = 128 << 20;
 
 /// One record on its way to the writer.
 #[derive(Debug)]
@@ -78,6 +84,9 @@ pub enum BatchError {
     /// The layers around the records can't be read.
     #[error("{0}")]
     Malformed(#[from] DecodeError),
+    /// More records, or more of them once the resource stands in each, than one request may bring.
+    #[error("{0}; send smaller batches")]
+    TooLarge(String),
     /// No randomness.
     #[error("no randomness from the system: {0}")]
     Entropy(#[from] std::io::Error),
@@ -89,7 +98,8 @@ impl Batch {
     /// `max_field_bytes` bounds each string; `observed_at` is when the request came.
     ///
     /// # Errors
-    /// If the layers around the records are not OTLP protobuf, or the system has no randomness.
+    /// If the layers around the records are not OTLP protobuf, if there are more than [`MAX_RECORDS`] of them or their bodies have
+    /// more than [`MAX_BYTES`], or the system has no randomness.
     pub fn from_export(
         export: &Export,
         max_field_bytes: usize,
@@ -99,14 +109,18 @@ impl Batch {
         let mut builder = Builder::new(observed_at, entropy, export.protobuf.len());
         match export.signal {
             Signal::Traces => walk_traces(&export.protobuf, max_field_bytes, &mut |source, raw| {
-                let record = decode_span(source, raw, max_field_bytes);
-                builder.push("span", raw, record.as_ref());
+                if builder.has_room() {
+                    let record = decode_span(source, raw, max_field_bytes);
+                    builder.push("span", raw, source, record.as_ref());
+                }
             })?,
             Signal::Logs => {
                 let mut seen = Occurrences::default();
                 walk_logs(&export.protobuf, max_field_bytes, &mut |source, raw| {
-                    let record = decode_log(source, raw, seen.count(raw), max_field_bytes);
-                    builder.push("log_record", raw, record.as_ref());
+                    if builder.has_room() {
+                        let record = decode_log(source, raw, seen.count(raw), max_field_bytes);
+                        builder.push("log_record", raw, source, record.as_ref());
+                    }
                 })?;
             }
         }
@@ -120,7 +134,8 @@ impl Batch {
     pub fn from_records(records: &[Record<'_>], observed_at: Time, entropy: &dyn Entropy) -> Result<Self, BatchError> {
         let mut builder = Builder::new(observed_at, entropy, 1024);
         for record in records {
-            builder.push("record", &[], Ok(record));
+            let none = (&Resource::default(), &Scope::default());
+            builder.push("record", &[], Ok(none), Ok(record));
         }
         builder.finish()
     }
@@ -128,6 +143,11 @@ impl Batch {
     /// The records with their bodies, in order.
     pub fn records(&self) -> impl Iterator<Item = (&Draft, &[u8])> {
         self.drafts.iter().map(|draft| (draft, &self.bodies[draft.body.clone()]))
+    }
+
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        self.bodies.capacity() + self.drafts.capacity() * size_of::<Draft>()
     }
 
     /// How many records there are.
@@ -176,15 +196,33 @@ struct Builder<'e> {
     observed_at: Time,
     salts: Salts<'e>,
     rejected: Occurrences,
+    /// How many records came after there was no room any more.
+    left_out: usize,
 }
 
 impl<'e> Builder<'e> {
     fn new(observed_at: Time, entropy: &'e dyn Entropy, expected_bytes: usize) -> Self {
-        let batch = Batch { bodies: Vec::with_capacity(expected_bytes * 5 / 4), ..Batch::default() };
-        Self { batch, observed_at, salts: Salts::new(entropy), rejected: Occurrences::default() }
+        let batch = Batch {
+            bodies: Vec::with_capacity((expected_bytes + expected_bytes / 4).min(MAX_BYTES)),
+            ..Batch::default()
+        };
+        Self { batch, observed_at, salts: Salts::new(entropy), rejected: Occurrences::default(), left_out: 0 }
     }
 
-    fn push(&mut self, what: &'static str, raw: &[u8], record: Result<&Record<'_>, &Rejection>) {
+    /// Whether a further record is taken; if not, it is counted.
+    fn has_room(&mut self) -> bool {
+        let room = self.batch.drafts.len() < MAX_RECORDS && self.batch.bodies.len() < MAX_BYTES;
+        self.left_out += usize::from(!room);
+        room
+    }
+
+    fn push(
+        &mut self,
+        what: &'static str,
+        raw: &[u8],
+        source: Source<'_, '_>,
+        record: Result<&Record<'_>, &Rejection>,
+    ) {
         let rejection = match record {
             Ok(record) => match self.push_record(record) {
                 Ok(()) => return,
@@ -194,7 +232,7 @@ impl<'e> Builder<'e> {
         };
         self.batch.rejected += 1;
         let occurrence = self.rejected.count(raw);
-        let record = normalise::rejected(what, &rejection, occurrence, raw);
+        let record = normalise::rejected(what, &rejection, occurrence, raw, source.ok().map(|(resource, _)| resource));
         // A rejection is small: it always fits.
         let pushed = self.push_record(&record);
         debug_assert!(pushed.is_ok());
@@ -228,6 +266,14 @@ impl<'e> Builder<'e> {
     }
 
     fn finish(self) -> Result<Batch, BatchError> {
+        if self.left_out > 0 {
+            let (records, bytes) = (self.batch.drafts.len(), self.batch.bodies.len());
+            let taken =
+                format!("{records} records take {bytes} bytes with their resources, and {} more follow", self.left_out);
+            return Err(BatchError::TooLarge(format!(
+                "{taken}; one request may bring {MAX_RECORDS} records and {MAX_BYTES} bytes"
+            )));
+        }
         match self.salts.failed {
             Some(error) => Err(error.into()),
             None => Ok(self.batch),

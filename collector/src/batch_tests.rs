@@ -229,3 +229,38 @@ fn a_body_may_be_so_large_and_no_larger() {
     let reason = Body::parse(body).unwrap().record.outcome_reason.unwrap();
     assert_eq!(&*reason, format!("record: {} bytes as a record, more than {MAX_BODY_BYTES}", MAX_BODY_BYTES + 1));
 }
+
+#[test]
+fn a_request_that_grows_beyond_its_bounds_is_refused_whole() {
+    let too_large = |export: &Export| match Batch::from_export(export, usize::MAX, now(), &Counting::default()) {
+        Err(BatchError::TooLarge(what)) => what,
+        other => panic!("{:?}", other.map(|batch| batch.len())),
+    };
+    // Two bytes a span on the wire.
+    let many = too_large(&traces(vec![ProtoSpan::default(); MAX_RECORDS + 7]));
+    assert!(many.contains("7 more follow"), "{many}");
+    assert_eq!(batch(&traces(vec![ProtoSpan::default(); 1000]), &Counting::default()).len(), 1000);
+    // A resource that stands once on the wire and in every record.
+    let text = AnyValue { value: Some(Value::StringValue("x".repeat(1 << 20))) };
+    let mut export = ExportTraceServiceRequest::decode(traces((0..200).map(span).collect()).protobuf).unwrap();
+    export.resource_spans[0].resource.get_or_insert_default().attributes =
+        vec![KeyValue { key: "large".to_owned(), value: Some(text), ..Default::default() }];
+    let export = Export { signal: Signal::Traces, protobuf: export.encode_to_vec().into() };
+    assert!(too_large(&export).contains("with their resources"));
+}
+
+#[test]
+fn a_rejected_record_says_who_sent_it() {
+    let name = AnyValue { value: Some(Value::StringValue("loans".to_owned())) };
+    let mut late = span(1);
+    late.end_time_unix_nano = u64::MAX;
+    let mut export = ExportTraceServiceRequest::decode(traces(vec![late]).protobuf).unwrap();
+    export.resource_spans[0].resource.get_or_insert_default().attributes =
+        vec![KeyValue { key: "service.name".to_owned(), value: Some(name), ..Default::default() }];
+    let export = Export { signal: Signal::Traces, protobuf: export.encode_to_vec().into() };
+    let batch = batch(&export, &Counting::default());
+    let (_, bytes) = batch.records().next().unwrap();
+    let record = Body::parse(bytes).unwrap().record;
+    assert_eq!(record.action_type.as_deref(), Some("telemetry.rejected"));
+    assert_eq!(record.service_name.as_deref(), Some("loans"));
+}

@@ -8,6 +8,7 @@
 //! DIR/mac-escrow.key     the first MAC key: to be moved into other hands
 //! DIR/checkpoint         the newest checkpoint that was signed: what the archive may never fall behind
 //! DIR/archive-path       where the archive lies, if the configuration places it elsewhere
+//! DIR/begun              there once records were sealed: then an empty journal is a lost one
 //! DIR/lock               held by the process that writes
 //! DIR/journal/ dedup/ archive/
 //! ```
@@ -165,7 +166,23 @@ impl DataDir {
         if vkey.name().as_str() != identity.ledger || identity.format != "1" {
             return Err(DataDirError::damaged(&path, "the public key is not that of the ledger it names"));
         }
-        Ok(Self { root: root.to_owned(), vkey })
+        let this = Self { root: root.to_owned(), vkey };
+        this.check_handed_out()?;
+        Ok(this)
+    }
+
+    /// `ledger.vkey` is what operators hand to those who verify: it must say the same.
+    fn check_handed_out(&self) -> Result<(), DataDirError> {
+        let path = self.root.join("ledger.vkey");
+        match fs::read_to_string(&path) {
+            Ok(text) if text.trim_end() == self.vkey.to_line() => Ok(()),
+            Ok(_) => Err(DataDirError::damaged(
+                &path,
+                format!("not the ledger's public key, which is {}", self.vkey.to_line()),
+            )),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(DataDirError::io(&path)(e)),
+        }
     }
 
     /// Whether `place` is a data directory and not an archive, which has neither key nor journal in it.
@@ -290,6 +307,19 @@ impl DataDir {
             wiped.map_err(DataDirError::io(&path))?;
         }
         Ok(())
+    }
+
+    /// Whether records were sealed here: then the journal is never without a file, for it keeps its newest.
+    pub fn has_begun(&self) -> bool {
+        self.root.join("begun").is_file() || self.root.join("checkpoint").is_file()
+    }
+
+    /// Remembers that records were sealed here.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn remember_begun(&self) -> Result<(), DataDirError> {
+        if self.root.join("begun").is_file() { Ok(()) } else { self.replace("begun", b"") }
     }
 
     /// The newest checkpoint that was signed here, if any.

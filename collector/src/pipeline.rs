@@ -132,9 +132,16 @@ pub async fn run(
     metrics.next_index.set(ready.sealer.next_index());
     metrics.archived.set(ready.archive.tail().size);
     metrics.journal_bytes.set(ready.journal.bytes());
-    let start_details = start_details(&ready);
+    let start_details = start_details(&ready, config.journal.lost);
+    let data_dir = Arc::clone(&ready.data_dir);
     let (stages, queue) = Stages::start(ready, &config, &shared)?;
     seal_own(&shared, &queue, "collector.start", Some(start_details)).await;
+    // Not before: were there no room for the first record, the journal would be empty with good reason.
+    if shared.metrics.sealed.get() > 0
+        && let Err(error) = data_dir.remember_begun()
+    {
+        tracing::warn!(%error, "can't remember that records were sealed here; it is tried again at the next start");
+    }
 
     let accepting = Arc::new(AtomicBool::new(true));
     let health = Health {
@@ -149,6 +156,7 @@ pub async fn run(
         clock: Arc::clone(&shared.clock),
         entropy: Arc::clone(&shared.entropy),
         max_field_bytes: config.receive.max_field_bytes,
+        held: Arc::default(),
     };
     let (shutdown, watch_shutdown) = watch::channel(false);
     let mut serving = tokio::spawn(bound.serve(Arc::new(intake), watch_shutdown));
@@ -273,10 +281,11 @@ fn join<T>(name: &'static str, thread: JoinHandle<T>) -> Result<T, RunError> {
     thread.join().map_err(|_| RunError::Panicked(name))
 }
 
-fn start_details(ready: &Ready) -> String {
+fn start_details(ready: &Ready, journal_lost: bool) -> String {
+    let journal_lost = journal_lost && ready.recovered.next_index.is_none();
     let torn = ready.recovered.torn.as_ref().map_or(0, |torn| torn.bytes);
     format!(
-        "{{\"version\":\"{}\",\"journal_clean\":{},\"torn_tail_bytes\":{torn},\"next_index\":\"{}\",\"archived\":\"{}\"}}",
+        "{{\"version\":\"{}\",\"journal_clean\":{},\"journal_lost\":{journal_lost},\"torn_tail_bytes\":{torn},\"next_index\":\"{}\",\"archived\":\"{}\"}}",
         env!("CARGO_PKG_VERSION"),
         ready.recovered.clean,
         ready.sealer.next_index(),
@@ -287,7 +296,7 @@ fn start_details(ready: &Ready) -> String {
 /// Seals a record of the recorder itself. If there is no room for it, that is logged; it never stops the collector.
 async fn seal_own(stages: &Shared, queue: &Queue, action: &'static str, details: Option<String>) {
     let sealed = match stages.own.batch(stages.clock.now(), action, details, &*stages.entropy) {
-        Ok(batch) => queue.seal(batch).await.map(|_| ()).map_err(|refusal| format!("{refusal:?}")),
+        Ok(batch) => queue.seal(batch, None).await.map(|_| ()).map_err(|refusal| format!("{refusal:?}")),
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = sealed {

@@ -46,15 +46,22 @@ pub enum StartError {
     )]
     Chain(#[from] ChainError),
     /// A record in the journal is not what it was sealed as.
-    #[error("record {index} in the journal: {what}. Run `tachograph verify`; restore the journal from a copy")]
+    #[error("record {index} in the journal: {what}. Run `tachograph verify`; restore what is damaged from a copy")]
     Record {
         /// The record.
         index: u64,
         /// What is wrong.
         what: String,
     },
+    /// The journal is gone.
+    #[error(
+        "{0} holds no journal, though records were sealed here: acknowledged records that were not archived yet are missing. Restore it; if it is lost for good, start once with --journal-lost, which is recorded in the ledger"
+    )]
+    JournalMissing(String),
     /// The archive is gone.
-    #[error("the archive in {0} is empty, but checkpoints over it were signed: restore it, or point archive.path at where it is now")]
+    #[error(
+        "the archive in {0} is empty, but checkpoints over it were signed: restore it, or point archive.path at where it is now"
+    )]
     ArchiveGone(String),
     /// Records are in neither journal nor archive.
     #[error(
@@ -149,6 +156,9 @@ pub fn open(config: &Config, now: Time) -> Result<Ready, StartError> {
     let settings = dedup::Settings { retention: config.duplicates_retention, ..dedup::Settings::default() };
     let mut dedup = Dedup::open(&data_dir.dedup(), Arc::new(RealDisk), settings)?;
 
+    if recovered.next_index.is_none() && data_dir.has_begun() && !config.journal.lost {
+        return Err(StartError::JournalMissing(data_dir.journal().display().to_string()));
+    }
     let (first, next) = match (recovered.first_index, recovered.next_index) {
         (Some(first), Some(next)) => (first, next),
         _ => (tail.size, tail.size),
@@ -255,7 +265,8 @@ fn replay(
                 chain.push(index, record.leaf, &hash)?
             };
             if epoch_of(index) == mac_key.epoch() && mac_key.verify(vkey.name(), index, &hash, &record.mac).is_err() {
-                return Err(damaged("its MAC is wrong".to_owned()));
+                let what = "its MAC is wrong: either the record is not the one that was sealed, or keys/mac.key is not this ledger's";
+                return Err(damaged(what.to_owned()));
             }
             if tachograph_ledger::sha256(record.body) != leaf.body_sha256 {
                 return Err(damaged("its body is not the one that was sealed".to_owned()));

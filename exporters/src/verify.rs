@@ -77,6 +77,8 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
         }
         (None, None) => return Err(VerifyError::NoArchive { place, what: "no ledger.json and no key".to_owned() }),
     };
+    // Before the commits are looked at: a collector that runs meanwhile only adds, and a checkpoint stands behind its commit.
+    let listed = store.list(crate::archive::paths::CHECKPOINTS)?;
     let history = commits::read(store, &key, &collector)?;
     if let Some(progress) = options.progress {
         progress.begin(history.size());
@@ -85,7 +87,7 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
     let mut walk = Walk::new(&key, options.mac_key, outside, &collector);
     jobs::run(store, &history, options.threads, options.progress, &mut walk, &collector);
     let totals = walk.finish(history.size());
-    let checkpoint_count = checkpoints::check(store, &key, &history, &collector)?;
+    let checkpoint_count = checkpoints::check(store, listed, &key, &history, &collector);
     Ok(collector.into_report(place, &key, &history, checkpoint_count, totals))
 }
 

@@ -122,13 +122,18 @@ impl Home {
 
     /// Starts a collector on free ports and does not wait for it.
     pub fn spawn(&self) -> Starting {
-        self.spawn_at(FREE, FREE)
+        self.spawn_at(FREE, FREE, &[])
     }
 
-    fn spawn_at(&self, grpc: &str, http: &str) -> Starting {
+    /// The same with further arguments.
+    pub fn spawn_with(&self, arguments: &[&str]) -> Starting {
+        self.spawn_at(FREE, FREE, arguments)
+    }
+
+    fn spawn_at(&self, grpc: &str, http: &str, arguments: &[&str]) -> Starting {
         let mut command = programs::command();
         command.arg("run").arg("--json").arg("--config").arg(self.config()).arg("--data").arg(&self.data);
-        command.args(["--grpc", grpc, "--http", http, "--admin", FREE]);
+        command.args(["--grpc", grpc, "--http", http, "--admin", FREE]).args(arguments);
         Starting::spawn(command, &self.log())
     }
 
@@ -139,7 +144,7 @@ impl Home {
 
     /// Starts a collector where another one listened.
     pub fn start_at(&self, grpc: SocketAddr, http: SocketAddr) -> Collector {
-        self.spawn_at(&grpc.to_string(), &http.to_string()).ready()
+        self.spawn_at(&grpc.to_string(), &http.to_string(), &[]).ready()
     }
 
     /// Runs a collector that must refuse to start.

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
+use tachograph_exporters::verify::Axis;
 use tachograph_record::{EventId, Kind};
 use tachograph_tests::collector::Collector;
-use tachograph_tests::command::{self, expect_verified, trace};
+use tachograph_tests::command::{self, expect_verified, trace, verify};
 use tachograph_tests::home::{Home, SMALL};
 use tachograph_tests::http::{Connection, PROTOBUF, export, get};
 use tachograph_tests::load::{Load, Settings};
@@ -281,4 +282,42 @@ fn health_and_metrics_are_served_and_other_signals_are_turned_away() {
     assert_eq!(connection.post("/v1/traces", PROTOBUF, &otlp::request(vec![span])).expect("an answer").status, 200);
     assert_eq!(collector.metric("tachograph_sealed_records_total"), 32.0);
     collector.stop();
+}
+
+#[test]
+fn a_lost_journal_is_noticed_and_given_up_only_on_purpose() {
+    let (home, _) = killed("lost journal");
+    for dir in ["journal", "dedup"] {
+        for entry in fs::read_dir(home.data().join(dir)).expect("a directory") {
+            fs::remove_file(entry.expect("an entry").path()).expect("removed");
+        }
+    }
+    let verified = verify(&home.data(), &[]);
+    assert_eq!((verified.code, verified.verdict(Axis::Integrity)), (1, "fail"), "{:#}", verified.report);
+    home.refused().expect(2, &["holds no journal", "--journal-lost"]);
+    let collector = home.spawn_with(&["--journal-lost"]).ready();
+    collector.stop();
+    home.start().stop();
+    expect_verified(&home.data());
+}
+
+#[test]
+fn verify_beside_a_running_collector_sees_no_tampering() {
+    let mut random = Random::of_test("verify beside");
+    let home = Home::new("archive: { max_age: 50ms }\n");
+    let collector = home.start();
+    let load = Load::start(Settings::default(), &mut random);
+    load.aim(Some(collector.http));
+    collector.wait_until("something is archived", Duration::from_secs(20), |collector| {
+        collector.metric("tachograph_archived_records") > 0.0
+    });
+    for _ in 0..12 {
+        let verified = verify(&home.archive(), &[&"--key", &home.data().join("ledger.vkey")]);
+        assert_ne!(verified.code, 1, "{:#}", verified.report);
+        let verified = verify(&home.data(), &[]);
+        assert_ne!(verified.code, 1, "{:#}", verified.report);
+    }
+    load.drain();
+    collector.stop();
+    expect_verified(&home.data());
 }

@@ -40,6 +40,14 @@ impl Check {
         {
             problems.push(format!("receive.tls: {error}"));
         }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
+            problems.push(format!("log.level `{}`: {error}", config.log.level));
+        }
+        if let Some(path) = &config.archive.path
+            && !(path.is_dir() || !path.exists() && path.parent().is_some_and(std::path::Path::is_dir))
+        {
+            problems.push(format!("archive.path: {} is no directory and can't be created as one", path.display()));
+        }
         if let Err(error) = check_ledger(&config) {
             problems.push(error.to_string());
         }

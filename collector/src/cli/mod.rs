@@ -93,7 +93,13 @@ struct Source {
 
 impl Source {
     fn overrides(&self) -> Overrides {
-        Overrides { data: self.data.clone(), grpc: self.grpc, http: self.http, admin: self.admin }
+        Overrides {
+            data: self.data.clone(),
+            grpc: self.grpc,
+            http: self.http,
+            admin: self.admin,
+            ..Overrides::default()
+        }
     }
 }
 

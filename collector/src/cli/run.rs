@@ -1,7 +1,7 @@
 //! `tachograph run`
 
 use serde_json::json;
-use tachograph_collector::config::Config;
+use tachograph_collector::config::{Config, Overrides};
 use tachograph_collector::pipeline::{self, Addresses};
 use tachograph_collector::startup::Ready;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +13,9 @@ use super::{Exit, Source, output};
 pub(super) struct Run {
     #[command(flatten)]
     source: Source,
+    /// The journal is lost for good: begin a new one behind the archive's end. It is recorded in the ledger
+    #[arg(long)]
+    journal_lost: bool,
     /// Print where it listens as one JSON line once all ports are open
     #[arg(long)]
     json: bool,
@@ -20,7 +23,10 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let config = Config::load(self.source.config.as_deref(), &self.source.overrides())?;
+        let config = Config::load(
+            self.source.config.as_deref(),
+            &Overrides { journal_lost: self.journal_lost, ..self.source.overrides() },
+        )?;
         output::start_logs(&config.log)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let json = self.json;
@@ -69,9 +75,9 @@ fn announce(ready: &Ready, addresses: Addresses, json: bool) {
         data = %ready.data_dir.root().display(),
         next_index = ready.sealer.next_index(),
         archived = ready.archive.tail().size,
-        grpc = ?addresses.grpc,
-        http = ?addresses.http,
-        admin = ?addresses.admin,
+        grpc = shown(addresses.grpc),
+        http = shown(addresses.http),
+        admin = shown(addresses.admin),
         "recording"
     );
     if json {
@@ -85,4 +91,8 @@ fn announce(ready: &Ready, addresses: Addresses, json: bool) {
         });
         output::line(&line.to_string());
     }
+}
+
+fn shown(address: Option<std::net::SocketAddr>) -> String {
+    address.map_or_else(|| "off".to_owned(), |address| address.to_string())
 }

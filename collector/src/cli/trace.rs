@@ -22,7 +22,7 @@ pub(super) struct Trace {
     /// A data directory, or an archive
     #[arg(long, env = "TACHOGRAPH_DATA", value_name = "PLACE", default_value = tachograph_collector::config::DEFAULT_DATA)]
     data: PathBuf,
-    /// Print JSON: a list of events, each with its index, its cause's index, and the body as it is stored
+    /// Print JSON: `events`, each with its index, its cause's index and its record; `cut` if there were more
     #[arg(long)]
     json: bool,
 }
@@ -116,9 +116,13 @@ pub(super) fn print(forest: &Forest) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Levels that are shown by indentation.
+const DEEPEST_INDENT: usize = 32;
+
 fn print_event(event: &Event, depth: usize) -> anyhow::Result<()> {
     let record = event.record()?;
-    let (indent, arrow) = match depth {
+    // Deeper ones stand below each other: a chain may be as long as a trace.
+    let (indent, arrow) = match depth.min(DEEPEST_INDENT) {
         0 => (String::new(), ""),
         depth => ("   ".repeat(depth - 1), "└─ "),
     };
@@ -151,16 +155,28 @@ fn facts(record: &Record<'_>) -> Vec<(&'static str, String)> {
         ("prompt", join(&[record.prompt.as_deref()])),
         ("decision", join(&[record.final_decision.as_deref()])),
         ("steps", join(&[record.decision_steps.as_ref().map(|json| json.as_str())])),
+        (
+            "conflict",
+            record
+                .conflicts_with
+                .map_or(String::new(), |first| format!("same event id as record {}, other content", first.get())),
+        ),
         ("output", join(&[record.output_path.as_deref(), record.output_hash.as_deref()])),
         ("reason", join(&[record.outcome_reason.as_deref(), record.error_type.as_deref(), record.error.as_deref()])),
     ];
     facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
 
+/// Characters that turn the direction of the text behind them.
+fn is_directional(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// One line, without control characters (a prompt must not be able to steer a terminal), not too long.
 fn clean(text: &str) -> String {
     const LONGEST: usize = 160;
-    let mut clean: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut clean: String =
+        text.chars().take(LONGEST).map(|c| if c.is_control() || is_directional(c) { ' ' } else { c }).collect();
     if text.chars().nth(LONGEST).is_some() {
         clean.push('…');
     }

@@ -14,6 +14,9 @@ use tachograph_ledger::{MacKey, VerifyingKey};
 
 use super::{Exit, output};
 
+/// More threads than any machine has would only fail to start.
+const MAX_THREADS: usize = 256;
+
 /// Verify an archive or a data directory, offline: every hash, link, signature, checkpoint, and that the typed columns say what
 /// the sealed bodies say. One verdict per axis; one that could not be checked is INCOMPLETE, never a pass.
 ///
@@ -56,7 +59,10 @@ impl Verify {
                 .map(|path| std::fs::read(path).with_context(|| path.display().to_string()))
                 .collect::<anyhow::Result<_>>()?,
             mac_key: None,
-            threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            threads: self
+                .threads
+                .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+                .min(MAX_THREADS),
             progress: Some(&bar),
         };
         let report = if DataDir::is_one(&self.place) {

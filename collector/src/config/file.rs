@@ -140,7 +140,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
     };
     let mut problems = Vec::new();
     let receive = receive(file.receive, overrides, &mut problems);
-    let journal = journal(&file.journal, &mut problems);
+    let journal = journal(&file.journal, overrides, &mut problems);
     let archive = archive(file.archive, &mut problems);
     let retention = file.duplicates.retention.map_or(Duration::from_secs(24 * 3600), |span| span.0);
     if retention < Duration::from_secs(24 * 3600) {
@@ -255,7 +255,7 @@ fn bytes(size: Size) -> usize {
     usize::try_from(size.0).unwrap_or(usize::MAX)
 }
 
-fn journal(file: &JournalFile, problems: &mut Vec<String>) -> Journal {
+fn journal(file: &JournalFile, overrides: &Overrides, problems: &mut Vec<String>) -> Journal {
     let max_bytes = file.max_bytes.map_or(8 << 30, |size| size.0);
     let max_file_bytes = file.max_file_bytes.map_or(64 << 20, |size| size.0);
     if max_file_bytes < 1 << 20 {
@@ -266,7 +266,7 @@ fn journal(file: &JournalFile, problems: &mut Vec<String>) -> Journal {
             "journal.max_bytes ({max_bytes}) must be at least 4 times journal.max_file_bytes ({max_file_bytes})"
         ));
     }
-    Journal { max_bytes, max_file_bytes }
+    Journal { max_bytes, max_file_bytes, lost: overrides.journal_lost }
 }
 
 fn archive(file: ArchiveFile, problems: &mut Vec<String>) -> Archive {

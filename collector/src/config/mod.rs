@@ -60,6 +60,8 @@ pub struct Journal {
     pub max_bytes: u64,
     /// When a new file is begun.
     pub max_file_bytes: u64,
+    /// `--journal-lost`: begin a new journal behind the archive's end.
+    pub lost: bool,
 }
 
 /// Settings of the archive.
@@ -97,6 +99,8 @@ pub struct Overrides {
     pub http: Option<SocketAddr>,
     /// `--admin`
     pub admin: Option<SocketAddr>,
+    /// `--journal-lost`
+    pub journal_lost: bool,
 }
 
 /// Why there is no configuration.

@@ -135,6 +135,8 @@ impl Frames {
                 }
                 Ok(files.next().map_or(Step::End, |next| Step::File(next.clone())))
             }
+            // Its file was released when all of it had been read, and the next one follows.
+            Some(next) if next.first_index == cursor.next_index => Ok(Step::File(next.clone())),
             _ => Err(self.not_held("later ones")),
         }
     }

@@ -226,3 +226,23 @@ fn it_works_on_a_real_disk() {
 fn newest_file(dir: &Path) -> PathBuf {
     std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).max().unwrap()
 }
+
+#[test]
+fn a_file_that_is_released_when_it_has_been_read_is_no_loss_for_the_reader() {
+    let disk = MemoryDisk::new();
+    let large = |first: u64| {
+        let mut frame = Frame::begin(first, [0; 32], 1_000);
+        frame.push(&leaf(first), &vec![7; 700 << 10], &mac(first)).unwrap();
+        frame
+    };
+    let settings = Settings { max_file_bytes: 1 << 20, max_bytes: 8 << 20, ..small() };
+    let (mut journal, _) = Journal::open(&dir(), disk.as_disk(), settings).unwrap();
+    let _ = journal.append(&mut large(0)).unwrap();
+    let mut frames = journal.read_from(0).unwrap();
+    assert_eq!(frames.next_frame().unwrap().unwrap().next_index(), 1);
+    // The second frame begins a new file, so that the first can go.
+    let _ = journal.append(&mut large(1)).unwrap();
+    assert_eq!(journal.release_before(1).unwrap(), 1);
+    assert_eq!(frames.next_frame().unwrap().unwrap().first_index(), 1);
+    assert!(frames.next_frame().unwrap().is_none());
+}

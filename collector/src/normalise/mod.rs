@@ -56,7 +56,8 @@ pub fn span<'a>(span: &Span<'a>, resource: &Resource<'a>, scope: &Scope<'a>) -> 
     record.trace_id = TraceId::from_wire(span.trace_id);
     record.span_id = SpanId::from_wire(span.span_id);
     record.parent_span_id = SpanId::from_wire(span.parent_span_id);
-    record.action_type = record.action_type.take().or_else(|| (!span.name.is_empty()).then(|| span.name.into()));
+    record.action_type =
+        record.action_type.take().or_else(|| senders_action(span.name).filter(|name| !name.is_empty()));
     let failed = status == Status::Error || record.error_type.is_some();
     record.outcome.get_or_insert(if failed { Outcome::Failure } else { Outcome::Success });
     let message = (status == Status::Error && !span.status_message.is_empty()).then_some(span.status_message);
@@ -124,7 +125,7 @@ pub fn log<'a>(
     record.trace_id = TraceId::from_wire(log.trace_id);
     record.span_id = SpanId::from_wire(log.span_id);
     record.action_type =
-        record.action_type.take().or_else(|| (!log.event_name.is_empty()).then(|| log.event_name.into()));
+        record.action_type.take().or_else(|| senders_action(log.event_name).filter(|name| !name.is_empty()));
     record.outcome.get_or_insert(if record.error_type.is_some() { Outcome::Failure } else { Outcome::Unknown });
 
     let mut metadata = Object::new();
@@ -147,7 +148,13 @@ pub fn log<'a>(
 }
 
 /// The record that stands for something that could not be decoded: the reason and the hash of what came.
-pub fn rejected(what: &'static str, rejection: &Rejection, occurrence: u32, raw: &[u8]) -> Record<'static> {
+pub fn rejected(
+    what: &'static str,
+    rejection: &Rejection,
+    occurrence: u32,
+    raw: &[u8],
+    resource: Option<&Resource<'_>>,
+) -> Record<'static> {
     // Its own time can't be known, and must come out the same when it is sent again.
     let timestamp = Time::default();
     let mut record = Record::new(EventId::of_log(timestamp, occurrence, raw), timestamp, Kind::AuditEvent);
@@ -159,6 +166,17 @@ pub fn rejected(what: &'static str, rejection: &Rejection, occurrence: u32, raw:
     record.outcome_reason = Some(Text::from(format!("{}: {}", rejection.field, rejection.reason)));
     record.input_hash = Some(Text::from(format!("sha256:{}", tachograph_record::Hex(hash))));
     record.details = Some(Json::trusted(format!("{{\"bytes\":{}}}", raw.len())));
+    // Who sent it can be told unless the resource itself is what can't be read.
+    let named = |key: &str| {
+        let attribute = resource?.attributes.iter().find(|attribute| attribute.key == key)?;
+        match attribute.value {
+            AnyValue::Str(text) => Some(Text::from(text.to_owned())),
+            _ => None,
+        }
+    };
+    record.service_name = named("service.name");
+    record.environment = named("deployment.environment.name").or_else(|| named("deployment.environment"));
+    record.tenant = named("tachograph.tenant");
     record
 }
 
@@ -188,7 +206,7 @@ fn fill<'a>(event_id: EventId, timestamp: Time, slots: &mut Slots<'_, 'a>) -> Re
     record.session_id = slots.text(F::SessionId);
     record.team = slots.text(F::Team);
     record.client_ip = slots.text(F::ClientIp);
-    record.action_type = slots.text(F::ActionType);
+    record.action_type = slots.parse(F::ActionType, senders_action);
     record.resource_type = slots.text(F::ResourceType);
     if let Some((rank, id)) = slots.ranked_text(F::ResourceId) {
         record.resource_id = Some(id);
@@ -253,10 +271,16 @@ fn senders_kind(word: &str) -> Option<Kind> {
     Kind::parse(word).filter(|kind| *kind != Kind::Lifecycle)
 }
 
+/// What the recorder itself says, a sender can't.
+fn senders_action(name: &str) -> Option<Text<'_>> {
+    (!["telemetry.rejected", "clock.jump_back"].contains(&name)).then(|| name.into())
+}
+
 /// Names that may stand in a leaf.
 fn producer_name(text: &str) -> Option<Text<'_>> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
-    ((1..=64).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.into())
+    let good = (1..=64).contains(&text.len()) && text.bytes().all(allowed) && text != crate::seal::OWN_PRODUCER;
+    good.then(|| text.into())
 }
 
 /// `sha256:` and 64 hex digits in lowercase: anything else would not be found by who looks for the hash.

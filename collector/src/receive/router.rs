@@ -155,6 +155,14 @@ fn transcode(
     // difference is charged afterwards, and is less than the text once more.
     grow(grant, text.len(), limits)?;
     let done = json::to_protobuf(signal, text).map_err(|fault| Denied::malformed(fault.field, fault.reason))?;
+    if done.protobuf.is_empty() && done.unknown_members > 0 {
+        // An empty request is good; one that has only what we do not know would be acknowledged and lost.
+        let wanted = match signal {
+            Signal::Traces => "resourceSpans",
+            Signal::Logs => "resourceLogs",
+        };
+        return Err(Denied::malformed(wanted.to_owned(), "missing: is this another signal's request?".to_owned()));
+    }
     metrics.left_out(done.unknown_members);
     if done.protobuf.len() > limits.max_decompressed_bytes {
         return Err(Denied::TooLarge {

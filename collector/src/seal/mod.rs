@@ -33,7 +33,7 @@ use crate::intake::{Accepted, Refusal};
 use crate::journal::{AppendError, Frame, Journal, PushError};
 use crate::observe::Metrics;
 use crate::progress::Progress;
-pub use own::Own;
+pub use own::{OWN_PRODUCER, Own};
 pub use queue::{Intake, QUEUE_BATCHES, Queue, queue};
 use queue::{Job, Message};
 

@@ -6,6 +6,9 @@ use tachograph_record::{ActorType, Decimal, EventId, Hex, Json, Kind, Outcome, R
 
 use crate::batch::{Batch, BatchError, Entropy};
 
+/// The recorder's name as a producer: no sender can take it.
+pub const OWN_PRODUCER: &str = "tachograph-collector";
+
 /// The recorder as a producer of records: it numbers its own, so that a missing one shows.
 #[derive(Debug)]
 pub struct Own {
@@ -43,7 +46,7 @@ impl Own {
         record.action_type = Some(Text::from(action));
         record.outcome = Some(Outcome::Success);
         record.details = details.map(Json::trusted);
-        record.producer = Some("tachograph-collector".into());
+        record.producer = Some(OWN_PRODUCER.into());
         record.producer_epoch = Some(self.epoch.as_str().into());
         record.producer_seq = Decimal::new(self.next.fetch_add(1, Ordering::Relaxed));
         Batch::from_records(&[record], now, entropy)

@@ -1,6 +1,7 @@
 //! The queue to the writer, and the intake in front of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -13,10 +14,36 @@ use crate::intake::{Accepted, Export, Refusal};
 /// Batches that may wait for the writer.
 pub const QUEUE_BATCHES: usize = 256;
 
+/// Bytes of batches that may wait before further ones are refused. What a request grows to when it is decoded is not known from
+/// its own length, so it is charged here, besides `receive.limits.max_bytes_in_flight`. As many requests as there are threads may be
+/// decoded at the moment when it is reached, each to at most [`crate::batch::MAX_BYTES`].
+pub(super) const MAX_WAITING_BYTES: usize = 64 << 20;
+
 /// A batch and who waits for it.
 pub struct Job {
     pub(super) batch: Batch,
     reply: oneshot::Sender<Result<Accepted, Refusal>>,
+    /// Given back with the batch.
+    _charge: Option<Charge>,
+}
+
+/// Bytes of batches that wait, taken back when dropped.
+pub struct Charge {
+    held: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Charge {
+    fn new(held: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        held.fetch_add(bytes, Ordering::Relaxed);
+        Self { held: Arc::clone(held), bytes }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Job {
@@ -54,9 +81,13 @@ pub fn queue() -> (Queue, Receiver<Message>) {
 
 impl Queue {
     /// Hands a batch to the writer and gets the promise of an answer.
-    pub(super) fn submit(&self, batch: Batch) -> Result<oneshot::Receiver<Result<Accepted, Refusal>>, Refusal> {
+    pub(super) fn submit(
+        &self,
+        batch: Batch,
+        charge: Option<Charge>,
+    ) -> Result<oneshot::Receiver<Result<Accepted, Refusal>>, Refusal> {
         let (reply, answer) = oneshot::channel();
-        match self.sender.try_send(Message::Batch(Job { batch, reply })) {
+        match self.sender.try_send(Message::Batch(Job { batch, reply, _charge: charge })) {
             Ok(()) => Ok(answer),
             Err(TrySendError::Full(_)) => Err(Refusal::Full { retry_after: Duration::from_secs(1), what: "queue" }),
             Err(TrySendError::Disconnected(_)) => Err(Refusal::Stopping),
@@ -67,8 +98,8 @@ impl Queue {
     ///
     /// # Errors
     /// If it was refused; none of it is acknowledged then.
-    pub async fn seal(&self, batch: Batch) -> Result<Accepted, Refusal> {
-        self.submit(batch)?.await.unwrap_or_else(|_| Err(writer_gone()))
+    pub async fn seal(&self, batch: Batch, charge: Option<Charge>) -> Result<Accepted, Refusal> {
+        self.submit(batch, charge)?.await.unwrap_or_else(|_| Err(writer_gone()))
     }
 
     /// The same for a thread that may block.
@@ -76,7 +107,7 @@ impl Queue {
     /// # Errors
     /// If it was refused.
     pub fn seal_blocking(&self, batch: Batch) -> Result<Accepted, Refusal> {
-        self.submit(batch)?.blocking_recv().unwrap_or_else(|_| Err(writer_gone()))
+        self.submit(batch, None)?.blocking_recv().unwrap_or_else(|_| Err(writer_gone()))
     }
 
     /// Ends the sealing; waits for room in the queue.
@@ -105,10 +136,15 @@ pub struct Intake {
     pub entropy: Arc<dyn Entropy>,
     /// Largest string in a record.
     pub max_field_bytes: usize,
+    /// Bytes of batches that wait.
+    pub held: Arc<AtomicUsize>,
 }
 
 impl crate::intake::Intake for Intake {
     async fn accept(&self, export: Export) -> Result<Accepted, Refusal> {
+        if self.held.load(Ordering::Relaxed) > MAX_WAITING_BYTES {
+            return Err(Refusal::Full { retry_after: Duration::from_secs(1), what: "batches that wait" });
+        }
         let batch = Batch::from_export(&export, self.max_field_bytes, self.clock.now(), &*self.entropy);
         // The bodies hold all that is needed of it: its memory goes before the wait.
         drop(export);
@@ -116,11 +152,15 @@ impl crate::intake::Intake for Intake {
             BatchError::Malformed(error) => {
                 Refusal::Malformed { field: error.field().to_owned(), reason: error.reason().to_owned() }
             }
+            BatchError::TooLarge(reason) => {
+                Refusal::Malformed { field: "request".to_owned(), reason: format!("{reason}; send smaller batches") }
+            }
             BatchError::Entropy(_) => Refusal::Failed { reason: error.to_string() },
         })?;
         if batch.is_empty() {
             return Ok(Accepted::default());
         }
-        self.queue.seal(batch).await
+        let charge = Charge::new(&self.held, batch.bytes());
+        self.queue.seal(batch, Some(charge)).await
     }
 }

@@ -7,7 +7,7 @@ use tachograph_ledger::{Checkpoint, CheckpointError, Hash, VerifyingKey};
 use super::collector::Collector;
 use super::commits::History;
 use super::report::{Axis, Finding};
-use crate::archive::store::{ErrorKind, Store, StoreError};
+use crate::archive::store::{ErrorKind, Store};
 use crate::archive::{MAX_NOTE_BYTES, paths};
 
 /// Roots that were seen outside, by tree size.
@@ -34,16 +34,17 @@ pub(crate) fn remembered(notes: &[Vec<u8>], key: &VerifyingKey, collector: &Coll
     roots
 }
 
-/// Checks the archive's checkpoints against its commits. Gives their number.
+/// Checks the archive's checkpoints, as listed before the commits were, against its commits. Gives their number.
 pub(crate) fn check(
     store: &dyn Store,
+    listed: Vec<String>,
     key: &VerifyingKey,
     history: &History,
     collector: &Collector,
-) -> Result<u64, StoreError> {
+) -> u64 {
     let mut covered = 0;
     let mut sizes = Vec::new();
-    for path in store.list(paths::CHECKPOINTS)? {
+    for path in listed {
         // A stray name was reported with the store's objects.
         let Some(size) = paths::number_of(&path, paths::CHECKPOINTS) else { continue };
         sizes.push(size);
@@ -69,7 +70,7 @@ pub(crate) fn check(
             );
         }
     }
-    Ok(sizes.len() as u64)
+    sizes.len() as u64
 }
 
 /// Whether the checkpoint holds.

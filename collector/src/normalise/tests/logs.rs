@@ -105,7 +105,7 @@ fn ids_of_the_wrong_length_are_kept() {
 #[test]
 fn what_could_not_be_read_is_recorded_with_the_reason_and_its_hash() {
     let rejection = Rejection { field: "attributes[1].key".to_owned(), reason: "invalid UTF-8 at byte 0".to_owned() };
-    let got = members(&rejected("span", &rejection, 0, b""));
+    let got = members(&rejected("span", &rejection, 0, b"", None));
     let expected = serde_json::json!({
         "event_id": EventId::of_log(Time::default(), 0, b"").to_string(),
         "timestamp": "1970-01-01T00:00:00.000000000Z",

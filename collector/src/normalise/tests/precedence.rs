@@ -136,3 +136,14 @@ fn a_sender_can_not_speak_as_the_recorder() {
     assert_eq!(record["kind"], "audit_event");
     assert_eq!(record["metadata"]["attributes"][0]["key"], "tachograph.kind");
 }
+
+#[test]
+fn a_sender_can_not_take_the_recorders_name_or_words() {
+    let record = of_attributes(vec![
+        text("tachograph.action.type", "telemetry.rejected"),
+        text("tachograph.producer.id", "tachograph-collector"),
+    ]);
+    assert!(record.get("action_type").is_none());
+    assert!(record.get("producer").is_none());
+    assert_eq!(record["metadata"]["attributes"].as_array().map(Vec::len), Some(2));
+}

@@ -51,7 +51,7 @@ fn all_senders_of_a_group_that_finds_no_room_are_refused() {
     let (journal, dedup) = (MemoryDisk::new(), MemoryDisk::new());
     let parts = place.on_disks(&journal, &dedup, 1 << 20);
     let (queue, receiver) = queue();
-    let answers: Vec<_> = (0..3).map(|id| queue.submit(batch(&[record(id, "x")])).unwrap()).collect();
+    let answers: Vec<_> = (0..3).map(|id| queue.submit(batch(&[record(id, "x")]), None).unwrap()).collect();
     // The first changing operation makes the journal's file.
     journal.fail(0, Fault::Before(ENOSPC));
     let running = Running::start_with(parts, queue, receiver);

@@ -8,8 +8,8 @@ fn a_record_that_comes_again_is_acknowledged_and_not_sealed_again() {
     let (parts, _lock) = place.open().unwrap();
     let (queue, receiver) = queue();
     // In one batch, and in another batch of the same group.
-    let first = queue.submit(batch(&[record(1, "a"), record(2, "b"), record(1, "a")])).unwrap();
-    let second = queue.submit(batch(&[record(2, "b"), record(3, "c")])).unwrap();
+    let first = queue.submit(batch(&[record(1, "a"), record(2, "b"), record(1, "a")]), None).unwrap();
+    let second = queue.submit(batch(&[record(2, "b"), record(3, "c")]), None).unwrap();
     let running = Running::start_with(parts, queue, receiver);
     assert_eq!(first.blocking_recv().unwrap(), accepted(2, 1));
     assert_eq!(second.blocking_recv().unwrap(), accepted(1, 1));
@@ -131,8 +131,8 @@ fn a_sender_that_went_away_costs_nobody_anything() {
     let place = Place::new();
     let (parts, _lock) = place.open().unwrap();
     let (queue, receiver) = queue();
-    drop(queue.submit(batch(&[record(1, "a")])).unwrap());
-    let stays = queue.submit(batch(&[record(2, "b")])).unwrap();
+    drop(queue.submit(batch(&[record(1, "a")]), None).unwrap());
+    let stays = queue.submit(batch(&[record(2, "b")]), None).unwrap();
     let running = Running::start_with(parts, queue, receiver);
     assert_eq!(stays.blocking_recv().unwrap(), accepted(1, 0));
     assert_eq!(running.seal(&[record(1, "a")]), accepted(0, 1), "it was sealed all the same");
@@ -142,7 +142,7 @@ fn a_sender_that_went_away_costs_nobody_anything() {
 #[test]
 fn a_queue_that_is_full_refuses() {
     let (queue, _receiver) = queue();
-    let waiting: Vec<_> = (0..QUEUE_BATCHES).map(|_| queue.submit(Batch::default()).unwrap()).collect();
+    let waiting: Vec<_> = (0..QUEUE_BATCHES).map(|_| queue.submit(Batch::default(), None).unwrap()).collect();
     assert!(matches!(queue.seal_blocking(Batch::default()), Err(Refusal::Full { what: "queue", .. })));
     drop(_receiver);
     assert_eq!(queue.seal_blocking(Batch::default()), Err(Refusal::Stopping));

@@ -3,13 +3,14 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
+use tachograph_collector::clock::{Clock, SystemClock};
 
 /// Connections that send at once.
 pub(crate) const CONNECTIONS: u64 = 8;
@@ -175,7 +176,7 @@ impl Template {
 
     /// Gives every span new ids and the present time.
     fn renew(&mut self, random: &mut Random) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let now = SystemClock.now().unix_nanos();
         for [trace, span, start, end] in &self.places {
             self.bytes[*trace..trace + 8].copy_from_slice(&random.next().to_le_bytes());
             self.bytes[trace + 8..trace + 16].copy_from_slice(&random.next().to_le_bytes());
@@ -205,7 +206,7 @@ pub(crate) fn send(address: &str, batch: u64, duration: Duration, rate: Option<f
             ((0..TEMPLATES).map(|_| Template::new(&mut random, batch)).collect(), random)
         })
         .collect();
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+    let seed = SystemClock.now().unix_nanos();
     let began = Instant::now();
     let latencies = std::thread::scope(|scope| {
         let threads: Vec<_> = senders

@@ -48,8 +48,8 @@ fn plan() -> Plan {
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--seconds" => plan.seconds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or_else(|| usage()),
-            "--dir" => plan.dir = arguments.next().map_or_else(|| usage(), PathBuf::from),
+            "--seconds" => plan.seconds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or_else(usage),
+            "--dir" => plan.dir = arguments.next().map_or_else(usage, PathBuf::from),
             part if PARTS.contains(&part) => plan.parts.push(part.to_owned()),
             _ => usage(),
         }
