@@ -106,6 +106,12 @@ impl Tail<'_> {
                         self.fail(Axis::Integrity, Finding::journal(next, what));
                         Ok(())
                     }
+                    None if data_dir.has_begun() => {
+                        let what =
+                            "the journal is empty, though records were sealed here: those not archived yet are missing";
+                        self.fail(Axis::Integrity, Finding::journal(archived, what.to_owned()));
+                        Ok(())
+                    }
                     _ => Ok(()),
                 }
             });

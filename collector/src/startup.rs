@@ -46,7 +46,9 @@ pub enum StartError {
     )]
     Chain(#[from] ChainError),
     /// A record in the journal is not what it was sealed as.
-    #[error("record {index} in the journal: {what}. Run `tachograph verify`; restore what is damaged from a copy")]
+    #[error(
+        "record {index} in the journal: {what}. Run `tachograph verify`; restore the journal, or the key, from a copy"
+    )]
     Record {
         /// The record.
         index: u64,
@@ -55,7 +57,7 @@ pub enum StartError {
     },
     /// The journal is gone.
     #[error(
-        "{0} holds no journal, though records were sealed here: acknowledged records that were not archived yet are missing. Restore it; if it is lost for good, start once with --journal-lost, which is recorded in the ledger"
+        "{0} holds no journal, though records were sealed here: acknowledged records are missing, those not archived yet. Restore it; if it is lost for good, start once with --journal-lost, which is recorded in the ledger"
     )]
     JournalMissing(String),
     /// The archive is gone.
