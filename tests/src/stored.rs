@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tachograph_collector::journal::Journal;
+use tachograph_collector::journal::{Journal, JournalError};
 use tachograph_exporters::archive::reader::Reader;
 use tachograph_exporters::archive::store::DirectoryStore;
 use tachograph_record::{Body, EventId, Kind};
@@ -49,19 +49,31 @@ impl Stored {
 /// # Panics
 /// If it can't be read, or an index is missing.
 pub fn read(data: &Path) -> Vec<Stored> {
-    let mut all = archived(&data.join("archive"));
-    let next = all.len() as u64;
-    let journal = Journal::read_only(&data.join("journal"), LEDGER).unwrap_or_else(|e| panic!("{e}"));
-    if journal.next_index().is_some_and(|end| end > next) {
-        let mut frames = journal.read_from(next).unwrap_or_else(|e| panic!("{e}"));
-        while let Some(frame) = frames.next_frame().unwrap_or_else(|e| panic!("{e}")) {
-            all.extend(frame.records().map(|record| Stored::new(record.index, record.body)));
+    // Beside a collector that runs, records move from the journal to the archive between two looks.
+    let mut looks = 0;
+    let all = loop {
+        match try_read(data) {
+            Err(_) if looks < 5 => looks += 1,
+            read => break read.unwrap_or_else(|e| panic!("{e}")),
         }
-    }
+    };
     for (at, record) in all.iter().enumerate() {
         assert_eq!(record.index, at as u64, "the ledger has a gap");
     }
     all
+}
+
+fn try_read(data: &Path) -> Result<Vec<Stored>, JournalError> {
+    let mut all = archived(&data.join("archive"));
+    let next = all.len() as u64;
+    let journal = Journal::read_only(&data.join("journal"), LEDGER)?;
+    if journal.next_index().is_some_and(|end| end > next) {
+        let mut frames = journal.read_from(next)?;
+        while let Some(frame) = frames.next_frame()? {
+            all.extend(frame.records().map(|record| Stored::new(record.index, record.body)));
+        }
+    }
+    Ok(all)
 }
 
 /// Every record of an archive; none if there is no archive yet.

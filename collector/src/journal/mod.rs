@@ -39,6 +39,10 @@ use layout::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, FrameHeader, Fra
 pub use reader::{Frames, JournalReader};
 pub use recovery::{Recovered, TornTail};
 
+/// How often a journal that another process may be writing is looked at before it is called damaged.
+pub const LOOKS: u32 = 5;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(30);
+
 const FILE_SUFFIX: &str = ".tgj";
 const TEMPORARY_SUFFIX: &str = ".tgj.tmp";
 
@@ -120,10 +124,18 @@ impl Journal {
     }
 
     /// A reader of what a journal holds now, for another process than the one that writes it. Changes nothing, takes no
-    /// lock; a torn tail is left alone. A file that the writer releases meanwhile gives an error: look again then.
+    /// lock; a torn tail is left alone. What a writer changes meanwhile (a file released, another begun) looks like damage:
+    /// so damage counts only if it is still there when looked at again, [`LOOKS`] times in all.
     pub fn read_only(dir: &Path, ledger: &str) -> Result<JournalReader, JournalError> {
         let disk: Arc<dyn Disk> = Arc::new(disk::RealDisk);
-        let files = recovery::look(disk.as_ref(), dir, ledger)?;
+        let mut looks = 1;
+        let files = loop {
+            match recovery::look(disk.as_ref(), dir, ledger) {
+                Err(_) if looks < LOOKS => std::thread::sleep(PAUSE),
+                looked => break looked?,
+            }
+            looks += 1;
+        };
         let held = Held::default();
         {
             let mut known = held.lock();
