@@ -100,6 +100,11 @@ impl<'a> Json<'a> {
         Self(Cow::Owned(json))
     }
 
+    /// The same as bytes, which this crate's writers have appended: they append UTF-8 to UTF-8.
+    pub fn written(json: Vec<u8>) -> Self {
+        Self::trusted(String::from_utf8(json).unwrap_or_else(|_| "null".to_owned()))
+    }
+
     /// The JSON text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tachograph_record::{Json, write_hex, write_str};
 
-use crate::otlp::{AnyValue, Event, KeyValue, Link, Resource, Scope, write_key_values, write_value};
+use crate::otlp::{
+    AnyValue, Event, KeyValue, Link, Resource, Scope, write_key_value, write_key_values, write_list, write_value,
+};
 
 /// Writes a JSON object member by member; empty values leave no member.
 pub(super) struct Object {
@@ -59,13 +61,7 @@ impl Object {
     }
 
     pub(super) fn rest(&mut self, name: &str, attributes: &[&KeyValue<'_>]) {
-        self.list(name, attributes, |attribute, out| {
-            out.extend_from_slice(b"{\"key\":");
-            write_str(attribute.key, out);
-            out.extend_from_slice(b",\"value\":");
-            write_value(&attribute.value, out);
-            out.push(b'}');
-        });
+        self.list(name, attributes, |attribute, out| write_key_value(attribute, out));
     }
 
     pub(super) fn events(&mut self, events: &[Event<'_>]) {
@@ -116,19 +112,10 @@ impl Object {
         self.unknown_of("scope_unknown_fields", &scope.unknown);
     }
 
-    fn list<T>(&mut self, name: &str, values: &[T], mut write: impl FnMut(&T, &mut Vec<u8>)) {
-        if values.is_empty() {
-            return;
+    fn list<T>(&mut self, name: &str, values: &[T], write: impl FnMut(&T, &mut Vec<u8>)) {
+        if !values.is_empty() {
+            write_list(values, self.member(name), write);
         }
-        let out = self.member(name);
-        out.push(b'[');
-        for (at, value) in values.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            write(value, out);
-        }
-        out.push(b']');
     }
 
     fn close(mut self) -> Vec<u8> {
@@ -139,7 +126,7 @@ impl Object {
     /// `None` if no member was written.
     pub(super) fn finish(self) -> Option<Json<'static>> {
         let json = self.close();
-        (json.len() > 2).then(|| Json::trusted(String::from_utf8(json).unwrap_or_else(|_| "{}".to_owned())))
+        (json.len() > 2).then(|| Json::written(json))
     }
 }
 

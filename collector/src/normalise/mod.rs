@@ -5,11 +5,12 @@ mod metadata;
 mod slots;
 
 use sha2::{Digest, Sha256};
+use tachograph_ledger::leaf::is_producer;
 use tachograph_record::{
-    ActorType, Decimal, EventId, Json, Kind, Outcome, Record, SpanId, Status, Text, Time, TimeError, TraceId, write_str,
+    ActorType, Decimal, EventId, Json, Kind, Outcome, Record, SpanId, Status, Text, Time, TimeError, TraceId,
 };
 
-use crate::otlp::{AnyValue, DecodeError, Event, LogRecord, Resource, Scope, Span, write_plain};
+use crate::otlp::{AnyValue, DecodeError, Event, LogRecord, Resource, Scope, Span, write_plain_object};
 use mapping::{Field, kind_of_operation};
 use metadata::Object;
 use slots::Slots;
@@ -278,9 +279,7 @@ fn senders_action(name: &str) -> Option<Text<'_>> {
 
 /// Names that may stand in a leaf.
 fn producer_name(text: &str) -> Option<Text<'_>> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
-    let good = (1..=64).contains(&text.len()) && text.bytes().all(allowed) && text != crate::seal::OWN_PRODUCER;
-    good.then(|| text.into())
+    (is_producer(text) && text != crate::seal::OWN_PRODUCER).then(|| text.into())
 }
 
 /// `sha256:` and 64 hex digits in lowercase: anything else would not be found by who looks for the hash.
@@ -294,14 +293,8 @@ fn parameters(parameters: &[(&str, &AnyValue<'_>)]) -> Option<Json<'static>> {
         return None;
     }
     let mut json = Vec::with_capacity(256);
-    for (at, (name, value)) in parameters.iter().enumerate() {
-        json.push(if at == 0 { b'{' } else { b',' });
-        write_str(name, &mut json);
-        json.push(b':');
-        write_plain(value, &mut json);
-    }
-    json.push(b'}');
-    Some(Json::trusted(String::from_utf8(json).unwrap_or_else(|_| "{}".to_owned())))
+    write_plain_object(parameters.iter().copied(), &mut json);
+    Some(Json::written(json))
 }
 
 fn exception_message<'a>(events: &[Event<'a>]) -> Option<&'a str> {

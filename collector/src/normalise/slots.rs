@@ -173,8 +173,7 @@ impl<'v, 'a> Slots<'v, 'a> {
 pub(super) fn plain(value: &AnyValue<'_>) -> Json<'static> {
     let mut json = Vec::new();
     write_plain(value, &mut json);
-    // The writers only append UTF-8 to UTF-8.
-    Json::trusted(String::from_utf8(json).unwrap_or_else(|_| "null".to_owned()))
+    Json::written(json)
 }
 
 fn unsigned(value: &AnyValue<'_>) -> Option<u64> {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tachograph_record::{MAX_SAFE_INTEGER, write_f64, write_str};
 
-use super::wire::{DecodeError, Fields, MAX_VALUE_DEPTH, Unknown, Wire, text};
+use super::wire::{DecodeError, Fields, MAX_VALUE_DEPTH, Unknown, Wire, text, within_limit};
 
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,13 +101,7 @@ impl<'a> AnyValue<'a> {
                 (6, Wire::Bytes(list)) => Self::KvList(elements(list, unknown, |m, unknown| {
                     KeyValue::decode_at(m, max_bytes, inner, unknown)
                 })?),
-                (7, Wire::Bytes(bytes)) if bytes.len() > max_bytes => {
-                    return Err(DecodeError::new(format!(
-                        "{} bytes, more than receive.limits.max_field_bytes ({max_bytes})",
-                        bytes.len()
-                    )));
-                }
-                (7, Wire::Bytes(bytes)) => Self::Bytes(bytes),
+                (7, Wire::Bytes(bytes)) => Self::Bytes(within_limit(bytes, max_bytes)?),
                 _ => {
                     unknown.push(field.raw);
                     value
@@ -139,13 +133,16 @@ fn elements<'a, T>(
 
 /// Appends a list of attributes as OTLP/JSON writes it: `[{"key":…,"value":{"intValue":"7"}},…]`.
 pub fn write_key_values(attributes: &[KeyValue<'_>], out: &mut Vec<u8>) {
-    list(attributes, out, |attribute, out| {
-        out.extend_from_slice(b"{\"key\":");
-        write_str(attribute.key, out);
-        out.extend_from_slice(b",\"value\":");
-        write_value(&attribute.value, out);
-        out.push(b'}');
-    });
+    write_list(attributes, out, write_key_value);
+}
+
+/// Appends one attribute: `{"key":…,"value":{"intValue":"7"}}`.
+pub fn write_key_value(attribute: &KeyValue<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"key\":");
+    write_str(attribute.key, out);
+    out.extend_from_slice(b",\"value\":");
+    write_value(&attribute.value, out);
+    out.push(b'}');
 }
 
 /// Appends a value with its type, as OTLP/JSON writes it. Bytes are base64.
@@ -168,7 +165,7 @@ pub fn write_value(value: &AnyValue<'_>, out: &mut Vec<u8>) {
         AnyValue::Int(int) => write_str(&int.to_string(), out),
         AnyValue::Double(double) => write_f64(*double, out),
         AnyValue::Bytes(bytes) => write_str(&BASE64.encode(bytes), out),
-        AnyValue::Array(values) => list(values, out, write_value),
+        AnyValue::Array(values) => write_list(values, out, write_value),
         AnyValue::KvList(values) => write_key_values(values, out),
     }
     out.extend_from_slice(close);
@@ -185,8 +182,8 @@ pub fn write_plain(value: &AnyValue<'_>, out: &mut Vec<u8>) {
         AnyValue::Int(int) => out.extend_from_slice(int.to_string().as_bytes()),
         AnyValue::Double(double) => write_f64(*double, out),
         AnyValue::Bytes(bytes) => write_str(&BASE64.encode(bytes), out),
-        AnyValue::Array(values) => list(values, out, write_plain),
-        AnyValue::KvList(values) if has_duplicate_key(values) => list(values, out, |pair, out| {
+        AnyValue::Array(values) => write_list(values, out, write_plain),
+        AnyValue::KvList(values) if has_duplicate_key(values) => write_list(values, out, |pair, out| {
             out.push(b'[');
             write_str(pair.key, out);
             out.push(b',');
@@ -194,18 +191,18 @@ pub fn write_plain(value: &AnyValue<'_>, out: &mut Vec<u8>) {
             out.push(b']');
         }),
         AnyValue::KvList(values) => {
-            out.push(b'{');
-            for (at, pair) in values.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                write_str(pair.key, out);
-                out.push(b':');
-                write_plain(&pair.value, out);
-            }
-            out.push(b'}');
+            write_plain_object(values.iter().map(|pair| (pair.key, &pair.value)), out);
         }
     }
+}
+
+/// Appends an object of plain values. Its names must be different.
+pub fn write_plain_object<'v>(pairs: impl Iterator<Item = (&'v str, &'v AnyValue<'v>)>, out: &mut Vec<u8>) {
+    joined(pairs, *b"{}", out, |(name, value), out| {
+        write_str(name, out);
+        out.push(b':');
+        write_plain(value, out);
+    });
 }
 
 fn has_duplicate_key(pairs: &[KeyValue<'_>]) -> bool {
@@ -214,13 +211,23 @@ fn has_duplicate_key(pairs: &[KeyValue<'_>]) -> bool {
     keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-fn list<T>(values: &[T], out: &mut Vec<u8>, mut write: impl FnMut(&T, &mut Vec<u8>)) {
-    out.push(b'[');
-    for (at, value) in values.iter().enumerate() {
+/// Appends an array, whose values `write` appends.
+pub fn write_list<T>(values: &[T], out: &mut Vec<u8>, write: impl FnMut(&T, &mut Vec<u8>)) {
+    joined(values.iter(), *b"[]", out, write);
+}
+
+fn joined<T>(
+    values: impl Iterator<Item = T>,
+    [open, close]: [u8; 2],
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
+    out.push(open);
+    for (at, value) in values.enumerate() {
         if at > 0 {
             out.push(b',');
         }
         write(value, out);
     }
-    out.push(b']');
+    out.push(close);
 }

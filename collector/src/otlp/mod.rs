@@ -11,7 +11,9 @@ mod request;
 mod span;
 mod wire;
 
-pub use any_value::{AnyValue, KeyValue, write_key_values, write_plain, write_value};
+pub use any_value::{
+    AnyValue, KeyValue, write_key_value, write_key_values, write_list, write_plain, write_plain_object, write_value,
+};
 pub use log::LogRecord;
 pub use request::{Resource, Scope, Source, walk_logs, walk_traces};
 pub use span::{Event, Link, Span};

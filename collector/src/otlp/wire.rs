@@ -124,13 +124,17 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Bytes within the size limit of one field.
+pub(super) fn within_limit(bytes: &[u8], max_bytes: usize) -> Result<&[u8], DecodeError> {
+    if bytes.len() > max_bytes {
+        let what = format!("{} bytes, more than receive.limits.max_field_bytes ({max_bytes})", bytes.len());
+        return Err(DecodeError::new(what));
+    }
+    Ok(bytes)
+}
+
 /// UTF-8, within the size limit of one field.
 pub(super) fn text(bytes: &[u8], max_bytes: usize) -> Result<&str, DecodeError> {
-    if bytes.len() > max_bytes {
-        return Err(DecodeError::new(format!(
-            "{} bytes, more than receive.limits.max_field_bytes ({max_bytes})",
-            bytes.len()
-        )));
-    }
+    let bytes = within_limit(bytes, max_bytes)?;
     std::str::from_utf8(bytes).map_err(|e| DecodeError::new(format!("invalid UTF-8 at byte {}", e.valid_up_to())))
 }
