@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tachograph_exporters::archive::{Archive, ArchiveError, Committed, Pushed, Row, Segment, SegmentError};
+use tachograph_exporters::archive::{Archive, ArchiveError, Committed, OneClass, Pushed, Row, Segment, SegmentError};
 use tachograph_ledger::{MacKey, leaf_hash};
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -185,7 +185,7 @@ impl Archiver {
                 Some(current) => current,
                 None => Open { segment: self.archive.begin()?, since: Instant::now() },
             };
-            let pushed = current.segment.push(row)?;
+            let pushed = current.segment.push(row, &OneClass)?;
             let full = current.segment.body_bytes() >= self.cut.max_bytes;
             *open = Some(current);
             match pushed {

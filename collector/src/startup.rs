@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store, StoreError};
-use tachograph_exporters::archive::{Archive, ArchiveError, Settled};
+use tachograph_exporters::archive::{Archive, ArchiveError, Settings, Settled};
 use tachograph_ledger::{
     ChainError, ChainVerifier, Edge, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
 };
@@ -211,7 +211,7 @@ fn open_archive(
         }
         Archive::create(&*store, vkey, now)?;
     }
-    let opened = Archive::open(store, key, config.archive.compression_level)?;
+    let opened = Archive::open(store, key, Settings::undated(config.archive.compression_level))?;
     if config.archive.path.is_some() {
         // It is ours and it is good: from now on it can be found without the configuration.
         data_dir.remember_archive(&path)?;

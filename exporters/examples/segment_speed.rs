@@ -5,7 +5,7 @@ mod sample;
 use std::sync::Arc;
 
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store};
-use tachograph_exporters::archive::{Archive, Row};
+use tachograph_exporters::archive::{Archive, OneClass, Row, Settings};
 use tachograph_exporters::verify::{Axis, Options, Verdict, verify};
 use tachograph_record::Time;
 
@@ -20,17 +20,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let directory = std::env::temp_dir().join(format!("segment-speed-{}-{zstd_level}", std::process::id()));
         let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(&directory, DirectorySettings::default())?);
         Archive::create(&*store, &ledger.key.public(), Time::from_unix_nanos(sample::START)?)?;
-        let (mut archive, _) = Archive::open(Arc::clone(&store), Arc::clone(&ledger.key), zstd_level)?;
+        let (mut archive, _) =
+            Archive::open(Arc::clone(&store), Arc::clone(&ledger.key), Settings::undated(zstd_level))?;
         let begun = cpu_seconds();
         let mut segment = archive.begin()?;
         for record in &records {
-            segment.push(Row {
-                index: record.index,
-                leaf: &record.leaf,
-                hash: &record.hash,
-                mac: &record.mac,
-                body: &record.body,
-            })?;
+            segment.push(
+                Row {
+                    index: record.index,
+                    leaf: &record.leaf,
+                    hash: &record.hash,
+                    mac: &record.mac,
+                    body: &record.body,
+                },
+                &OneClass,
+            )?;
         }
         let pushed = cpu_seconds() - begun;
         let committed = archive.append(segment)?;

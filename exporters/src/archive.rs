@@ -13,6 +13,7 @@ mod columns;
 mod identity;
 pub mod paths;
 pub mod reader;
+mod retention;
 pub mod schema;
 pub mod segment;
 pub mod store;
@@ -28,6 +29,7 @@ use tachograph_ledger::{
 use tachograph_record::Time;
 
 pub use identity::{Identity, IdentityError};
+pub use retention::{Classify, MAX_CLASSES, OneClass, RECORDER_CLASS, Retention};
 use segment::Written;
 pub use segment::{DEFAULT_CLASS, DEFAULT_ZSTD_LEVEL, Pushed, Row, Segment, SegmentError};
 use store::{Confirmed, Removal, Store, StoreError};
@@ -40,11 +42,29 @@ pub struct Archive {
     store: Arc<dyn Store>,
     key: Arc<SigningKey>,
     vkey: VerifyingKey,
-    zstd_level: i32,
+    settings: Settings,
     tail: Tail,
     /// A segment may have been left half done: look before the next begins.
     unsettled: bool,
     stopped: bool,
+}
+
+/// How an archive is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Zstandard level of the Parquet objects.
+    pub zstd_level: i32,
+    /// How long what is kept; without it commits are of format version 1, and nothing has a date.
+    pub retention: Option<Retention>,
+    /// Names this writer in commits: `[A-Za-z0-9._:-]{1,128}`.
+    pub writer: String,
+}
+
+impl Settings {
+    /// One class, no dates: commits of format version 1.
+    pub fn undated(zstd_level: i32) -> Self {
+        Self { zstd_level, retention: None, writer: "local".to_owned() }
+    }
 }
 
 /// Where the archive ends.
@@ -173,21 +193,29 @@ impl Archive {
         if !store.list("")?.is_empty() {
             return Err(ArchiveError::Exists { place });
         }
-        match store.create_or_confirm(paths::LEDGER, Identity::new(key.clone(), created_at).encode().as_bytes())? {
+        match store.create_or_confirm(
+            paths::LEDGER,
+            Identity::new(key.clone(), created_at).encode().as_bytes(),
+            None,
+        )? {
             Confirmed::Created => Ok(()),
             Confirmed::AlreadyOurs | Confirmed::Different => Err(ArchiveError::Exists { place }),
         }
     }
 
     /// Opens the archive for writing and finishes what an earlier process left half done.
-    pub fn open(store: Arc<dyn Store>, key: Arc<SigningKey>, zstd_level: i32) -> Result<(Self, Settled), ArchiveError> {
+    pub fn open(
+        store: Arc<dyn Store>,
+        key: Arc<SigningKey>,
+        settings: Settings,
+    ) -> Result<(Self, Settled), ArchiveError> {
         let vkey = key.public();
         let check = |identity: Identity| identity.check_key(&vkey);
         Identity::read(&*store)?
             .and_then(check)
             .map_err(|source| ArchiveError::Identity { place: store.place(), source })?;
         let tail = Tail::recover(&*store, &vkey)?;
-        let mut archive = Self { store, key, vkey, zstd_level, tail, unsettled: true, stopped: false };
+        let mut archive = Self { store, key, vkey, settings, tail, unsettled: true, stopped: false };
         let settled = archive.settle()?;
         Ok((archive, settled))
     }
@@ -206,7 +234,7 @@ impl Archive {
     pub fn begin(&mut self) -> Result<Segment, ArchiveError> {
         self.settle()?;
         let chain = ChainVerifier::resume(&self.vkey, self.tail.edge.clone(), self.tail.last_hash);
-        Ok(Segment::begin(&*self.store, chain, self.zstd_level)?)
+        Ok(Segment::begin(&*self.store, chain, self.settings.zstd_level)?)
     }
 
     /// Makes a segment part of the ledger: its objects, its commit, its checkpoint are durable on return.
@@ -255,6 +283,7 @@ impl Archive {
             last_hash: written.last_hash,
             objects: written.objects,
             prev_commit_sha256: self.tail.last_commit_sha256,
+            terms: None,
         }
     }
 
@@ -266,7 +295,7 @@ impl Archive {
 
     /// The conditional write: whoever comes second with other bytes is fenced.
     fn put(&self, path: &str, bytes: &str) -> Result<Confirmed, ArchiveError> {
-        match self.store.create_or_confirm(path, bytes.as_bytes())? {
+        match self.store.create_or_confirm(path, bytes.as_bytes(), None)? {
             Confirmed::Different => Err(ArchiveError::Fenced { path: path.to_owned() }),
             confirmed => Ok(confirmed),
         }

@@ -13,9 +13,9 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use sample::{Ledger, MAC_KEY, START, Sample, key_of};
 use tachograph_exporters::archive::store::{
-    DirectorySettings, DirectoryStore, ReadAt, Removal, Store, StoreError, Upload,
+    Destroyed, DirectorySettings, DirectoryStore, ReadAt, Removal, Store, StoreError, Upload,
 };
-use tachograph_exporters::archive::{Archive, Committed, DEFAULT_ZSTD_LEVEL, Row};
+use tachograph_exporters::archive::{Archive, Committed, DEFAULT_ZSTD_LEVEL, OneClass, Row, Settings};
 use tachograph_exporters::verify::{Axis, CLOCK_JUMP, DEFAULT_REQUIRED, Options, Progress, Report, Verdict, verify};
 use tachograph_ledger::{Checkpoint, Commit, Hash, MacKey, SigningKey, leaf_hash, sha256};
 use tachograph_record::{Kind, Record, Text, Time};
@@ -43,11 +43,13 @@ fn fixture_of(ledger: Ledger, runs: &[Vec<Sample>]) -> Fixture {
 fn write(root: &Path, key: &Arc<SigningKey>, runs: &[Vec<Sample>]) -> Vec<Committed> {
     let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(root, DirectorySettings::default()).unwrap());
     Archive::create(&*store, &key.public(), Time::from_unix_nanos(START).unwrap()).unwrap();
-    let (mut archive, _) = Archive::open(store, Arc::clone(key), DEFAULT_ZSTD_LEVEL).unwrap();
+    let (mut archive, _) = Archive::open(store, Arc::clone(key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
     let append = |run: &Vec<Sample>| {
         let mut segment = archive.begin().unwrap();
         for s in run {
-            segment.push(Row { index: s.index, leaf: &s.leaf, hash: &s.hash, mac: &s.mac, body: &s.body }).unwrap();
+            segment
+                .push(Row { index: s.index, leaf: &s.leaf, hash: &s.hash, mac: &s.mac, body: &s.body }, &OneClass)
+                .unwrap();
         }
         archive.append(segment).unwrap()
     };
@@ -571,6 +573,10 @@ impl Store for BadDisk {
     fn len(&self, path: &str) -> Result<Option<u64>, StoreError> {
         self.inner.len(path)
     }
+    fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
+        self.inner.destroy(path)
+    }
+
     fn remove_orphan(&self, path: &str) -> Result<Removal, StoreError> {
         self.inner.remove_orphan(path)
     }

@@ -117,8 +117,14 @@ fn commit() -> Commit {
     let mut edge = Edge::new();
     let last_hash = leaf_hash(&leaf(false));
     edge.push(last_hash);
-    let object =
-        |kind, path: &str| Object { kind, path: path.to_owned(), rows: 1, sha256: sha256(b"object"), size: 99 };
+    let object = |kind, path: &str| Object {
+        kind,
+        path: path.to_owned(),
+        rows: 1,
+        sha256: sha256(b"object"),
+        size: 99,
+        retain_until: None,
+    };
     Commit {
         ledger: name(),
         first: 0,
@@ -134,6 +140,7 @@ fn commit() -> Commit {
         ],
         prev_commit_sha256: Hash::from_bytes([0; 32]),
         root: edge.root(),
+        terms: None,
     }
 }
 

@@ -24,6 +24,12 @@ pub const MAX_PATH_BYTES: usize = 1_024;
 /// Longest retention class.
 pub const MAX_CLASS_BYTES: usize = 64;
 
+/// Longest name of a writer.
+pub const MAX_WRITER_BYTES: usize = 128;
+
+/// Latest date of retention, in seconds since 1970: the end of nanosecond times (2^63 ns).
+pub const MAX_RETAIN_UNTIL: u64 = i64::MAX as u64 / 1_000_000_000;
+
 /// Which objects hold which records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -43,6 +49,46 @@ pub struct Commit {
     pub prev_commit_sha256: Hash,
     /// Root of the tree of `first + count` leaves.
     pub root: Hash,
+    /// How long it is kept, and who wrote it; in format version 2, and `None` in version 1.
+    pub terms: Option<Terms>,
+}
+
+/// What a commit of format version 2 promises of its objects, and who promises it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How the store holds the objects, this commit and its checkpoint.
+    pub lock: Lock,
+    /// Seconds since 1970 until which this commit and its checkpoint are kept. No object is kept longer.
+    pub retain_until: u64,
+    /// The instance that wrote it: `[A-Za-z0-9._:-]{1,128}`. A fenced writer names it.
+    pub writer: String,
+}
+
+/// How a store holds an object until its date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// It does not: a directory.
+    None,
+    /// S3 Object Lock in governance mode: who has the right can lift it.
+    Governance,
+    /// S3 Object Lock in compliance mode: nobody can lift it.
+    Compliance,
+}
+
+impl Lock {
+    /// The word in a commit.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Governance => "governance",
+            Self::Compliance => "compliance",
+        }
+    }
+
+    /// The lock of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::None, Self::Governance, Self::Compliance].into_iter().find(|lock| lock.as_str() == word)
+    }
 }
 
 /// One object of the archive.
@@ -58,6 +104,8 @@ pub struct Object {
     pub sha256: Hash,
     /// Number of its bytes.
     pub size: u64,
+    /// Seconds since 1970 until which it is kept at least: in every object of format version 2, in none of version 1.
+    pub retain_until: Option<u64>,
 }
 
 /// What an object holds.
@@ -197,6 +245,7 @@ impl Commit {
         }
         self.check_tree()?;
         self.check_objects()?;
+        self.check_terms()?;
         // Room for the signature that will be added.
         let bytes = self.text().len();
         if bytes > MAX_NOTE_BYTES - 1_024 {
@@ -255,6 +304,27 @@ impl Commit {
         Ok(())
     }
 
+    fn check_terms(&self) -> Result<(), CommitError> {
+        let Some(terms) = &self.terms else {
+            return match self.objects.iter().any(|object| object.retain_until.is_some()) {
+                true => Err(value("retain_until", "no date in format version 1")),
+                false => Ok(()),
+            };
+        };
+        if !is_writer(&terms.writer) {
+            return Err(value("writer", "1 to 128 of A-Z a-z 0-9 . _ : -"));
+        }
+        // What proves a record outlives it.
+        let kept = |object: &Object| object.retain_until.is_some_and(|until| until <= terms.retain_until);
+        if terms.retain_until > MAX_RETAIN_UNTIL || !self.objects.iter().all(kept) {
+            return Err(value(
+                "retain_until",
+                "a date for each object, none later than the commit's own, before the year 2263",
+            ));
+        }
+        Ok(())
+    }
+
     fn text(&self) -> String {
         format!("{HEADER}\n{}\n", json::encode(self))
     }
@@ -276,6 +346,12 @@ impl Commit {
 /// Whether `text` may be a retention class: `[A-Za-z0-9._-]{1,64}`.
 pub fn is_class(text: &str) -> bool {
     (1..=MAX_CLASS_BYTES).contains(&text.len()) && name::check(text).is_ok() && !text.contains('/')
+}
+
+/// Whether `text` may name a writer: `[A-Za-z0-9._:-]{1,128}`.
+pub fn is_writer(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    (1..=MAX_WRITER_BYTES).contains(&text.len()) && text.bytes().all(plain)
 }
 
 /// Whether `text` is a path that stays inside the archive: relative, parts neither empty nor `.` nor `..`.

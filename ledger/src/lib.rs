@@ -36,7 +36,7 @@ pub mod tree;
 
 pub use chain::{ChainError, ChainVerifier, Entry, SealError, Sealed, Sealer, Snapshot};
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use commit::{Commit, CommitError, Object, ObjectKind};
+pub use commit::{Commit, CommitError, Lock, Object, ObjectKind, Terms};
 pub use hash::{Hash, empty_root, leaf_hash, node_hash, sha256};
 pub use leaf::{Leaf, LeafError, genesis};
 pub use mac::{EPOCH_BITS, MacError, MacKey, epoch_of};

@@ -15,6 +15,7 @@ use tachograph_record::{Body, BodyError, COLUMNS, Time, TimeError};
 
 use super::columns::{ColumnBuffer, Strings, int_of, write_ints};
 use super::paths;
+use super::retention::Classify;
 use super::schema::{self, MAX_BODY_BYTES, MAX_GROUP_BODY_BYTES, MAX_GROUP_ROWS};
 use super::store::{ErrorKind, Store, StoreError, Upload};
 
@@ -171,7 +172,7 @@ impl Segment {
     }
 
     /// Takes the next record, in the order of the ledger.
-    pub fn push(&mut self, row: Row<'_>) -> Result<Pushed, SegmentError> {
+    pub fn push(&mut self, row: Row<'_>, _classify: &dyn Classify) -> Result<Pushed, SegmentError> {
         let index = row.index;
         if row.body.len() > MAX_BODY_BYTES {
             return Err(SegmentError::BodyTooLong { index, bytes: row.body.len() });
@@ -342,8 +343,8 @@ impl Hashed {
         path: impl FnOnce(&Hash) -> String,
     ) -> Result<Object, StoreError> {
         let sha256 = Hash::from_bytes(self.hasher.finalize().into());
-        let object = Object { kind, path: path(&sha256), rows, sha256, size: self.size };
-        match self.upload.finish(&object.path) {
+        let object = Object { kind, path: path(&sha256), rows, sha256, size: self.size, retain_until: None };
+        match self.upload.finish(&object.path, None) {
             // The name holds the hash, so what is there should be our own earlier upload; make sure of it.
             Err(error) if error.kind == ErrorKind::AlreadyExists => {
                 if sha256_of(store, &object.path, object.size)? == Some(sha256) { Ok(object) } else { Err(error) }

@@ -18,6 +18,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tachograph_ledger::Lock;
+use tachograph_record::Time;
 
 pub use directory::{DirectorySettings, DirectoryStore};
 
@@ -38,8 +40,30 @@ pub trait Store: Send + Sync {
     /// The object, for reading parts of it.
     fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError>;
 
-    /// Paths of all objects that begin with `prefix` (which ends with `/` or is empty), sorted by bytes.
+    /// Paths of all objects that begin with `prefix` (which ends with `/` or is empty), sorted by bytes. A store that keeps
+    /// versions lists what somebody hid behind a delete marker too.
     fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+
+    /// The same, but only paths behind `after`: a store may find those without listing all.
+    fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        let mut paths = self.list(prefix)?;
+        paths.retain(|path| path.as_str() > after);
+        Ok(paths)
+    }
+
+    /// Names of the folders directly below `prefix`, each as a path that ends with `/`, sorted.
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut folders: Vec<String> = self
+            .list(prefix)?
+            .iter()
+            .filter_map(|path| {
+                let end = prefix.len() + path[prefix.len()..].find('/')? + 1;
+                Some(path[..end].to_owned())
+            })
+            .collect();
+        folders.dedup();
+        Ok(folders)
+    }
 
     /// Size of the object, `None` if there is none.
     fn len(&self, path: &str) -> Result<Option<u64>, StoreError>;
@@ -47,16 +71,53 @@ pub trait Store: Send + Sync {
     /// Removes an object that never became evidence. A store that can't remove keeps it and says so.
     fn remove_orphan(&self, path: &str) -> Result<Removal, StoreError>;
 
-    /// Creates an object of `bytes`, durable on return.
-    fn create(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    /// How the store holds objects until their date.
+    fn lock(&self) -> Lock {
+        Lock::None
+    }
+
+    /// The store's own clock, by which it lets go of objects; `None` where that is this machine's.
+    fn now(&self) -> Result<Option<Time>, StoreError> {
+        Ok(None)
+    }
+
+    /// What the store itself tells of the object at `path`, as far as it tells anything: `None` where it keeps neither
+    /// dates nor versions.
+    fn retention(&self, _path: &str) -> Result<Option<Held>, StoreError> {
+        Ok(None)
+    }
+
+    /// Every version and delete marker below `prefix`, sorted by path, the oldest first; `None` where there are no versions.
+    fn versions(&self, _prefix: &str) -> Result<Option<Vec<Version>>, StoreError> {
+        Ok(None)
+    }
+
+    /// What one version is held by.
+    fn held(&self, _version: &Version) -> Result<Held, StoreError> {
+        Ok(Held::default())
+    }
+
+    /// Says that the object will soon be read as a whole. A store that is far away may fetch it.
+    fn prefetch(&self, _path: &str) {}
+
+    /// Puts a legal hold on the object, or takes it off. `false` where the store knows none.
+    fn set_legal_hold(&self, _path: &str, _on: bool) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Destroys an object whose retention is over, all versions of it. The store refuses while it is locked.
+    fn destroy(&self, path: &str) -> Result<Destroyed, StoreError>;
+
+    /// Creates an object of `bytes`, durable on return, kept until `until` (seconds since 1970).
+    fn create(&self, path: &str, bytes: &[u8], until: Option<u64>) -> Result<(), StoreError> {
         let mut upload = self.begin()?;
         upload.write_all(bytes).map_err(|error| StoreError::of_write(path, &error))?;
-        upload.finish(path)
+        upload.finish(path, until)
     }
 
     /// Creates an object of `bytes`, or finds that it stands there already with just these bytes.
-    fn create_or_confirm(&self, path: &str, bytes: &[u8]) -> Result<Confirmed, StoreError> {
-        match self.create(path, bytes) {
+    fn create_or_confirm(&self, path: &str, bytes: &[u8], until: Option<u64>) -> Result<Confirmed, StoreError> {
+        match self.create(path, bytes, until) {
             Ok(()) => Ok(Confirmed::Created),
             Err(error) if error.kind == ErrorKind::AlreadyExists => {
                 let size = self.len(path)?.unwrap_or(0);
@@ -70,8 +131,42 @@ pub trait Store: Send + Sync {
 
 /// An object on its way. Dropped without [`finish`](Upload::finish), it leaves nothing behind.
 pub trait Upload: Write + Send {
-    /// Makes the object durable under `path`, which must not exist.
-    fn finish(self: Box<Self>, path: &str) -> Result<(), StoreError>;
+    /// Makes the object durable under `path`, which must not exist, and locks it until `until` (seconds since 1970) in a
+    /// store that can. A store without locks keeps no date.
+    fn finish(self: Box<Self>, path: &str, until: Option<u64>) -> Result<(), StoreError>;
+}
+
+/// One version of an object, or a delete marker, as a store with versions lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Path of the object.
+    pub path: String,
+    /// The store's name of the version.
+    pub id: String,
+    /// A marker that hides what is older.
+    pub is_delete_marker: bool,
+    /// Whether a plain read gives this one.
+    pub is_latest: bool,
+    /// Bytes; 0 for a marker.
+    pub size: u64,
+}
+
+/// What holds an object in its store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The lock's mode and date, in seconds since 1970.
+    pub lock: Option<(Lock, u64)>,
+    /// A legal hold.
+    pub legal_hold: bool,
+}
+
+/// What became of an object that was to be destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destroyed {
+    /// It is gone now.
+    Gone,
+    /// It was gone before.
+    WasGone,
 }
 
 /// Random access to one object.
@@ -111,6 +206,10 @@ pub enum ErrorKind {
     NotFound,
     /// No space or quota left: keep the data and try again later.
     NoSpace,
+    /// The store does not answer, or asks to come back later; what is written is not in doubt. Try again later.
+    Unavailable,
+    /// The store holds the object: its retention or a legal hold is not over.
+    Held,
     /// Not allowed to read or write here: the operator must act.
     Denied,
     /// The place is not what it must be (a file where a directory should be, a read-only file system).
@@ -147,7 +246,7 @@ impl StoreError {
 
     /// Whether the same call may succeed later without anybody changing the configuration.
     pub fn is_retryable(&self) -> bool {
-        self.kind == ErrorKind::NoSpace
+        matches!(self.kind, ErrorKind::NoSpace | ErrorKind::Unavailable)
     }
 
     /// The error of a write into an upload: what [`Upload`]'s `Write` gave, which may carry a `StoreError`.

@@ -25,13 +25,13 @@ fn row(sample: &Sample) -> Row<'_> {
 pub(crate) fn append(archive: &mut Archive, samples: &[Sample]) -> Result<Committed, ArchiveError> {
     let mut segment = archive.begin()?;
     for sample in samples {
-        assert_eq!(segment.push(row(sample))?, Pushed::Taken);
+        assert_eq!(segment.push(row(sample), &OneClass)?, Pushed::Taken);
     }
     archive.append(segment)
 }
 
 fn open(store: Arc<dyn Store>, ledger: &Ledger) -> Result<(Archive, Settled), ArchiveError> {
-    Archive::open(store, Arc::clone(&ledger.key), DEFAULT_ZSTD_LEVEL)
+    Archive::open(store, Arc::clone(&ledger.key), Settings::undated(DEFAULT_ZSTD_LEVEL))
 }
 
 /// Verifies and gives the number of records; also counts what a query over all files would see.
@@ -122,8 +122,8 @@ fn a_segment_never_spans_two_days() {
     ledger.now = START / DAY * DAY + DAY;
     let after = ledger.batch(2);
     let mut segment = archive.begin().unwrap();
-    before.iter().for_each(|sample| assert_eq!(segment.push(row(sample)).unwrap(), Pushed::Taken));
-    assert_eq!(segment.push(row(&after[0])).unwrap(), Pushed::OtherDay);
+    before.iter().for_each(|sample| assert_eq!(segment.push(row(sample), &OneClass).unwrap(), Pushed::Taken));
+    assert_eq!(segment.push(row(&after[0]), &OneClass).unwrap(), Pushed::OtherDay);
     assert_eq!(archive.append(segment).unwrap().count, 3);
     append(&mut archive, &after).unwrap();
     assert_eq!(verify_clean(&*store, &ledger), 5);
@@ -140,12 +140,12 @@ fn what_does_not_continue_the_ledger_is_refused() {
     let (mut archive, _) = open(store, &ledger).unwrap();
     let samples = ledger.batch(3);
     let mut segment = archive.begin().unwrap();
-    assert!(matches!(segment.push(row(&samples[1])), Err(SegmentError::Chain(_))));
+    assert!(matches!(segment.push(row(&samples[1]), &OneClass), Err(SegmentError::Chain(_))));
     let mut segment_of_short = archive.begin().unwrap();
     let short = Row { body: &[&samples[0].body[..samples[0].body.len() - 1], b" }"].concat(), ..row(&samples[0]) };
-    assert!(matches!(segment_of_short.push(short), Err(SegmentError::BodyLength { .. })));
+    assert!(matches!(segment_of_short.push(short, &OneClass), Err(SegmentError::BodyLength { .. })));
     let no_record = Row { body: b"{}", ..row(&samples[0]) };
-    assert!(matches!(archive.begin().unwrap().push(no_record), Err(SegmentError::Body { index: 0, .. })));
+    assert!(matches!(archive.begin().unwrap().push(no_record, &OneClass), Err(SegmentError::Body { index: 0, .. })));
     let empty = archive.begin().unwrap();
     assert!(matches!(archive.append(empty), Err(ArchiveError::Segment(SegmentError::Empty))));
     let stale = archive.begin().unwrap();
@@ -158,7 +158,9 @@ fn another_ledgers_archive_and_a_newer_format_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    let refused = |key: SigningKey| Archive::open(Arc::clone(&store), Arc::new(key), 1).err().unwrap().to_string();
+    let refused = |key: SigningKey| {
+        Archive::open(Arc::clone(&store), Arc::new(key), Settings::undated(1)).err().unwrap().to_string()
+    };
     assert!(refused(key_of("acme.example/test", 1)).contains("tachograph init"));
     create(&*store, &ledger.key);
     assert!(matches!(
@@ -174,8 +176,9 @@ fn another_ledgers_archive_and_a_newer_format_are_refused() {
         .unwrap()
         .replace("\"format\":\"1\"", "\"format\":\"2\",\"more\":1");
     let elsewhere = store_at(&directory.path().join("elsewhere"));
-    elsewhere.create(paths::LEDGER, newer.as_bytes()).unwrap();
-    let error = Archive::open(Arc::new(elsewhere), Arc::clone(&ledger.key), 1).err().unwrap().to_string();
+    elsewhere.create(paths::LEDGER, newer.as_bytes(), None).unwrap();
+    let error =
+        Archive::open(Arc::new(elsewhere), Arc::clone(&ledger.key), Settings::undated(1)).err().unwrap().to_string();
     assert!(error.contains("use a newer release"), "{error}");
 }
 

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::{Commit, CommitError, Object, ObjectKind, value};
+use super::{Commit, CommitError, Lock, Object, ObjectKind, Terms, value};
 use crate::hash::Hash;
 use crate::name::LedgerName;
 use crate::text;
@@ -17,8 +17,14 @@ const HASH: &str = "64 lowercase hex digits";
 pub(super) fn encode(commit: &Commit) -> String {
     let edge: Vec<_> = commit.edge.iter().map(|hash| format!("\"{hash}\"")).collect();
     let objects: Vec<_> = commit.objects.iter().map(encode_object).collect();
+    let (mut lock, mut retain_until, mut end) = (String::new(), String::new(), r#""v":"1""#.to_owned());
+    if let Some(terms) = &commit.terms {
+        lock = format!(r#""lock":"{}","#, terms.lock.as_str());
+        retain_until = format!(r#""retain_until":"{}","#, terms.retain_until);
+        end = format!(r#""v":"2","writer":"{}""#, terms.writer);
+    }
     format!(
-        r#"{{"count":"{}","edge":[{}],"first":"{}","last_hash":"{}","ledger":"{}","objects":[{}],"prev_commit_sha256":"{}","root":"{}","v":"1"}}"#,
+        r#"{{"count":"{}","edge":[{}],"first":"{}","last_hash":"{}","ledger":"{}",{lock}"objects":[{}],"prev_commit_sha256":"{}",{retain_until}"root":"{}",{end}}}"#,
         commit.count,
         edge.join(","),
         commit.first,
@@ -35,8 +41,9 @@ fn encode_object(object: &Object) -> String {
         ObjectKind::Leaves => (String::new(), "leaves"),
         ObjectKind::Records { class } => (format!(r#""class":"{class}","#), "records"),
     };
+    let retain_until = object.retain_until.map_or(String::new(), |until| format!(r#""retain_until":"{until}","#));
     format!(
-        r#"{{{class}"path":"{}","rows":"{}","sha256":"{}","size":"{}","type":"{kind}"}}"#,
+        r#"{{{class}"path":"{}",{retain_until}"rows":"{}","sha256":"{}","size":"{}","type":"{kind}"}}"#,
         object.path, object.rows, object.sha256, object.size,
     )
 }
@@ -44,9 +51,16 @@ fn encode_object(object: &Object) -> String {
 /// Reads the line. Takes any order and white space.
 pub(super) fn decode(line: &str) -> Result<Commit, CommitError> {
     let file: CommitFile = serde_json::from_str(line).map_err(|error| CommitError::Json { what: error.to_string() })?;
-    if file.v != "1" {
-        return Err(CommitError::Version { found: file.v });
-    }
+    let terms = match (file.v.as_str(), file.lock, file.retain_until, file.writer) {
+        ("1", None, None, None) => None,
+        ("2", Some(lock), Some(retain_until), Some(writer)) => Some(Terms {
+            lock: Lock::parse(&lock).ok_or(value("lock", "`none`, `governance` or `compliance`"))?,
+            retain_until: decimal("retain_until", &retain_until)?,
+            writer,
+        }),
+        ("1" | "2", ..) => return Err(value("v", "`2` with lock, retain_until and writer, or `1` without them")),
+        _ => return Err(CommitError::Version { found: file.v }),
+    };
     Ok(Commit {
         ledger: LedgerName::parse(&file.ledger)?,
         first: decimal("first", &file.first)?,
@@ -56,6 +70,7 @@ pub(super) fn decode(line: &str) -> Result<Commit, CommitError> {
         objects: file.objects.into_iter().map(decode_object).collect::<Result<_, _>>()?,
         prev_commit_sha256: hash("prev_commit_sha256", &file.prev_commit_sha256)?,
         root: hash("root", &file.root)?,
+        terms,
     })
 }
 
@@ -72,6 +87,7 @@ fn decode_object(file: ObjectFile) -> Result<Object, CommitError> {
         rows: decimal("rows", &file.rows)?,
         sha256: hash("sha256", &file.sha256)?,
         size: decimal("size", &file.size)?,
+        retain_until: file.retain_until.map(|digits| decimal("retain_until", &digits)).transpose()?,
         path: file.path,
     })
 }
@@ -92,10 +108,13 @@ struct CommitFile {
     first: String,
     last_hash: String,
     ledger: String,
+    lock: Option<String>,
     objects: Vec<ObjectFile>,
     prev_commit_sha256: String,
+    retain_until: Option<String>,
     root: String,
     v: String,
+    writer: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +122,7 @@ struct CommitFile {
 struct ObjectFile {
     class: Option<String>,
     path: String,
+    retain_until: Option<String>,
     rows: String,
     sha256: String,
     size: String,

@@ -6,7 +6,7 @@ fn key(name: &str) -> SigningKey {
 }
 
 fn object(kind: ObjectKind, path: &str, rows: u64) -> Object {
-    Object { kind, path: path.to_owned(), rows, sha256: sha256(path.as_bytes()), size: 10 }
+    Object { kind, path: path.to_owned(), rows, sha256: sha256(path.as_bytes()), size: 10, retain_until: None }
 }
 
 fn records(class: &str) -> ObjectKind {
@@ -30,7 +30,25 @@ fn commit() -> Commit {
         ],
         prev_commit_sha256: sha256(b"the one before"),
         root: root_of(&leaves),
+        terms: None,
     }
+}
+
+/// The same in format version 2.
+fn commit_2() -> Commit {
+    let mut commit = commit();
+    for (object, until) in commit.objects.iter_mut().zip([2_000, 1_000, 2_000]) {
+        object.retain_until = Some(until);
+    }
+    let writer = "host-1:4711:0011223344556677".to_owned();
+    Commit { terms: Some(Terms { lock: Lock::Compliance, retain_until: 3_000, writer }), ..commit }
+}
+
+fn changed_2(change: impl FnOnce(&mut Commit, &mut Terms)) -> Commit {
+    let mut commit = commit_2();
+    let mut terms = commit.terms.take().unwrap();
+    change(&mut commit, &mut terms);
+    Commit { terms: Some(terms), ..commit }
 }
 
 fn changed(change: impl FnOnce(&mut Commit)) -> Commit {
@@ -85,7 +103,7 @@ fn a_signed_text_of_another_form_is_refused() {
         (text.replace("\"v\":\"1\"", "\"v\":\"1\",\"v\":\"1\""), "Json"),
         (text.replace(",\"v\":\"1\"", ""), "Json"),
         (text.replace("\"3\"", "3"), "Json"),
-        (text.replace("\"v\":\"1\"", "\"v\":\"2\""), "Version"),
+        (text.replace("\"v\":\"1\"", "\"v\":\"3\""), "Version"),
         (text.replace("\":\"", "\": \""), "Spelling"),
         (text.replace("a/b", "a\\/b"), "Spelling"),
         (text.replace("{\"path\"", "{\"class\":null,\"path\""), "Spelling"),
@@ -165,4 +183,38 @@ fn a_commit_is_no_checkpoint_and_no_checkpoint_a_commit() {
     let checkpoint = crate::Checkpoint { origin: commit().ledger, size: 7, root: commit().root };
     assert!(crate::Checkpoint::open(commit().sign(&key).as_bytes(), &key.public()).is_err());
     assert!(Commit::open(checkpoint.sign(&key).as_bytes(), &key.public()).is_err());
+}
+
+#[test]
+fn version_2_carries_terms() {
+    let (key, commit) = (key("a/b"), commit_2());
+    let note = commit.sign(&key);
+    assert_eq!(Commit::open(note.as_bytes(), &key.public()).unwrap(), commit);
+    let line = note.lines().nth(1).unwrap();
+    assert!(line.contains(r#""ledger":"a/b","lock":"compliance","objects":[{"path":"#), "{line}");
+    assert!(line.contains(r#""path":"leaves/day=2026-09-21/x.parquet","retain_until":"2000","rows":"3""#), "{line}");
+    assert!(line.contains(r#""retain_until":"3000","root":"#), "{line}");
+    assert!(line.ends_with(r#""v":"2","writer":"host-1:4711:0011223344556677"}"#), "{line}");
+}
+
+#[test]
+fn terms_are_whole_or_absent() {
+    let wrong = |commit: Commit| matches!(commit.check(), Err(CommitError::Value { .. }));
+    assert!(wrong(Commit { terms: None, ..commit_2() }), "dates without terms");
+    assert!(wrong(Commit { objects: commit().objects, ..commit_2() }), "an object without a date");
+    assert!(wrong(changed_2(|_, terms| terms.retain_until = 1_999)), "an object that outlives its proof");
+    assert!(wrong(changed_2(|_, terms| terms.retain_until = MAX_RETAIN_UNTIL + 1)));
+    for writer in ["", "a b", "a\"b", "ä", &"x".repeat(129)] {
+        assert!(wrong(changed_2(|_, terms| terms.writer = writer.to_owned())), "{writer:?}");
+    }
+    let text = commit_2().text();
+    for (from, to) in [
+        (r#""v":"2""#, r#""v":"1""#),
+        (r#","writer":"host-1:4711:0011223344556677""#, ""),
+        (r#""lock":"compliance","#, ""),
+        (r#""lock":"compliance""#, r#""lock":"legal""#),
+        (r#""v":"2""#, r#""v":"3""#),
+    ] {
+        assert!(open_text(&text.replace(from, to)).is_err(), "{from} → {to}");
+    }
 }

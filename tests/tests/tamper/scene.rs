@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store};
-use tachograph_exporters::archive::{Archive, DEFAULT_ZSTD_LEVEL, Row};
+use tachograph_exporters::archive::{Archive, DEFAULT_ZSTD_LEVEL, OneClass, Row, Settings};
 use tachograph_exporters::verify::Axis;
 use tachograph_ledger::{Commit, Entry, Leaf, LedgerName, MacKey, ObjectKind, Sealer, SigningKey, sha256};
 use tachograph_record::Time;
@@ -160,7 +160,7 @@ impl Scene {
         let key = Arc::new(key);
         let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(to, DirectorySettings::default()).unwrap());
         Archive::create(&*store, &key.public(), Time::default()).unwrap();
-        let (mut archive, _) = Archive::open(store, Arc::clone(&key), DEFAULT_ZSTD_LEVEL).unwrap();
+        let (mut archive, _) = Archive::open(store, Arc::clone(&key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
         let mut sealer = Sealer::new(&key.public(), MacKey::initial(mac_key)).unwrap();
         for number in 0..self.notes("commit").len() as isize {
             let mut leaves = Table::read(&self.object(number, true));
@@ -185,7 +185,7 @@ impl Scene {
                 let mut leaf = Vec::new();
                 let sealed = sealer.seal(entry, &mut leaf).unwrap();
                 let row = Row { index: sealed.index, leaf: &leaf, hash: &sealed.hash, mac: &sealed.mac, body: &body };
-                segment.push(row).unwrap();
+                segment.push(row, &OneClass).unwrap();
             }
             archive.append(segment).unwrap();
         }

@@ -6,7 +6,7 @@ use tachograph_record::Body;
 use super::super::store::DirectoryStore;
 use super::super::tests::sample::{Ledger, Sample};
 use super::super::tests::{append, create, store_at};
-use super::super::{Archive, Committed, DEFAULT_ZSTD_LEVEL};
+use super::super::{Archive, Committed, DEFAULT_ZSTD_LEVEL, Settings};
 use super::*;
 
 struct Fixture {
@@ -20,7 +20,8 @@ fn fixture(runs: &[usize]) -> Fixture {
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
     create(&*store, &ledger.key);
-    let (mut archive, _) = Archive::open(store, Arc::clone(&ledger.key), DEFAULT_ZSTD_LEVEL).unwrap();
+    let (mut archive, _) =
+        Archive::open(store, Arc::clone(&ledger.key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
     let (mut samples, mut committed) = (Vec::new(), Vec::new());
     for run in runs {
         let batch = ledger.batch(*run);
@@ -130,7 +131,7 @@ proptest! {
         let store = store_at(directory.path());
         object.path = "damaged".to_owned();
         object.size = bytes.len() as u64;
-        store.create("damaged", &bytes).unwrap();
+        store.create("damaged", &bytes, None).unwrap();
         if which == 0 {
             if let Ok(object) = LeavesObject::open(&store, &object) {
                 (0..object.group_count()).for_each(|group| drop(object.group(group)));

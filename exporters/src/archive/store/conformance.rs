@@ -18,7 +18,7 @@ fn objects_read_back(store: &dyn Store) {
     let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
     let mut upload = store.begin().unwrap();
     bytes.chunks(7_001).for_each(|chunk| upload.write_all(chunk).unwrap());
-    upload.finish("a/b=c/object").unwrap();
+    upload.finish("a/b=c/object", None).unwrap();
     assert_eq!(store.read("a/b=c/object", 100_000).unwrap(), bytes);
     assert_eq!(store.read("a/b=c/object", 99_999).unwrap_err().kind, ErrorKind::TooLarge);
     assert_eq!(store.len("a/b=c/object").unwrap(), Some(100_000));
@@ -27,7 +27,7 @@ fn objects_read_back(store: &dyn Store) {
     assert_eq!(object.read_at(99_000, 1_000).unwrap(), bytes[99_000..]);
     assert!(object.read_at(99_001, 1_000).is_err());
     assert!(object.read_at(u64::MAX, 2).is_err());
-    store.create("empty", b"").unwrap();
+    store.create("empty", b"", None).unwrap();
     assert_eq!(store.read("empty", 0).unwrap(), b"");
 
     assert_eq!(store.len("missing").unwrap(), None);
@@ -36,14 +36,14 @@ fn objects_read_back(store: &dyn Store) {
 }
 
 fn nothing_is_written_twice(store: &dyn Store) {
-    store.create("commit/1", b"ours").unwrap();
-    assert_eq!(store.create("commit/1", b"ours").unwrap_err().kind, ErrorKind::AlreadyExists);
-    assert_eq!(store.create("commit/1", b"theirs").unwrap_err().kind, ErrorKind::AlreadyExists);
+    store.create("commit/1", b"ours", None).unwrap();
+    assert_eq!(store.create("commit/1", b"ours", None).unwrap_err().kind, ErrorKind::AlreadyExists);
+    assert_eq!(store.create("commit/1", b"theirs", None).unwrap_err().kind, ErrorKind::AlreadyExists);
     assert_eq!(store.read("commit/1", 9).unwrap(), b"ours");
-    assert_eq!(store.create_or_confirm("commit/1", b"ours").unwrap(), Confirmed::AlreadyOurs);
-    assert_eq!(store.create_or_confirm("commit/1", b"othr").unwrap(), Confirmed::Different);
-    assert_eq!(store.create_or_confirm("commit/1", b"longer").unwrap(), Confirmed::Different);
-    assert_eq!(store.create_or_confirm("commit/2", b"ours").unwrap(), Confirmed::Created);
+    assert_eq!(store.create_or_confirm("commit/1", b"ours", None).unwrap(), Confirmed::AlreadyOurs);
+    assert_eq!(store.create_or_confirm("commit/1", b"othr", None).unwrap(), Confirmed::Different);
+    assert_eq!(store.create_or_confirm("commit/1", b"longer", None).unwrap(), Confirmed::Different);
+    assert_eq!(store.create_or_confirm("commit/2", b"ours", None).unwrap(), Confirmed::Created);
 }
 
 fn what_is_not_finished_is_not_there(store: &dyn Store) {
@@ -56,7 +56,7 @@ fn what_is_not_finished_is_not_there(store: &dyn Store) {
 
 fn listing_is_sorted_and_by_folder(store: &dyn Store) {
     for path in ["b/2", "b/10", "a/x/y/z", "c"] {
-        store.create(path, path.as_bytes()).unwrap();
+        store.create(path, path.as_bytes(), None).unwrap();
     }
     assert_eq!(store.list("").unwrap(), ["a/x/y/z", "b/10", "b/2", "c"]);
     assert_eq!(store.list("b/").unwrap(), ["b/10", "b/2"]);
@@ -66,14 +66,14 @@ fn listing_is_sorted_and_by_folder(store: &dyn Store) {
 fn paths_stay_inside(store: &dyn Store) {
     let long = "a".repeat(600);
     for path in ["", "/etc/x", "../x", "a/../x", "a//b", "a/", ".hidden", "a/.b", "a b", "a\\b", "ä", "a\0b", &long] {
-        assert_eq!(store.create(path, b"x").unwrap_err().kind, ErrorKind::Path, "{path:?}");
+        assert_eq!(store.create(path, b"x", None).unwrap_err().kind, ErrorKind::Path, "{path:?}");
         assert_eq!(store.read(path, 9).unwrap_err().kind, ErrorKind::Path, "{path:?}");
     }
     assert_eq!(store.list("").unwrap(), [""; 0]);
 }
 
 fn orphans_go_or_are_kept(store: &dyn Store) {
-    store.create("leaves/orphan", b"x").unwrap();
+    store.create("leaves/orphan", b"x", None).unwrap();
     let removal = store.remove_orphan("leaves/orphan").unwrap();
     assert_eq!(store.len("leaves/orphan").unwrap().is_none(), removal == Removal::Removed);
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use rustix::fs::{FlockOperation, IFlags};
 
-use super::{ErrorKind, ReadAt, Removal, Store, StoreError, Upload, check_path};
+use super::{Destroyed, ErrorKind, ReadAt, Removal, Store, StoreError, Upload, check_path};
 
 const INCOMING: &str = ".incoming";
 /// Directory levels that listing goes down: an archive has four.
@@ -157,6 +157,22 @@ impl Store for DirectoryStore {
         sync_parent(&path)?;
         Ok(Removal::Removed)
     }
+
+    fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
+        let path = self.file_of(path)?;
+        if self.settings.immutable && path.exists() {
+            set_immutable(&path, false).map_err(|error| immutable_refused(&path, &error))?;
+        }
+        let removed = match fs::remove_file(&path) {
+            Ok(()) => Destroyed::Gone,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Destroyed::WasGone,
+            Err(error) => return Err(of_io(&path, "remove", &error)),
+        };
+        if path.parent().is_some_and(Path::is_dir) {
+            sync_parent(&path)?;
+        }
+        Ok(removed)
+    }
 }
 
 struct FileUpload {
@@ -180,7 +196,7 @@ impl Write for FileUpload {
 }
 
 impl Upload for FileUpload {
-    fn finish(self: Box<Self>, path: &str) -> Result<(), StoreError> {
+    fn finish(self: Box<Self>, path: &str, _until: Option<u64>) -> Result<(), StoreError> {
         check_path(path)?;
         let path = self.root.join(path);
         let read_only = Permissions::from_mode(0o444);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{ErrorKind, ReadAt, Removal, Store, StoreError, Upload};
+use super::{Destroyed, ErrorKind, ReadAt, Removal, Store, StoreError, Upload};
 
 /// What happens at the chosen step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,11 @@ impl Store for Faulty {
         self.alive()?;
         self.inner.remove_orphan(path)
     }
+
+    fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
+        self.alive()?;
+        self.inner.destroy(path)
+    }
 }
 
 struct FaultyUpload {
@@ -133,8 +138,8 @@ impl Write for FaultyUpload {
 }
 
 impl Upload for FaultyUpload {
-    fn finish(self: Box<Self>, path: &str) -> Result<(), StoreError> {
+    fn finish(self: Box<Self>, path: &str, until: Option<u64>) -> Result<(), StoreError> {
         let Self { inner, plan } = *self;
-        plan.run(|| inner.finish(path))
+        plan.run(|| inner.finish(path, until))
     }
 }

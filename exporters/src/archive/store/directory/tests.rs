@@ -18,7 +18,7 @@ fn a_directory_is_a_store() {
 #[test]
 fn objects_are_read_only() {
     let directory = tempfile::tempdir().unwrap();
-    writer(directory.path()).unwrap().create("a/b", b"x").unwrap();
+    writer(directory.path()).unwrap().create("a/b", b"x", None).unwrap();
     let mode = |path: &str| fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("a/b"), mode("a")), (0o444, 0o755));
 }
@@ -31,7 +31,7 @@ fn a_second_writer_is_refused_and_readers_are_not() {
     assert_eq!(error.kind, ErrorKind::Locked);
     assert!(error.to_string().contains("another process"), "{error}");
     let reader = DirectoryStore::reader(directory.path()).unwrap();
-    assert_eq!(reader.create("a", b"x").unwrap_err().kind, ErrorKind::Denied);
+    assert_eq!(reader.create("a", b"x", None).unwrap_err().kind, ErrorKind::Denied);
     // An upload keeps the lock even when the store is gone.
     let upload = first.begin().unwrap();
     drop(first);
@@ -48,7 +48,7 @@ fn what_a_crash_left_is_removed() {
     fs::write(&left, b"half").unwrap();
     let store = writer(directory.path()).unwrap();
     assert!(!left.exists());
-    store.create("a", b"x").unwrap();
+    store.create("a", b"x", None).unwrap();
     assert_eq!(fs::read_dir(directory.path().join(INCOMING)).unwrap().count(), 0);
 }
 
@@ -66,7 +66,7 @@ fn a_file_where_a_directory_should_be_is_named() {
     let root = directory.path().join("root");
     let store = writer(&root).unwrap();
     fs::write(root.join("commit"), b"x").unwrap();
-    let error = store.create("commit/1", b"x").unwrap_err();
+    let error = store.create("commit/1", b"x", None).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Misplaced, "{error}");
     assert!(error.place.ends_with("root/commit"), "{error}");
 }
