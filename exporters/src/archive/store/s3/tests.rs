@@ -1,0 +1,192 @@
+//! Against a real server with enforced Object Lock.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+
+use super::super::{Confirmed, conformance};
+use super::*;
+
+#[path = "../../../../../tests/src/minio.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod minio;
+
+use minio::Minio;
+
+static SERVER: LazyLock<Minio> = LazyLock::new(Minio::start);
+
+fn settings(lock: Lock) -> S3Settings {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    S3Settings {
+        bucket: format!("bucket-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+        prefix: "prod/".to_owned(),
+        region: Some(minio::REGION.to_owned()),
+        endpoint: Some(SERVER.endpoint()),
+        path_style: None,
+        lock,
+        encryption: Encryption::Default,
+        spool: tempfile::tempdir().unwrap().keep(),
+    }
+}
+
+/// A writer on a bucket of its own.
+fn store(lock: Lock) -> S3Store {
+    let store = connect(settings(lock));
+    let (client, bucket) = (store.connection().client().clone(), store.settings().bucket.clone());
+    let made = store.connection().run(async move {
+        client.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(true).send().await.map(drop)
+    });
+    made.unwrap().unwrap();
+    store
+}
+
+fn connect(settings: S3Settings) -> S3Store {
+    S3Store::with_credentials(settings, minio::ACCESS_KEY, minio::SECRET_KEY)
+}
+
+fn now() -> u64 {
+    SERVER_NOW.with(|store| store.now().unwrap().unwrap().unix_nanos() / 1_000_000_000)
+}
+
+thread_local! {
+    /// Any answer tells the server's time.
+    static SERVER_NOW: S3Store = {
+        let store = store(Lock::None);
+        store.list("").unwrap();
+        store
+    };
+}
+
+#[test]
+fn it_conforms() {
+    conformance::check(|| store(Lock::Compliance));
+    conformance::check(|| store(Lock::None));
+}
+
+#[test]
+fn objects_are_locked_as_asked() {
+    for lock in [Lock::Compliance, Lock::Governance] {
+        let store = store(lock);
+        let until = now() + 60;
+        store.create("leaves/a.parquet", &vec![7; 400_000], Some(until)).unwrap();
+        store.create("commit/1", b"text", Some(until + 1)).unwrap();
+        assert_eq!(store.retention("leaves/a.parquet").unwrap().unwrap().lock, Some((lock, until)));
+        assert_eq!(store.retention("commit/1").unwrap().unwrap().lock, Some((lock, until + 1)));
+        let error = store.destroy("commit/1").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Held, "{error}");
+        assert!(error.what.contains(lock.as_str()) && error.what.contains("until 20"), "{error}");
+        assert_eq!(store.read("commit/1", 9).unwrap(), b"text");
+        assert_eq!(store.create_or_confirm("commit/1", b"text", Some(until)).unwrap(), Confirmed::AlreadyOurs);
+        assert_eq!(store.create_or_confirm("commit/1", b"else", Some(until)).unwrap(), Confirmed::Different);
+        assert_eq!(store.versions("").unwrap().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn what_is_past_its_date_is_destroyed_and_a_hold_keeps_it() {
+    let store = store(Lock::Compliance);
+    store.create("records/x", b"body", Some(now() + 3)).unwrap();
+    assert!(store.set_legal_hold("records/x", true).unwrap());
+    assert!(store.retention("records/x").unwrap().unwrap().legal_hold);
+    while store.retention("records/x").unwrap().unwrap().lock.unwrap().1 >= now() {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let error = store.destroy("records/x").unwrap_err();
+    assert!(error.kind == ErrorKind::Held && error.what.contains("legal hold"), "{error}");
+    store.set_legal_hold("records/x", false).unwrap();
+    assert_eq!(store.destroy("records/x").unwrap(), Destroyed::Gone);
+    assert_eq!(store.destroy("records/x").unwrap(), Destroyed::WasGone);
+    assert_eq!(store.list("").unwrap(), [""; 0]);
+}
+
+#[test]
+fn hidden_and_overwritten_objects_are_listed_and_read_as_they_were() {
+    let store = store(Lock::Compliance);
+    for path in ["commit/1", "commit/2", "commit/3"] {
+        store.create(path, b"evidence", Some(now() + 30)).unwrap();
+    }
+    let (client, settings) = (store.connection().client().clone(), store.settings().clone());
+    store
+        .connection()
+        .run(async move {
+            let key = |path: &str| format!("{}{path}", settings.prefix);
+            client.delete_object().bucket(&settings.bucket).key(key("commit/1")).send().await.unwrap();
+            let put = client.put_object().bucket(&settings.bucket).key(key("commit/2"));
+            put.body(aws_sdk_s3::primitives::ByteStream::from_static(b"forged")).send().await.unwrap();
+            // A probe's leftovers are no part of the archive.
+            client.put_object().bucket(&settings.bucket).key(key("probe/x")).send().await.unwrap();
+        })
+        .unwrap();
+    let auditor = S3Store { files: Some(Files::new(std::env::temp_dir())), ..connect(store.settings().clone()) };
+    for store in [&store, &auditor] {
+        assert_eq!(store.list("").unwrap(), ["commit/1", "commit/2", "commit/3"]);
+        assert_eq!(store.list_after("commit/", "commit/1").unwrap(), ["commit/2", "commit/3"]);
+        assert_eq!(store.folders("").unwrap(), ["commit/"]);
+        for path in ["commit/1", "commit/2", "commit/3"] {
+            store.prefetch(path);
+            assert_eq!(store.read(path, 99).unwrap(), b"evidence", "{path}");
+            assert_eq!(store.open(path).unwrap().read_at(0, 8).unwrap(), b"evidence"[..], "{path}");
+        }
+    }
+    let versions = store.versions("").unwrap().unwrap();
+    let seen: Vec<_> = versions.iter().map(|v| (v.path.as_str(), v.is_delete_marker, v.is_latest, v.size)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("commit/1", false, false, 8),
+            ("commit/1", true, true, 0),
+            ("commit/2", false, false, 8),
+            ("commit/2", false, true, 6),
+            ("commit/3", false, true, 8),
+        ]
+    );
+    assert!(store.held(&versions[0]).unwrap().lock.is_some() && store.held(&versions[3]).unwrap().lock.is_none());
+}
+
+#[test]
+fn many_versions_are_listed_page_after_page() {
+    let store = store(Lock::None);
+    let (client, settings) = (store.connection().client().clone(), store.settings().clone());
+    store
+        .connection()
+        .run(async move {
+            for number in 0..1_050 {
+                let key = format!("{}many/{number:04}", settings.prefix);
+                client.put_object().bucket(&settings.bucket).key(key).send().await.unwrap();
+            }
+        })
+        .unwrap();
+    assert_eq!(store.list("").unwrap().len(), 1_050);
+    assert_eq!(store.list_after("many/", "many/1047").unwrap(), ["many/1048", "many/1049"]);
+    assert_eq!(store.folders("").unwrap(), ["many/"]);
+}
+
+#[test]
+fn errors_name_the_remedy() {
+    let of = |settings: S3Settings| connect(settings).list("").unwrap_err().to_string();
+    assert!(of(settings(Lock::None)).contains("tachograph bucket init"));
+    let good = store(Lock::None).settings().clone();
+    let stranger = S3Store::with_credentials(good.clone(), "nobody", "no-such-secret");
+    assert!(stranger.list("").unwrap_err().what.contains("AWS_ACCESS_KEY_ID"));
+    let gone = of(S3Settings { endpoint: Some("http://127.0.0.1:1".to_owned()), ..good.clone() });
+    assert!(gone.contains("archive.s3.endpoint"), "{gone}");
+    // Without Object Lock nothing is taken that should be locked.
+    let plain = connect(settings(Lock::Compliance));
+    let (client, bucket) = (plain.connection().client().clone(), plain.settings().bucket.clone());
+    let made = plain.connection().run(async move { client.create_bucket().bucket(bucket).send().await.map(drop) });
+    made.unwrap().unwrap();
+    let refused = plain.create("commit/1", b"x", Some(now() + 60)).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Misplaced, "{refused}");
+}
+
+#[test]
+fn a_store_without_versions_keeps_nothing_locked() {
+    let store = store(Lock::Compliance);
+    let (client, bucket) = (store.connection().client().clone(), store.settings().bucket.clone());
+    let suspended = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
+    let answer = store.connection().run(async move {
+        client.put_bucket_versioning().bucket(bucket).versioning_configuration(suspended).send().await.map(drop)
+    });
+    assert!(answer.unwrap().is_err(), "Object Lock must not let versioning be suspended");
+}

@@ -1,0 +1,135 @@
+//! A real S3 server with enforced Object Lock: MinIO, a process of its own, used in tests only (it is under the AGPL).
+//!
+//! `cargo xtask test` gives its path. This file needs the standard library and `tempfile` alone, so that the unit tests of other
+//! packages include it by its path.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// The variable that names the program.
+pub const VARIABLE: &str = "TACHOGRAPH_TEST_MINIO";
+/// Who may do everything.
+pub const ACCESS_KEY: &str = "tachograph-test";
+/// The secret that goes with it.
+pub const SECRET_KEY: &str = "tachograph-test-secret";
+/// What MinIO takes for a region.
+pub const REGION: &str = "us-east-1";
+
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The server. It ends when this is dropped, or the test process ends in whatever way.
+#[derive(Debug)]
+pub struct Minio {
+    directory: tempfile::TempDir,
+    address: SocketAddr,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    shell: Child,
+    /// The shell kills the server when this closes.
+    _life_line: ChildStdin,
+}
+
+impl Minio {
+    /// Starts a server with empty storage on a free port.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let server = Self { directory, address, running: Mutex::new(None) };
+        server.up();
+        server
+    }
+
+    /// Starts it again on the same port and storage.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn up(&self) {
+        let program = std::env::var_os(VARIABLE).map(PathBuf::from);
+        let program = program.unwrap_or_else(|| panic!("{VARIABLE} is not set: run `cargo xtask test`"));
+        let log = std::fs::File::create(self.directory.path().join("log")).expect("a log");
+        let mut shell = Command::new("sh")
+            .args(["-c", r#""$0" server --quiet --address "$1" "$2" </dev/null & read -r _; kill -9 $!"#])
+            .arg(program)
+            .arg(self.address.to_string())
+            .arg(self.directory.path().join("storage"))
+            .envs([("MINIO_ROOT_USER", ACCESS_KEY), ("MINIO_ROOT_PASSWORD", SECRET_KEY), ("MINIO_BROWSER", "off")])
+            .envs([("MINIO_UPDATE", "off"), ("MINIO_CALLHOME_ENABLE", "off"), ("_MINIO_SERVER_DEBUG", "off")])
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("sh");
+        let life_line = shell.stdin.take().expect("a pipe");
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !self.is_ready() {
+            assert!(Instant::now() < deadline, "MinIO does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        *self.running.lock().expect("no panic") = Some(Running { shell, _life_line: life_line });
+    }
+
+    /// Kills it, as an outage does.
+    ///
+    /// # Panics
+    /// If another test panicked meanwhile.
+    pub fn down(&self) {
+        if let Some(Running { mut shell, _life_line }) = self.running.lock().expect("no panic").take() {
+            drop(_life_line);
+            let _ = shell.wait();
+        }
+    }
+
+    /// Where it answers.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// What a program needs in its environment to be let in.
+    pub fn environment() -> [(&'static str, &'static str); 4] {
+        [
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_REGION", REGION),
+            // No request into the air where there is no instance to ask.
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]
+    }
+
+    fn is_ready(&self) -> bool {
+        let ask = || -> std::io::Result<bool> {
+            let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1))?;
+            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+            stream.write_all(b"GET /minio/health/ready HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.take(4_096).read_to_string(&mut answer)?;
+            Ok(answer.split(' ').nth(1) == Some("200"))
+        };
+        ask().unwrap_or(false)
+    }
+}
+
+impl Drop for Minio {
+    fn drop(&mut self) {
+        self.down();
+    }
+}
