@@ -209,7 +209,7 @@ fn open_archive(
         if data_dir.checkpoint()?.is_some() {
             return Err(StartError::ArchiveGone(store.place()));
         }
-        Archive::create(&*store, vkey, now)?;
+        Archive::create(&*store, vkey, now, None)?;
     }
     let opened = Archive::open(store, key, Settings::undated(config.archive.compression_level))?;
     if config.archive.path.is_some() {

@@ -24,7 +24,8 @@ mod tests;
 use std::sync::Arc;
 
 use tachograph_ledger::{
-    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Object, SigningKey, VerifyingKey, genesis, sha256,
+    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Object, ObjectKind, SigningKey, Terms, VerifyingKey,
+    genesis, sha256,
 };
 use tachograph_record::Time;
 
@@ -47,6 +48,7 @@ pub struct Archive {
     /// A segment may have been left half done: look before the next begins.
     unsettled: bool,
     stopped: bool,
+    orphans: Vec<String>,
 }
 
 /// How an archive is written.
@@ -78,6 +80,10 @@ pub struct Tail {
     pub last_hash: Hash,
     /// SHA-256 of the newest commit, zeros if there is none.
     pub last_commit_sha256: Hash,
+    /// Paths of the newest commit's objects.
+    pub objects: Vec<String>,
+    /// Until when the newest commit's checkpoint is kept, in seconds since 1970.
+    pub retain_until: Option<u64>,
 }
 
 /// A segment that is archived.
@@ -141,11 +147,14 @@ pub enum ArchiveError {
     },
     /// Somebody else's object stands where ours belongs: there is a second writer. Nothing more is written.
     #[error(
-        "{path} exists with other content: another collector writes this archive; this one has stopped writing, stop one of them and start again"
+        "{path} exists with other content: another collector{} writes this archive; this one has stopped writing, stop one of them and start again",
+        writer.as_ref().map_or(String::new(), |writer| format!(" ({writer})"))
     )]
     Fenced {
         /// The object.
         path: String,
+        /// Who wrote it, if it says so.
+        writer: Option<String>,
     },
     /// An earlier error left the outcome of a write unknown, or this writer is fenced.
     #[error("the archive has stopped after an earlier error: start again, start-up finds out what is there")]
@@ -187,17 +196,22 @@ impl ArchiveError {
 }
 
 impl Archive {
-    /// Makes an empty place the archive of the ledger of `key`. A ledger is never created by accident: nothing else does this.
-    pub fn create(store: &dyn Store, key: &VerifyingKey, created_at: Time) -> Result<(), ArchiveError> {
+    /// Makes an empty place the archive of the ledger of `key`, to be kept as long as proofs are. A ledger is never created by
+    /// accident: nothing else does this.
+    pub fn create(
+        store: &dyn Store,
+        key: &VerifyingKey,
+        created_at: Time,
+        retention: Option<&Retention>,
+    ) -> Result<(), ArchiveError> {
         let place = store.place();
         if !store.list("")?.is_empty() {
             return Err(ArchiveError::Exists { place });
         }
-        match store.create_or_confirm(
-            paths::LEDGER,
-            Identity::new(key.clone(), created_at).encode().as_bytes(),
-            None,
-        )? {
+        let now = store.now()?.unwrap_or(created_at).unix_nanos().div_ceil(1_000_000_000);
+        let until = retention.map(|retention| now.saturating_add(retention.proofs.as_secs()));
+        let identity = Identity::new(key.clone(), created_at).encode();
+        match store.create_or_confirm(paths::LEDGER, identity.as_bytes(), until)? {
             Confirmed::Created => Ok(()),
             Confirmed::AlreadyOurs | Confirmed::Different => Err(ArchiveError::Exists { place }),
         }
@@ -215,7 +229,8 @@ impl Archive {
             .and_then(check)
             .map_err(|source| ArchiveError::Identity { place: store.place(), source })?;
         let tail = Tail::recover(&*store, &vkey)?;
-        let mut archive = Self { store, key, vkey, settings, tail, unsettled: true, stopped: false };
+        let mut archive =
+            Self { store, key, vkey, settings, tail, unsettled: true, stopped: false, orphans: Vec::new() };
         let settled = archive.settle()?;
         Ok((archive, settled))
     }
@@ -234,7 +249,7 @@ impl Archive {
     pub fn begin(&mut self) -> Result<Segment, ArchiveError> {
         self.settle()?;
         let chain = ChainVerifier::resume(&self.vkey, self.tail.edge.clone(), self.tail.last_hash);
-        Ok(Segment::begin(&*self.store, chain, self.settings.zstd_level)?)
+        Ok(Segment::begin(Arc::clone(&self.store), chain, self.settings.zstd_level)?)
     }
 
     /// Makes a segment part of the ledger: its objects, its commit, its checkpoint are durable on return.
@@ -256,14 +271,16 @@ impl Archive {
     }
 
     fn write(&mut self, segment: Segment) -> Result<Committed, ArchiveError> {
-        let written = segment.finish(&*self.store)?;
+        let written = segment.finish(self.settings.retention.as_ref())?;
+        let until = written.proofs_until;
         let commit = self.commit_of(written);
         let bytes = commit.sign(&self.key);
-        self.put(&paths::commit(commit.first), &bytes)?;
+        self.put(&paths::commit(commit.first), &bytes, until)?;
         self.tail = Tail::behind(&commit, bytes.as_bytes())
             .map_err(|source| ArchiveError::Commit { path: paths::commit(commit.first), source })?;
         let checkpoint = self.checkpoint();
-        self.put(&paths::checkpoint(self.tail.size), &checkpoint)?;
+        self.put(&paths::checkpoint(self.tail.size), &checkpoint, until)?;
+        self.orphans.clear();
         Ok(Committed {
             first: commit.first,
             count: commit.count,
@@ -283,7 +300,11 @@ impl Archive {
             last_hash: written.last_hash,
             objects: written.objects,
             prev_commit_sha256: self.tail.last_commit_sha256,
-            terms: None,
+            terms: self.settings.retention.as_ref().zip(written.proofs_until).map(|(retention, retain_until)| Terms {
+                lock: retention.lock,
+                retain_until,
+                writer: self.settings.writer.clone(),
+            }),
         }
     }
 
@@ -294,11 +315,27 @@ impl Archive {
     }
 
     /// The conditional write: whoever comes second with other bytes is fenced.
-    fn put(&self, path: &str, bytes: &str) -> Result<Confirmed, ArchiveError> {
-        match self.store.create_or_confirm(path, bytes.as_bytes(), None)? {
-            Confirmed::Different => Err(ArchiveError::Fenced { path: path.to_owned() }),
+    fn put(&self, path: &str, bytes: &str, until: Option<u64>) -> Result<Confirmed, ArchiveError> {
+        match self.store.create_or_confirm(path, bytes.as_bytes(), until)? {
+            Confirmed::Different => Err(ArchiveError::Fenced { path: path.to_owned(), writer: self.writer_of(path) }),
             confirmed => Ok(confirmed),
         }
+    }
+
+    /// Who wrote a commit, as far as it says so.
+    fn writer_of(&self, path: &str) -> Option<String> {
+        let bytes = self.store.read(path, MAX_NOTE_BYTES).ok()?;
+        Some(Commit::parse_unverified(&bytes).ok()?.terms?.writer)
+    }
+
+    /// Where the next segment should end, if an interrupted one left its objects in a store that keeps them: the same records
+    /// give the same objects, and nothing is left over.
+    pub fn resume_at(&self) -> Option<u64> {
+        let ends = self.orphans.iter().filter_map(|path| {
+            let (first, count) = paths::leaves_of(path)?;
+            (first == self.tail.size).then(|| first.checked_add(count)).flatten()
+        });
+        ends.max()
     }
 
     /// Puts right what an interrupted or failed append left.
@@ -310,23 +347,43 @@ impl Archive {
         if !self.unsettled {
             return Ok(settled);
         }
-        for folder in [paths::LEAVES, paths::RECORDS] {
-            for path in self.store.list(folder)? {
-                if paths::first_of(&path).is_some_and(|first| first >= self.tail.size) {
-                    match self.store.remove_orphan(&path)? {
-                        Removal::Removed => settled.removed.push(path),
-                        Removal::Kept => settled.kept.push(path),
-                    }
-                }
+        for path in self.behind_the_end()? {
+            match self.store.remove_orphan(&path)? {
+                Removal::Removed => settled.removed.push(path),
+                Removal::Kept => settled.kept.push(path),
             }
         }
+        self.orphans.clone_from(&settled.kept);
         if self.tail.size > 0 {
-            let confirmed = self.put(&paths::checkpoint(self.tail.size), &self.checkpoint());
+            let confirmed = self.put(&paths::checkpoint(self.tail.size), &self.checkpoint(), self.checkpoint_until()?);
             self.stopped = confirmed.as_ref().is_err_and(ArchiveError::leaves_doubt);
             settled.checkpoint_signed = (confirmed? == Confirmed::Created).then_some(self.tail.size);
         }
         self.unsettled = false;
         Ok(settled)
+    }
+
+    /// Objects of records that are not archived, found without listing all that are.
+    fn behind_the_end(&self) -> Result<Vec<String>, StoreError> {
+        let mut found = self.store.list_after(paths::LEAVES, self.newest_in(paths::LEAVES))?;
+        for class in self.store.folders(paths::RECORDS)? {
+            found.extend(self.store.list_after(&class, self.newest_in(&class))?);
+        }
+        found.retain(|path| paths::first_of(path).is_some_and(|first| first >= self.tail.size));
+        Ok(found)
+    }
+
+    /// The newest commit's object in a folder; what was begun later comes behind it, unless the clock went back over midnight.
+    fn newest_in<'a>(&'a self, folder: &'a str) -> &'a str {
+        let inside = self.tail.objects.iter().find(|path| path.starts_with(folder));
+        inside.map_or(folder, String::as_str)
+    }
+
+    /// A store takes no date that is past.
+    fn checkpoint_until(&self) -> Result<Option<u64>, StoreError> {
+        const LEAST: u64 = 24 * 3600;
+        let now = self.store.now()?.map_or(0, |now| now.unix_nanos() / 1_000_000_000);
+        Ok(self.tail.retain_until.map(|until| until.max(now + LEAST)))
     }
 }
 
@@ -338,12 +395,21 @@ impl Tail {
             edge: Edge::new(),
             last_hash: genesis(&vkey.to_line()),
             last_commit_sha256: Hash::from_bytes([0; 32]),
+            objects: Vec::new(),
+            retain_until: None,
         }
     }
 
     fn behind(commit: &Commit, bytes: &[u8]) -> Result<Self, CommitError> {
         let edge = commit.tree()?;
-        Ok(Self { size: edge.size(), edge, last_hash: commit.last_hash, last_commit_sha256: sha256(bytes) })
+        Ok(Self {
+            size: edge.size(),
+            edge,
+            last_hash: commit.last_hash,
+            last_commit_sha256: sha256(bytes),
+            objects: commit.objects.iter().map(|object| object.path.clone()).collect(),
+            retain_until: commit.terms.as_ref().map(|terms| terms.retain_until),
+        })
     }
 
     /// From the newest commit, whose objects must be there.
@@ -358,6 +424,10 @@ impl Tail {
         }
         for object in &commit.objects {
             let found = store.len(&object.path)?;
+            // The newest may be past its date in a ledger that rested for long.
+            if found.is_none() && object.retain_until.is_some() && matches!(object.kind, ObjectKind::Records { .. }) {
+                continue;
+            }
             if found != Some(object.size) {
                 let what = match found {
                     None => format!("missing, though {path} names it"),

@@ -7,6 +7,7 @@
 //! One pass: the leaves are walked in order by one thread, while row groups of bodies and the hashes of whole
 //! objects are checked by others. Memory is one row group per thread. Everything read may be hostile.
 
+mod certificates;
 mod checkpoints;
 mod collector;
 mod commits;
@@ -15,14 +16,18 @@ mod leaves;
 mod records;
 mod report;
 mod sequences;
+mod storage;
 
 use tachograph_ledger::{Hash, MacKey, VerifyingKey};
 
 use crate::archive::Identity;
 use crate::archive::store::{Store, StoreError};
+use certificates::Certificates;
 use collector::Collector;
+use jobs::Workshop;
 use leaves::Walk;
 
+pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use records::CLOCK_JUMP;
 pub use report::{
     Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, Report, Verdict,
@@ -85,8 +90,12 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
     }
     let outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
     let mut walk = Walk::new(&key, options.mac_key, outside, &collector);
-    jobs::run(store, &history, options.threads, options.progress, &mut walk, &collector);
+    let certificates = Certificates::read(store, &history);
+    commits::compare_objects(store, &history, &certificates, &collector)?;
+    let workshop = Workshop { store, certificates: &certificates, progress: options.progress, collector: &collector };
+    jobs::run(workshop, &history, options.threads, &mut walk);
     let totals = walk.finish(history.size());
+    storage::check(store, &history, &listed, &certificates, options.threads, &collector)?;
     let checkpoint_count = checkpoints::check(store, listed, &key, &history, &collector);
     Ok(collector.into_report(place, &key, &history, checkpoint_count, totals))
 }

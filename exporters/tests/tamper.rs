@@ -42,7 +42,7 @@ fn fixture_of(ledger: Ledger, runs: &[Vec<Sample>]) -> Fixture {
 
 fn write(root: &Path, key: &Arc<SigningKey>, runs: &[Vec<Sample>]) -> Vec<Committed> {
     let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(root, DirectorySettings::default()).unwrap());
-    Archive::create(&*store, &key.public(), Time::from_unix_nanos(START).unwrap()).unwrap();
+    Archive::create(&*store, &key.public(), Time::from_unix_nanos(START).unwrap(), None).unwrap();
     let (mut archive, _) = Archive::open(store, Arc::clone(key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
     let append = |run: &Vec<Sample>| {
         let mut segment = archive.begin().unwrap();

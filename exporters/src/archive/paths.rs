@@ -40,6 +40,14 @@ pub(crate) fn first_of(path: &str) -> Option<u64> {
     digits(first)
 }
 
+/// Index of the first record and number of records of a leaves object, by its name.
+pub(crate) fn leaves_of(path: &str) -> Option<(u64, u64)> {
+    let name = path.strip_prefix(LEAVES)?.rsplit('/').next()?;
+    let (first, rest) = name.split_once('-')?;
+    let (count, _) = rest.split_once('-')?;
+    Some((digits(first)?, count.parse().ok()?))
+}
+
 /// Exactly 20 digits.
 fn digits(text: &str) -> Option<u64> {
     let good = text.len() == 20 && text.bytes().all(|c| c.is_ascii_digit());

@@ -9,13 +9,15 @@ mod object;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tachograph_ledger::{Commit, CommitError, Object, ObjectKind};
+use bytes::Bytes;
+use tachograph_ledger::{Commit, CommitError, Hash, Object, ObjectKind};
 use tachograph_record::{COLUMNS, Value};
 
 use super::identity::{Identity, IdentityError};
-use super::store::{Store, StoreError};
+use super::store::{ErrorKind, Store, StoreError};
 use super::{MAX_NOTE_BYTES, paths};
 
 pub(crate) use group::describe_value;
@@ -66,6 +68,7 @@ pub struct Reader {
     store: Arc<dyn Store>,
     identity: Identity,
     commits: Vec<Commit>,
+    gone: Mutex<BTreeSet<String>>,
 }
 
 impl Reader {
@@ -78,7 +81,7 @@ impl Reader {
             let commit = Commit::open(&bytes, &identity.vkey).map_err(|source| ReadError::Commit { path, source })?;
             commits.push(commit);
         }
-        Ok(Self { store, identity, commits })
+        Ok(Self { store, identity, commits, gone: Mutex::default() })
     }
 
     /// Whose archive it is.
@@ -104,13 +107,44 @@ impl Reader {
         let at = COLUMNS.iter().position(|known| known.name == column);
         let at = at.ok_or_else(|| ReadError::NoColumn(column.chars().take(80).collect()))?;
         let mut found = Vec::new();
-        for object in self.records_objects() {
+        for commit in &self.commits {
+            let mut of_commit = Vec::new();
+            for object in self.open_records(commit)? {
+                object.find(at, value, limit - found.len(), &mut of_commit)?;
+            }
+            // Each object is in order; classes interleave.
+            of_commit.sort_by_key(|found: &Found| found.index);
+            found.extend(of_commit);
             if found.len() >= limit {
+                found.truncate(limit);
                 break;
             }
-            RecordsObject::open(&*self.store, object)?.find(at, value, limit - found.len(), &mut found)?;
         }
         Ok(found)
+    }
+
+    /// Records objects that were looked into and are not there, though they had a date: destroyed, if the ledger says so.
+    pub fn gone(&self) -> Vec<String> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The records objects of a commit that are there.
+    fn open_records(&self, commit: &Commit) -> Result<Vec<RecordsObject>, ReadError> {
+        let mut opened = Vec::new();
+        for object in commit.objects.iter().filter(|object| is_records(object)) {
+            opened.extend(self.open_one(object)?);
+        }
+        Ok(opened)
+    }
+
+    fn open_one(&self, object: &Object) -> Result<Option<RecordsObject>, ReadError> {
+        match RecordsObject::open(&*self.store, object) {
+            Err(ReadError::Store(error)) if error.kind == ErrorKind::NotFound && object.retain_until.is_some() => {
+                self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(object.path.clone());
+                Ok(None)
+            }
+            opened => opened.map(Some),
+        }
     }
 
     /// The record at `index`.
@@ -118,8 +152,8 @@ impl Reader {
         let holder =
             self.commits.iter().find(|commit| index.checked_sub(commit.first).is_some_and(|at| at < commit.count));
         let Some(commit) = holder else { return Ok(None) };
-        for object in commit.objects.iter().filter(|object| is_records(object)) {
-            let found = RecordsObject::open(&*self.store, object)?.by_index(index)?;
+        for object in self.open_records(commit)? {
+            let found = object.by_index(index)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -129,11 +163,16 @@ impl Reader {
 
     /// Calls `each` with every record in order of index, until it returns `false`.
     pub fn scan(&self, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), ReadError> {
-        for object in self.records_objects() {
-            let object = RecordsObject::open(&*self.store, object)?;
-            for group in 0..object.group_count() {
-                let group = object.bodies(group)?;
-                if !group.iter().all(|(index, body)| each(*index, body)) {
+        for commit in &self.commits {
+            let objects = self.open_records(commit)?;
+            let mut heads = objects.iter().map(Rows::begin).collect::<Result<Vec<_>, _>>()?;
+            // Classes interleave: the lowest index comes first.
+            while let Some(head) =
+                heads.iter_mut().filter(|rows| rows.index().is_some()).min_by_key(|rows| rows.index())
+            {
+                if let Some((index, body)) = head.take()?
+                    && !each(index, &body)
+                {
                     return Ok(());
                 }
             }
@@ -141,8 +180,91 @@ impl Reader {
         Ok(())
     }
 
-    fn records_objects(&self) -> impl Iterator<Item = &Object> {
-        self.commits.iter().flat_map(|commit| &commit.objects).filter(|object| is_records(object))
+    /// Calls `each` with every record of the recorder's own class, in order of index, until it returns `false`. Cheap: it is an
+    /// object apart.
+    pub fn scan_class(&self, class: &str, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), ReadError> {
+        for object in self.commits.iter().flat_map(|commit| &commit.objects) {
+            if !matches!(&object.kind, ObjectKind::Records { class: found } if found == class) {
+                continue;
+            }
+            let Some(object) = self.open_one(object)? else { continue };
+            for group in 0..object.group_count() {
+                if !object.bodies(group)?.iter().all(|(index, body)| each(*index, body)) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with every body of one object, until it returns `false`.
+    pub fn scan_object(&self, object: &Object, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), ReadError> {
+        let Some(object) = self.open_one(object)? else { return Ok(()) };
+        for group in 0..object.group_count() {
+            if !object.bodies(group)?.iter().all(|(index, body)| each(*index, body)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hash of the leaf at `index`.
+    pub fn leaf_hash(&self, index: u64) -> Result<Option<Hash>, ReadError> {
+        let holder =
+            self.commits.iter().find(|commit| index.checked_sub(commit.first).is_some_and(|at| at < commit.count));
+        let leaves = holder.and_then(|commit| commit.objects.iter().find(|object| object.kind == ObjectKind::Leaves));
+        let (Some(commit), Some(object)) = (holder, leaves) else { return Ok(None) };
+        let leaves = LeavesObject::open(&*self.store, object)?;
+        let mut first = commit.first;
+        for group in 0..leaves.group_count() {
+            let rows = leaves.rows(group) as u64;
+            if index < first + rows {
+                let group = leaves.group(group)?;
+                let at = usize::try_from(index - first).unwrap_or(usize::MAX);
+                let bytes = group.hashes.get(at).and_then(|hash| <[u8; 32]>::try_from(hash.data()).ok());
+                return Ok(bytes.map(Hash::from_bytes));
+            }
+            first += rows;
+        }
+        Ok(None)
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+}
+
+/// The rows of one records object, one after another; a row group at a time is held.
+struct Rows<'o> {
+    object: &'o RecordsObject,
+    next_group: usize,
+    rows: std::vec::IntoIter<(u64, Bytes)>,
+}
+
+impl<'o> Rows<'o> {
+    fn begin(object: &'o RecordsObject) -> Result<Self, ReadError> {
+        let mut rows = Self { object, next_group: 0, rows: Vec::new().into_iter() };
+        rows.fill()?;
+        Ok(rows)
+    }
+
+    fn fill(&mut self) -> Result<(), ReadError> {
+        while self.rows.len() == 0 && self.next_group < self.object.group_count() {
+            self.rows = self.object.bodies(self.next_group)?.into_iter();
+            self.next_group += 1;
+        }
+        Ok(())
+    }
+
+    fn index(&self) -> Option<u64> {
+        self.rows.as_slice().first().map(|(index, _)| *index)
+    }
+
+    fn take(&mut self) -> Result<Option<(u64, Bytes)>, ReadError> {
+        let taken = self.rows.next();
+        self.fill()?;
+        Ok(taken)
     }
 }
 

@@ -1,25 +1,27 @@
-//! A segment: a run of consecutive records on its way into its two Parquet objects.
+//! A segment: a run of consecutive records on its way into its Parquet objects.
 //!
 //! Rows are checked against the chain as they come (the archive must never hold what verification would refuse),
-//! buffered up to one row group, and written. Both objects have the same row groups, so that a verifier that
-//! walks them side by side holds one group of each. Equal rows give equal files.
+//! buffered up to one row group, and written: the leaves of all to one object, the bodies of each retention class to another. With
+//! one class both objects have the same row groups, so that a verifier that walks them side by side holds one group of each.
+//! However many classes there are, no more bodies are buffered than one row group has. Equal rows give equal files.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use sha2::{Digest, Sha256};
-use tachograph_ledger::{ChainError, ChainVerifier, Edge, Hash, Object, ObjectKind};
+use tachograph_ledger::{ChainError, ChainVerifier, Edge, Hash, Lock, Object, ObjectKind};
 use tachograph_record::{Body, BodyError, COLUMNS, Time, TimeError};
 
 use super::columns::{ColumnBuffer, Strings, int_of, write_ints};
 use super::paths;
-use super::retention::Classify;
+use super::retention::{Classify, MAX_CLASSES, Retention};
 use super::schema::{self, MAX_BODY_BYTES, MAX_GROUP_BODY_BYTES, MAX_GROUP_ROWS};
 use super::store::{ErrorKind, Store, StoreError, Upload};
 
-/// The one retention class of format version 1.
+/// The class of what no other class takes.
 pub const DEFAULT_CLASS: &str = "default";
 
 /// Default zstd level. On records of 2.4 KB, level 3 took more time and made the objects no smaller.
@@ -89,6 +91,26 @@ pub enum SegmentError {
         /// Why.
         source: TimeError,
     },
+    /// More classes than a segment may have.
+    #[error("record {index} would begin class number {}, `{class}`: at most {MAX_CLASSES} are allowed", MAX_CLASSES + 1)]
+    Classes {
+        /// The record.
+        index: u64,
+        /// Its class.
+        class: String,
+    },
+    /// An object that was uploaded before is locked for a shorter time than it must be now.
+    #[error(
+        "{path} was uploaded before, and is locked until {found} (seconds since 1970), but must be kept until {needed}: extend its retention (aws s3api put-object-retention), or set archive.retention as it was"
+    )]
+    ShortLock {
+        /// The object.
+        path: String,
+        /// Its date.
+        found: u64,
+        /// The date that it needs.
+        needed: u64,
+    },
     /// Nothing was pushed.
     #[error("a segment needs at least one record")]
     Empty,
@@ -129,50 +151,77 @@ impl Failure {
 pub struct Segment {
     first: u64,
     chain: ChainVerifier,
+    store: Arc<dyn Store>,
+    zstd_level: i32,
     sealed_on: Option<Time>,
+    newest: Time,
     leaves: SerializedFileWriter<Hashed>,
-    records: SerializedFileWriter<Hashed>,
+    leaf_group: LeafGroup,
+    classes: BTreeMap<String, Class>,
     failure: Failure,
-    group: Group,
+    /// Of the row groups being filled.
+    buffered_bytes: usize,
     body_bytes: u64,
 }
 
-/// A segment whose two objects are durable.
+/// The records of one retention class.
+struct Class {
+    writer: SerializedFileWriter<Hashed>,
+    group: Group,
+    rows: u64,
+}
+
+/// A segment whose objects are durable.
 pub(crate) struct Written {
     pub(crate) first: u64,
     pub(crate) edge: Edge,
     pub(crate) last_hash: Hash,
     pub(crate) objects: Vec<Object>,
+    /// Seconds since 1970 until which the proofs are kept.
+    pub(crate) proofs_until: Option<u64>,
 }
 
-/// The row group that is being filled.
-struct Group {
+/// The row group of leaves that is being filled.
+struct LeafGroup {
     indexes: Vec<i64>,
     leaves: Strings,
     hashes: Strings,
     macs: Strings,
+}
+
+/// The row group of bodies that is being filled.
+struct Group {
+    indexes: Vec<i64>,
     columns: Vec<ColumnBuffer>,
     bodies: Strings,
 }
 
 impl Segment {
-    pub(crate) fn begin(store: &dyn Store, chain: ChainVerifier, zstd_level: i32) -> Result<Self, SegmentError> {
+    pub(crate) fn begin(store: Arc<dyn Store>, chain: ChainVerifier, zstd_level: i32) -> Result<Self, SegmentError> {
         let failure = Failure::default();
-        let uploads = [store.begin()?, store.begin()?].map(|upload| Hashed::new(upload, failure.clone()));
-        let writers = || {
-            let [leaves, records] = uploads;
-            Ok((
-                SerializedFileWriter::new(leaves, schema::leaves_schema()?, schema::leaves_properties(zstd_level)?)?,
-                SerializedFileWriter::new(records, schema::records_schema()?, schema::records_properties(zstd_level)?)?,
-            ))
-        };
-        let (leaves, records) = writers().map_err(|error| failure.behind(error))?;
+        let upload = Hashed::new(store.begin()?, failure.clone());
+        let writer =
+            || SerializedFileWriter::new(upload, schema::leaves_schema()?, schema::leaves_properties(zstd_level)?);
+        let leaves = writer().map_err(|error| failure.behind(error))?;
         let first = chain.next_index();
-        Ok(Self { first, chain, sealed_on: None, leaves, records, failure, group: Group::new(), body_bytes: 0 })
+        Ok(Self {
+            first,
+            chain,
+            store,
+            zstd_level,
+            sealed_on: None,
+            newest: Time::default(),
+            leaves,
+            leaf_group: LeafGroup::new(),
+            classes: BTreeMap::new(),
+            failure,
+            buffered_bytes: 0,
+            body_bytes: 0,
+        })
     }
 
     /// Takes the next record, in the order of the ledger.
-    pub fn push(&mut self, row: Row<'_>, _classify: &dyn Classify) -> Result<Pushed, SegmentError> {
+    pub fn push(&mut self, row: Row<'_>, classify: &dyn Classify) -> Result<Pushed, SegmentError> {
         let index = row.index;
         if row.body.len() > MAX_BODY_BYTES {
             return Err(SegmentError::BodyTooLong { index, bytes: row.body.len() });
@@ -189,12 +238,50 @@ impl Segment {
             return Err(SegmentError::BodyLength { index, found: row.body.len(), expected: leaf.body_len });
         }
         self.sealed_on.get_or_insert(sealed_at);
-        if self.group.is_full_for(row.body.len()) {
-            self.flush_group()?;
-        }
-        self.group.push(stored, row, &body);
+        self.newest = self.newest.max(sealed_at);
+        self.buffer(stored, row, &body, classify.class(&body, row.body))?;
         self.body_bytes += row.body.len() as u64;
         Ok(Pushed::Taken)
+    }
+
+    fn buffer(&mut self, stored: i64, row: Row<'_>, body: &Body<'_>, class: &str) -> Result<(), SegmentError> {
+        let full = |name: &str, group: &Group| name == class && group.indexes.len() >= MAX_GROUP_ROWS;
+        if let Some(name) =
+            self.classes.iter().find(|(name, class)| full(name, &class.group)).map(|(name, _)| name.clone())
+        {
+            self.flush_group(&name)?;
+        }
+        while self.buffered_bytes > 0 && self.buffered_bytes + row.body.len() > MAX_GROUP_BODY_BYTES {
+            let fullest = self.classes.iter().max_by_key(|(_, class)| class.group.bodies.byte_len());
+            let Some(name) = fullest.map(|(name, _)| name.clone()) else { break };
+            self.flush_group(&name)?;
+        }
+        if self.leaf_group.indexes.len() >= MAX_GROUP_ROWS {
+            self.flush_leaves()?;
+        }
+        if !self.classes.contains_key(class) {
+            let new = self.begin_class(row.index, class)?;
+            self.classes.insert(class.to_owned(), new);
+        }
+        if let Some(class) = self.classes.get_mut(class) {
+            class.group.push(stored, row, body);
+            class.rows += 1;
+        }
+        self.leaf_group.push(stored, row);
+        self.buffered_bytes += row.body.len();
+        Ok(())
+    }
+
+    fn begin_class(&self, index: u64, class: &str) -> Result<Class, SegmentError> {
+        if self.classes.len() >= MAX_CLASSES {
+            return Err(SegmentError::Classes { index, class: class.to_owned() });
+        }
+        let upload = Hashed::new(self.store.begin()?, self.failure.clone());
+        let writer = || {
+            SerializedFileWriter::new(upload, schema::records_schema()?, schema::records_properties(self.zstd_level)?)
+        };
+        let writer = writer().map_err(|error| self.failure.behind(error))?;
+        Ok(Class { writer, group: Group::new(), rows: 0 })
     }
 
     /// Index of the first record.
@@ -212,39 +299,109 @@ impl Segment {
         self.body_bytes
     }
 
-    /// Bytes of the two objects so far. The row group being filled is not in it.
-    pub fn written_bytes(&self) -> u64 {
-        (self.leaves.bytes_written() + self.records.bytes_written()) as u64
+    /// Number of retention classes among them.
+    pub fn classes(&self) -> usize {
+        self.classes.len()
     }
 
-    fn flush_group(&mut self) -> Result<(), SegmentError> {
-        if self.group.indexes.is_empty() {
+    /// Bytes of the objects so far. The row groups being filled are not in it.
+    pub fn written_bytes(&self) -> u64 {
+        let records: usize = self.classes.values().map(|class| class.writer.bytes_written()).sum();
+        (self.leaves.bytes_written() + records) as u64
+    }
+
+    /// Writes out the row group of a class, and the leaves so far: with one class both objects have the same row groups.
+    fn flush_group(&mut self, class: &str) -> Result<(), SegmentError> {
+        self.flush_leaves()?;
+        let Some(class) = self.classes.get_mut(class) else { return Ok(()) };
+        self.buffered_bytes -= class.group.bodies.byte_len();
+        class.flush().map_err(|error| self.failure.behind(error))
+    }
+
+    fn flush_leaves(&mut self) -> Result<(), SegmentError> {
+        if self.leaf_group.indexes.is_empty() {
             return Ok(());
         }
-        let leaves = self.leaves.next_row_group().and_then(|group| self.group.write_leaves(group));
-        let both =
-            leaves.and_then(|()| self.records.next_row_group()).and_then(|group| self.group.write_records(group));
-        both.map_err(|error| self.failure.behind(error))
+        let written = self.leaves.next_row_group().and_then(|group| self.leaf_group.write(group));
+        written.map_err(|error| self.failure.behind(error))
     }
 
-    /// Writes what is left and makes both objects durable.
-    pub(crate) fn finish(mut self, store: &dyn Store) -> Result<Written, SegmentError> {
+    /// Writes what is left and makes all objects durable, each kept as long as `retention` says.
+    pub(crate) fn finish(mut self, retention: Option<&Retention>) -> Result<Written, SegmentError> {
         let (Some(day), rows) = (self.sealed_on, self.rows()) else { return Err(SegmentError::Empty) };
-        self.flush_group()?;
-        let (first, day) = (self.first, day.day());
-        let failure = self.failure;
+        self.flush_leaves()?;
+        let (first, day, store, failure) = (self.first, day.day(), &*self.store, self.failure);
+        let dates = retention.map(|retention| Dates::new(store, retention, self.newest)).transpose()?;
+        let mut finished = Vec::with_capacity(self.classes.len() + 1);
+        for (name, mut class) in self.classes {
+            class.flush().map_err(|error| failure.behind(error))?;
+            let rows = class.rows;
+            finished.push((name, rows, class.writer.into_inner().map_err(|error| failure.behind(error))?));
+        }
         let leaves = self.leaves.into_inner().map_err(|error| failure.behind(error))?;
-        let records = self.records.into_inner().map_err(|error| failure.behind(error))?;
-        let leaves = leaves.finish(store, rows, ObjectKind::Leaves, |hash| paths::leaves(&day, first, rows, hash))?;
-        let kind = ObjectKind::Records { class: DEFAULT_CLASS.to_owned() };
-        let records =
-            records.finish(store, rows, kind, |hash| paths::records(DEFAULT_CLASS, &day, first, rows, hash))?;
+        let mut objects = Vec::with_capacity(finished.len() + 1);
+        let keep = dates.as_ref().map(Dates::proofs);
+        objects
+            .push(leaves.finish(store, rows, ObjectKind::Leaves, keep, |hash| paths::leaves(&day, first, rows, hash))?);
+        for (class, rows, upload) in finished {
+            let keep = dates.as_ref().map(|dates| dates.of_class(&class));
+            let path = |hash: &Hash| paths::records(&class, &day, first, rows, hash);
+            objects.push(upload.finish(store, rows, ObjectKind::Records { class: class.clone() }, keep, path)?);
+        }
         Ok(Written {
             first,
             last_hash: self.chain.prev(),
             edge: self.chain.edge().clone(),
-            objects: vec![leaves, records],
+            objects,
+            proofs_until: dates.map(|dates| dates.proofs().until),
         })
+    }
+}
+
+impl Class {
+    fn flush(&mut self) -> Result<(), ParquetError> {
+        if self.group.indexes.is_empty() {
+            return Ok(());
+        }
+        self.writer.next_row_group().and_then(|group| self.group.write(group))
+    }
+}
+
+/// Until when the objects of one segment are kept, by the store's clock.
+struct Dates<'r> {
+    retention: &'r Retention,
+    /// Seconds since 1970, from which retention counts.
+    base: u64,
+    /// When the newest record was sealed: what was uploaded before must be kept from then on at least.
+    sealed: u64,
+}
+
+/// How long one object is kept, in seconds since 1970.
+#[derive(Clone, Copy)]
+struct Keep {
+    until: u64,
+    /// An object that is there already may have been given an earlier date than `until`, but not earlier than this.
+    at_least: u64,
+}
+
+impl<'r> Dates<'r> {
+    fn new(store: &dyn Store, retention: &'r Retention, newest: Time) -> Result<Self, StoreError> {
+        let seconds = |time: Time| time.unix_nanos().div_ceil(1_000_000_000);
+        let sealed = seconds(newest);
+        let base = store.now()?.map_or(sealed, |now| seconds(now).max(sealed));
+        Ok(Self { retention, base, sealed })
+    }
+
+    fn proofs(&self) -> Keep {
+        self.keep(self.retention.proofs.as_secs())
+    }
+
+    fn of_class(&self, class: &str) -> Keep {
+        self.keep(self.retention.keep(class).as_secs())
+    }
+
+    fn keep(&self, seconds: u64) -> Keep {
+        Keep { until: self.base.saturating_add(seconds), at_least: self.sealed.saturating_add(seconds) }
     }
 }
 
@@ -261,28 +418,43 @@ fn sealed_at(row: Row<'_>) -> Result<Time, SegmentError> {
     Time::from_unix_nanos(nanos).map_err(|source| SegmentError::Time { index: row.index, source })
 }
 
-impl Group {
+impl LeafGroup {
     fn new() -> Self {
         Self {
             indexes: Vec::with_capacity(MAX_GROUP_ROWS),
             leaves: Strings::default(),
             hashes: Strings::default(),
             macs: Strings::default(),
+        }
+    }
+
+    fn push(&mut self, index: i64, row: Row<'_>) {
+        self.indexes.push(index);
+        self.leaves.push(row.leaf);
+        self.hashes.push(row.hash.as_bytes());
+        self.macs.push(row.mac);
+    }
+
+    fn write(&mut self, mut group: SerializedRowGroupWriter<'_, Hashed>) -> Result<(), ParquetError> {
+        next(&mut group, |writer| write_ints(&mut self.indexes, writer, None))?;
+        next(&mut group, |writer| self.leaves.write(writer, None))?;
+        next(&mut group, |writer| self.hashes.write_fixed(writer, None))?;
+        next(&mut group, |writer| self.macs.write_fixed(writer, None))?;
+        group.close().map(drop)
+    }
+}
+
+impl Group {
+    fn new() -> Self {
+        Self {
+            indexes: Vec::new(),
             columns: COLUMNS.iter().map(ColumnBuffer::new).collect(),
             bodies: Strings::default(),
         }
     }
 
-    fn is_full_for(&self, body_len: usize) -> bool {
-        let rows = self.indexes.len();
-        rows >= MAX_GROUP_ROWS || (rows > 0 && self.bodies.byte_len() + body_len > MAX_GROUP_BODY_BYTES)
-    }
-
     fn push(&mut self, index: i64, row: Row<'_>, body: &Body<'_>) {
         self.indexes.push(index);
-        self.leaves.push(row.leaf);
-        self.hashes.push(row.hash.as_bytes());
-        self.macs.push(row.mac);
         for column in &mut self.columns {
             column.push(column.column().derive(body));
         }
@@ -290,16 +462,7 @@ impl Group {
         debug_assert_eq!(self.indexes.len(), self.bodies.len());
     }
 
-    fn write_leaves(&mut self, mut group: SerializedRowGroupWriter<'_, Hashed>) -> Result<(), ParquetError> {
-        let mut indexes = self.indexes.clone();
-        next(&mut group, |writer| write_ints(&mut indexes, writer, None))?;
-        next(&mut group, |writer| self.leaves.write(writer, None))?;
-        next(&mut group, |writer| self.hashes.write_fixed(writer, None))?;
-        next(&mut group, |writer| self.macs.write_fixed(writer, None))?;
-        group.close().map(drop)
-    }
-
-    fn write_records(&mut self, mut group: SerializedRowGroupWriter<'_, Hashed>) -> Result<(), ParquetError> {
+    fn write(&mut self, mut group: SerializedRowGroupWriter<'_, Hashed>) -> Result<(), ParquetError> {
         next(&mut group, |writer| write_ints(&mut self.indexes, writer, None))?;
         for column in &mut self.columns {
             next(&mut group, |writer| column.write(writer))?;
@@ -340,18 +503,33 @@ impl Hashed {
         store: &dyn Store,
         rows: u64,
         kind: ObjectKind,
+        keep: Option<Keep>,
         path: impl FnOnce(&Hash) -> String,
-    ) -> Result<Object, StoreError> {
+    ) -> Result<Object, SegmentError> {
         let sha256 = Hash::from_bytes(self.hasher.finalize().into());
-        let object = Object { kind, path: path(&sha256), rows, sha256, size: self.size, retain_until: None };
-        match self.upload.finish(&object.path, None) {
+        let until = keep.map(|keep| keep.until);
+        let object = Object { kind, path: path(&sha256), rows, sha256, size: self.size, retain_until: until };
+        match self.upload.finish(&object.path, until) {
             // The name holds the hash, so what is there should be our own earlier upload; make sure of it.
             Err(error) if error.kind == ErrorKind::AlreadyExists => {
-                if sha256_of(store, &object.path, object.size)? == Some(sha256) { Ok(object) } else { Err(error) }
+                if sha256_of(store, &object.path, object.size)? != Some(sha256) {
+                    return Err(error.into());
+                }
+                adopt(store, object, keep)
             }
-            finished => finished.map(|()| object),
+            finished => Ok(finished.map(|()| object)?),
         }
     }
+}
+
+/// An object that an interrupted run uploaded keeps the date that it was given then.
+fn adopt(store: &dyn Store, object: Object, keep: Option<Keep>) -> Result<Object, SegmentError> {
+    let (Some(keep), true) = (keep, store.lock() != Lock::None) else { return Ok(object) };
+    let found = store.retention(&object.path)?.and_then(|held| held.lock).map_or(0, |(_, until)| until);
+    if found < keep.at_least {
+        return Err(SegmentError::ShortLock { path: object.path, found, needed: keep.at_least });
+    }
+    Ok(Object { retain_until: Some(found.min(keep.until)), ..object })
 }
 
 impl Write for Hashed {

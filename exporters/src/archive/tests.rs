@@ -15,7 +15,7 @@ pub(crate) fn store_at(root: &Path) -> DirectoryStore {
 }
 
 pub(crate) fn create(store: &dyn Store, key: &SigningKey) {
-    Archive::create(store, &key.public(), Time::from_unix_nanos(START).unwrap()).unwrap();
+    Archive::create(store, &key.public(), Time::from_unix_nanos(START).unwrap(), None).unwrap();
 }
 
 fn row(sample: &Sample) -> Row<'_> {
@@ -164,7 +164,7 @@ fn another_ledgers_archive_and_a_newer_format_are_refused() {
     assert!(refused(key_of("acme.example/test", 1)).contains("tachograph init"));
     create(&*store, &ledger.key);
     assert!(matches!(
-        Archive::create(&*store, &ledger.key.public(), Time::default()),
+        Archive::create(&*store, &ledger.key.public(), Time::default(), None),
         Err(ArchiveError::Exists { .. })
     ));
     assert!(
@@ -195,7 +195,7 @@ fn a_second_writer_is_fenced_and_stops() {
     twin.producer = false;
     append(&mut ours, &ledger.batch(4)).unwrap();
     let error = append(&mut theirs, &twin.batch(3)).unwrap_err();
-    assert!(matches!(&error, ArchiveError::Fenced { path } if path == "commit/00000000000000000000"), "{error}");
+    assert!(matches!(&error, ArchiveError::Fenced { path, .. } if path == "commit/00000000000000000000"), "{error}");
     assert!(!error.is_retryable());
     assert!(matches!(theirs.begin().err().unwrap(), ArchiveError::Stopped));
     append(&mut ours, &ledger.batch(2)).unwrap();

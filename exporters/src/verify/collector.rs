@@ -35,6 +35,7 @@ struct Found {
     clock_jumps: BTreeSet<u64>,
     bodies: u64,
     body_bytes: u64,
+    destroyed: u64,
 }
 
 impl Collector {
@@ -87,7 +88,11 @@ impl Collector {
     }
 
     pub(crate) fn unreadable(&self, what: String) {
-        self.incomplete(Axis::Integrity, "not everything could be read");
+        self.unreadable_on(Axis::Integrity, what);
+    }
+
+    pub(crate) fn unreadable_on(&self, axis: Axis, what: String) {
+        self.incomplete(axis, "not everything could be read");
         let mut found = self.found();
         if found.unreadable.len() < MAX_UNREADABLE {
             found.unreadable.insert(what);
@@ -106,6 +111,18 @@ impl Collector {
         let mut found = self.found();
         found.bodies += bodies;
         found.body_bytes += bytes;
+    }
+
+    /// An object is gone, as the ledger certifies.
+    pub(crate) fn destroyed(&self, object: &str, rows: u64, certificate: u64) {
+        let mut found = self.found();
+        found.destroyed += rows;
+        let passes = found.passes.entry(Axis::Integrity).or_default();
+        if passes.len() < MAX_REASONS {
+            passes.push(format!(
+                "{object} ({rows} records) was destroyed after its retention had ended, as record {certificate} certifies; its leaves are checked"
+            ));
+        }
     }
 
     /// The record at `index` says that the clock jumped back.
@@ -150,6 +167,7 @@ impl Collector {
             strangers: found.strangers.into_iter().collect(),
             producers: totals.producers,
             unnumbered: totals.unnumbered,
+            destroyed: found.destroyed,
         }
     }
 }

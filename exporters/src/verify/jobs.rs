@@ -8,6 +8,7 @@ use parquet::data_type::ByteArray;
 use tachograph_ledger::{Commit, Object, ObjectKind};
 
 use super::Progress;
+use super::certificates::Certificates;
 use super::collector::Collector;
 use super::commits::History;
 use super::leaves::Walk;
@@ -15,10 +16,13 @@ use super::records::{self, GroupPlace};
 use super::report::{Axis, Finding};
 use crate::archive::reader::{LeavesObject, ReadError, RecordsObject};
 use crate::archive::segment::sha256_of;
-use crate::archive::store::Store;
+use crate::archive::store::{ErrorKind, Store, StoreError};
 
 /// Row groups that wait for each thread: each holds its leaves.
 const QUEUED_PER_THREAD: usize = 2;
+
+/// Segments that are asked for before they are walked.
+const FETCHED_AHEAD: usize = 3;
 
 enum Job<'a> {
     Hash(&'a Object),
@@ -32,24 +36,19 @@ struct Group<'a> {
     leaves: Vec<ByteArray>,
 }
 
-struct Workshop<'a> {
-    store: &'a dyn Store,
-    progress: Option<&'a dyn Progress>,
-    collector: &'a Collector,
+/// What all threads use.
+pub(crate) struct Workshop<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) certificates: &'a Certificates,
+    pub(crate) progress: Option<&'a dyn Progress>,
+    pub(crate) collector: &'a Collector,
 }
 
 /// Checks every segment.
-pub(crate) fn run(
-    store: &dyn Store,
-    history: &History,
-    threads: usize,
-    progress: Option<&dyn Progress>,
-    walk: &mut Walk<'_>,
-    collector: &Collector,
-) {
-    let workshop = Workshop { store, progress, collector };
+pub(crate) fn run(workshop: Workshop<'_>, history: &History, threads: usize, walk: &mut Walk<'_>) {
     if threads <= 1 {
-        for commit in &history.commits {
+        for (at, commit) in history.commits.iter().enumerate() {
+            workshop.fetch_ahead(history, at);
             workshop.walk(commit, walk, &mut |job| workshop.work(job));
         }
         return;
@@ -61,7 +60,8 @@ pub(crate) fn run(
             let (receiver, workshop) = (Arc::clone(&receiver), &workshop);
             scope.spawn(move || workshop.serve(&receiver));
         }
-        for commit in &history.commits {
+        for (at, commit) in history.commits.iter().enumerate() {
+            workshop.fetch_ahead(history, at);
             workshop.walk(commit, walk, &mut |job| {
                 // Nobody takes it only if every thread has panicked, and then the scope panics too.
                 let _ = sender.send(job);
@@ -72,6 +72,13 @@ pub(crate) fn run(
 }
 
 impl Workshop<'_> {
+    /// A store that is far away brings the next segments while this one is checked.
+    fn fetch_ahead(&self, history: &History, at: usize) {
+        let ahead = if at == 0 { 0..FETCHED_AHEAD + 1 } else { at + FETCHED_AHEAD..at + FETCHED_AHEAD + 1 };
+        let commits = history.commits.get(ahead.start..ahead.end.min(history.commits.len())).unwrap_or_default();
+        commits.iter().flat_map(|commit| &commit.objects).for_each(|object| self.store.prefetch(&object.path));
+    }
+
     fn serve(&self, receiver: &Mutex<Receiver<Job<'_>>>) {
         loop {
             let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -95,8 +102,16 @@ impl Workshop<'_> {
             Ok(Some(hash)) if hash == object.sha256 => {}
             Ok(Some(hash)) => fail(format!("the object's SHA-256 is {hash}, its commit says {}", object.sha256)),
             Ok(None) => fail(format!("the object has not the {} bytes that its commit says", object.size)),
+            Err(error) if self.is_destroyed(object, &error) => {}
             Err(error) => self.collector.read_error(&object.path, &ReadError::Store(error)),
         }
+    }
+
+    /// Whether a missing object may be missing.
+    fn is_destroyed(&self, object: &Object, error: &StoreError) -> bool {
+        error.kind == ErrorKind::NotFound
+            && matches!(object.kind, ObjectKind::Records { .. })
+            && self.certificates.of(object).is_some()
     }
 
     fn check(&self, job: Group<'_>) {
@@ -117,12 +132,12 @@ impl Workshop<'_> {
     /// Walks one segment's leaves and hands out everything else.
     fn walk<'a>(&self, commit: &'a Commit, walk: &mut Walk<'_>, submit: &mut dyn FnMut(Job<'a>)) {
         commit.objects.iter().for_each(|object| submit(Job::Hash(object)));
-        let records = self.open_records(commit);
+        let mut bodies = self.open_bodies(commit);
         walk.begin(commit);
         let leaves = commit.objects.iter().find(|object| object.kind == ObjectKind::Leaves);
         if let Some(object) = leaves {
             match LeavesObject::open(self.store, object) {
-                Ok(leaves) => self.walk_leaves(commit, object, &leaves, records, walk, submit),
+                Ok(leaves) => self.walk_leaves(commit, object, &leaves, &mut bodies, walk, submit),
                 Err(error) => {
                     self.collector.read_error(&object.path, &error);
                     walk.lose();
@@ -137,12 +152,11 @@ impl Workshop<'_> {
         commit: &Commit,
         object: &Object,
         leaves: &LeavesObject,
-        records: Option<(&'a Object, Arc<RecordsObject>)>,
+        bodies: &mut Bodies<'a>,
         walk: &mut Walk<'_>,
         submit: &mut dyn FnMut(Job<'a>),
     ) {
-        let (mut walked, mut next_group, mut handed_out) = (0, 0, 0);
-        let mut waiting: Vec<ByteArray> = Vec::new();
+        let mut walked = 0;
         for group in 0..leaves.group_count() {
             let group = match leaves.group(group) {
                 Ok(group) => group,
@@ -153,42 +167,160 @@ impl Workshop<'_> {
                 }
             };
             walk.group(commit, object, walked, &group);
-            walked += group.leaves.len() as u64;
-            let Some((records_object, records)) = &records else { continue };
-            waiting.extend(group.leaves);
-            // The writer cuts both objects alike, so that this hands out one row group for each that was walked.
-            while let Some(rows) = records.group_rows().get(next_group).filter(|rows| waiting.len() >= **rows) {
-                let rest = waiting.split_off(*rows);
-                let leaves = std::mem::replace(&mut waiting, rest);
-                let place = GroupPlace {
-                    object: &records_object.path,
-                    first_row: handed_out,
-                    first_index: commit.first + handed_out,
-                };
-                submit(Job::Group(Group { object: Arc::clone(records), place, group: next_group, leaves }));
-                handed_out += *rows as u64;
-                next_group += 1;
+            for leaf in group.leaves {
+                self.hand_out(bodies, commit.first + walked, leaf, submit);
+                walked += 1;
             }
         }
+        bodies.end(commit, self.collector);
     }
 
-    fn open_records<'a>(&self, commit: &'a Commit) -> Option<(&'a Object, Arc<RecordsObject>)> {
-        let mut objects = commit.objects.iter().filter(|object| matches!(object.kind, ObjectKind::Records { .. }));
-        let (object, more) = (objects.next()?, objects.next());
-        if more.is_some() {
-            let reason = format!(
-                "the bodies from record {} on lie in several retention classes, which this release does not read",
-                commit.first
-            );
-            self.collector.incomplete(Axis::Integrity, reason);
+    /// Gives a leaf to the class that has its body, and the row group to a thread once it is complete.
+    fn hand_out<'a>(&self, bodies: &mut Bodies<'a>, index: u64, leaf: ByteArray, submit: &mut dyn FnMut(Job<'a>)) {
+        let Some(class) = bodies.of(index, self.collector) else { return };
+        class.indexes.push(index);
+        class.leaves.push(leaf);
+        if class.leaves.len() < class.group_rows() {
+            return;
+        }
+        let (indexes, leaves) = (std::mem::take(&mut class.indexes), std::mem::take(&mut class.leaves));
+        let rows = leaves.len() as u64;
+        let place = GroupPlace { object: &class.object.path, first_row: class.first_row, indexes };
+        submit(Job::Group(Group { object: Arc::clone(&class.records), place, group: class.group, leaves }));
+        class.first_row += rows;
+        class.group += 1;
+        class.stored = Vec::new();
+    }
+
+    /// Opens the records objects of a commit. What can't be opened is reported, or was destroyed with a certificate.
+    fn open_bodies<'a>(&self, commit: &'a Commit) -> Bodies<'a> {
+        let mut bodies = Bodies::default();
+        let objects = commit.objects.iter().filter(|object| matches!(object.kind, ObjectKind::Records { .. }));
+        bodies.interleave = objects.clone().nth(1).is_some();
+        for object in objects {
+            match RecordsObject::open(self.store, object) {
+                Ok(records) => bodies.classes.push(Class::new(object, Arc::new(records))),
+                Err(ReadError::Store(error)) if self.is_destroyed(object, &error) => {
+                    let certificate = self.certificates.of(object).unwrap_or_default();
+                    self.collector.destroyed(&object.path, object.rows, certificate);
+                    bodies.absent += object.rows;
+                }
+                Err(error) => {
+                    self.collector.read_error(&object.path, &error);
+                    bodies.absent += object.rows;
+                }
+            }
+        }
+        bodies
+    }
+}
+
+/// The records objects of one commit, while its leaves are walked.
+#[derive(Default)]
+struct Bodies<'a> {
+    classes: Vec<Class<'a>>,
+    /// There are several, so that only the index column says which leaf belongs where.
+    interleave: bool,
+    /// Rows of objects that are not there.
+    absent: u64,
+    /// Leaves that found no body so far.
+    without: u64,
+    first_without: Option<u64>,
+}
+
+struct Class<'a> {
+    object: &'a Object,
+    records: Arc<RecordsObject>,
+    /// The row group that is being filled, and its first row within the object.
+    group: usize,
+    first_row: u64,
+    /// Its stored indexes, if they are needed; empty before they are read.
+    stored: Vec<i64>,
+    indexes: Vec<u64>,
+    leaves: Vec<ByteArray>,
+    /// It can't be read on: reported.
+    broken: bool,
+}
+
+impl<'a> Class<'a> {
+    fn new(object: &'a Object, records: Arc<RecordsObject>) -> Self {
+        let (group, first_row, broken) = (0, 0, false);
+        Self { object, records, group, first_row, stored: Vec::new(), indexes: Vec::new(), leaves: Vec::new(), broken }
+    }
+
+    /// Rows of the present group; never reached behind the last one.
+    fn group_rows(&self) -> usize {
+        self.records.group_rows().get(self.group).copied().unwrap_or(usize::MAX)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.broken || self.group >= self.records.group_count()
+    }
+
+    /// The index that the next row says it has.
+    fn next_index(&mut self, collector: &Collector) -> Option<i64> {
+        if self.is_at_end() {
             return None;
         }
-        match RecordsObject::open(self.store, object) {
-            Ok(records) => Some((object, Arc::new(records))),
-            Err(error) => {
-                self.collector.read_error(&object.path, &error);
-                None
+        if self.stored.is_empty() {
+            match self.records.indexes(self.group) {
+                Ok(stored) => self.stored = stored,
+                Err(error) => {
+                    collector.read_error(&self.object.path, &error);
+                    self.broken = true;
+                    return None;
+                }
             }
+        }
+        self.stored.get(self.leaves.len()).copied()
+    }
+}
+
+impl<'a> Bodies<'a> {
+    /// The class whose next row is the body of record `index`. With one class that needs no look.
+    fn of(&mut self, index: u64, collector: &Collector) -> Option<&mut Class<'a>> {
+        let at = match self.interleave {
+            false => self.classes.iter().position(|class| !class.is_at_end()),
+            true => {
+                let wanted = i64::try_from(index).ok();
+                self.classes.iter_mut().position(|class| class.next_index(collector) == wanted)
+            }
+        };
+        if at.is_none() {
+            self.without += 1;
+            self.first_without.get_or_insert(index);
+        }
+        at.and_then(|at| self.classes.get_mut(at))
+    }
+
+    /// At the end of the leaves every body must have found its leaf, and every leaf its body.
+    fn end(&mut self, commit: &Commit, collector: &Collector) {
+        if !self.interleave {
+            return;
+        }
+        let mut broken = false;
+        for class in &mut self.classes {
+            broken |= class.broken;
+            if let Some(index) = class.next_index(collector) {
+                let row = class.first_row + class.leaves.len() as u64;
+                let what = format!(
+                    "row {row} says that it is record {index}, but that is not the next record of this commit: it is out of order, a second body of one record, or of another commit"
+                );
+                let at = u64::try_from(index).unwrap_or(commit.first);
+                collector.fail(Axis::Integrity, Finding::of_row(&class.object.path, row, at, what));
+                broken = true;
+            }
+        }
+        if self.without != self.absent && !broken {
+            let what = format!(
+                "{} records of this commit have no body in it, but {} rows are accounted for as destroyed or unreadable",
+                self.without, self.absent
+            );
+            let path = crate::archive::paths::commit(commit.first);
+            collector.fail(
+                Axis::Integrity,
+                Finding { index: self.first_without.or(Some(commit.first)), ..Finding::of_object(path, what) },
+            );
         }
     }
 }

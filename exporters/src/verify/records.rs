@@ -15,8 +15,8 @@ pub(crate) struct GroupPlace<'a> {
     pub(crate) object: &'a str,
     /// Its first row within the object.
     pub(crate) first_row: u64,
-    /// Index of that row's record.
-    pub(crate) first_index: u64,
+    /// Index of each row's record.
+    pub(crate) indexes: Vec<u64>,
 }
 
 /// Checks every row. `leaves` are those of the same records, already checked by the walk. Gives the body bytes checked.
@@ -28,7 +28,7 @@ pub(crate) fn check<'l>(
 ) -> u64 {
     let mut bytes = 0;
     for (at, leaf) in leaves.enumerate().take(group.bodies.len()) {
-        let index = place.first_index + at as u64;
+        let Some(&index) = place.indexes.get(at) else { break };
         let body = group.bodies[at].data();
         bytes += body.len() as u64;
         let fail = |what: String| {

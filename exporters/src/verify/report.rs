@@ -20,12 +20,21 @@ pub enum Axis {
     Time,
     /// Did every record that its producer numbered arrive?
     Completeness,
+    /// Is every object in the store as it was locked, alone and in sight?
+    Storage,
 }
 
 impl Axis {
     /// All axes.
-    pub const ALL: [Self; 6] =
-        [Self::Integrity, Self::Authenticity, Self::Coverage, Self::NonEquivocation, Self::Time, Self::Completeness];
+    pub const ALL: [Self; 7] = [
+        Self::Integrity,
+        Self::Authenticity,
+        Self::Coverage,
+        Self::NonEquivocation,
+        Self::Time,
+        Self::Completeness,
+        Self::Storage,
+    ];
 
     /// The word in the report.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +45,7 @@ impl Axis {
             Self::NonEquivocation => "non_equivocation",
             Self::Time => "time",
             Self::Completeness => "completeness",
+            Self::Storage => "storage",
         }
     }
 
@@ -166,6 +176,8 @@ pub struct Report {
     pub producers: Vec<ProducerReport>,
     /// Records without a producer's number.
     pub unnumbered: u64,
+    /// Records whose bodies were destroyed after their retention had ended, as the ledger certifies.
+    pub destroyed: u64,
 }
 
 /// Most findings that a report lists.

@@ -159,7 +159,7 @@ impl Scene {
     pub(crate) fn rechain(&self, to: &Path, key: SigningKey, mac_key: [u8; 32], edit: impl Fn(u64, &mut Vec<u8>)) {
         let key = Arc::new(key);
         let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(to, DirectorySettings::default()).unwrap());
-        Archive::create(&*store, &key.public(), Time::default()).unwrap();
+        Archive::create(&*store, &key.public(), Time::default(), None).unwrap();
         let (mut archive, _) = Archive::open(store, Arc::clone(&key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
         let mut sealer = Sealer::new(&key.public(), MacKey::initial(mac_key)).unwrap();
         for number in 0..self.notes("commit").len() as isize {

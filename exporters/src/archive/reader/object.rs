@@ -52,6 +52,11 @@ impl LeavesObject {
         self.0.rows.len()
     }
 
+    /// Rows of a row group.
+    pub(crate) fn rows(&self, group: usize) -> usize {
+        self.0.rows.get(group).copied().unwrap_or(0)
+    }
+
     /// Decodes a row group.
     pub fn group(&self, group: usize) -> Result<LeafGroup, ReadError> {
         self.0.guarded(|object| {
@@ -92,6 +97,11 @@ impl RecordsObject {
                 bodies: object.required::<ByteArrayType>(group, BODY_COLUMN)?,
             })
         })
+    }
+
+    /// Index of every row of a row group, as it is stored.
+    pub(crate) fn indexes(&self, group: usize) -> Result<Vec<i64>, ReadError> {
+        self.0.guarded(|object| object.required::<Int64Type>(group, INDEX_COLUMN))
     }
 
     /// Index and body of every row of a row group.

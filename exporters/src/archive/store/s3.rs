@@ -199,7 +199,7 @@ impl Requests {
         let mut in_doubt = false;
         loop {
             let answer = self.connection.run(make(self.connection.client().clone()));
-            let failure = match answer.map_err(|error| Failure::of_store(error)).and_then(|answer| answer) {
+            let failure = match answer.map_err(Failure::of_store).and_then(|answer| answer) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
