@@ -9,10 +9,12 @@
 //! A store that fails for a while (no space, say) is tried again with growing pauses while the journal goes on taking records
 //! up to its bound. Anything else ends the thread, and with it the process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tachograph_exporters::archive::{Archive, ArchiveError, Committed, OneClass, Pushed, Row, Segment, SegmentError};
+use tachograph_exporters::archive::store::StoreError;
+use tachograph_exporters::archive::store::s3::Patience;
+use tachograph_exporters::archive::{Archive, ArchiveError, Classify, Committed, Pushed, Row, Segment, SegmentError};
 use tachograph_ledger::{MacKey, leaf_hash};
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -32,6 +34,8 @@ pub struct Cut {
     pub max_age: Duration,
     /// It has this many bytes of bodies.
     pub max_bytes: u64,
+    /// Most objects in a day that segments closed for their age alone may make.
+    pub max_objects_per_day: u64,
     /// At shutdown: how long a store that fails is tried again.
     pub drain_timeout: Duration,
 }
@@ -100,6 +104,8 @@ pub struct Archiver {
     pub data_dir: Arc<DataDir>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Which retention class a record belongs to.
+    pub classify: Box<dyn Classify>,
     /// When segments are closed.
     pub cut: Cut,
     /// The newest segment, if it is archived and its checkpoint is not remembered yet.
@@ -118,10 +124,11 @@ impl Archiver {
     /// # Errors
     /// If it had to stop before.
     pub fn run(mut self) -> Result<(), ArchiverError> {
+        let mut budget = Budget::new(self.cut.max_objects_per_day);
         let mut pause = FIRST_PAUSE;
         let mut ended_since = None;
         loop {
-            let error = match self.work() {
+            let error = match self.work(&mut budget) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_retryable() => error,
                 Err(error) => return Err(error),
@@ -139,14 +146,16 @@ impl Archiver {
     }
 
     /// From the archive's end to the journal's, segment after segment.
-    fn work(&mut self) -> Result<(), ArchiverError> {
+    fn work(&mut self, budget: &mut Budget) -> Result<(), ArchiverError> {
         self.remember()?;
         let mut position = self.archive.tail().size;
         let mut open: Option<Open> = None;
         let mut frames = None;
         loop {
-            let wait =
-                open.as_ref().map_or(self.cut.max_age, |open| self.cut.max_age.saturating_sub(open.since.elapsed()));
+            let wait = open.as_ref().map_or(self.cut.max_age, |open| {
+                let age = self.cut.max_age.saturating_sub(open.since.elapsed());
+                age.max(budget.wait_for(open.objects()))
+            });
             let state = self.progress.wait_beyond(position, wait);
             if state.durable > position {
                 let reader = match &mut frames {
@@ -164,8 +173,12 @@ impl Archiver {
                 }
             }
             let drained = position >= self.progress.now().durable;
-            let old = open.as_ref().is_some_and(|open| open.since.elapsed() >= self.cut.max_age);
-            if open.is_some() && (old || (state.ended && drained)) {
+            let old = open
+                .as_ref()
+                .is_some_and(|open| open.since.elapsed() >= self.cut.max_age && budget.take(open.objects()));
+            let now = self.progress.now();
+            let wanted = now.wanted.min(position) > now.archived;
+            if open.is_some() && (old || wanted || (state.ended && drained)) {
                 self.close(&mut open)?;
             }
             if drained && open.is_none() {
@@ -185,8 +198,9 @@ impl Archiver {
                 Some(current) => current,
                 None => Open { segment: self.archive.begin()?, since: Instant::now() },
             };
-            let pushed = current.segment.push(row, &OneClass)?;
-            let full = current.segment.body_bytes() >= self.cut.max_bytes;
+            let pushed = current.segment.push(row, &*self.classify)?;
+            let full = current.segment.body_bytes() >= self.cut.max_bytes
+                || self.archive.resume_at() == Some(record.index + 1);
             *open = Some(current);
             match pushed {
                 Pushed::Taken if full => return self.close(open),
@@ -211,7 +225,9 @@ impl Archiver {
         if let Some(committed) = &self.unremembered {
             self.data_dir.remember_checkpoint(committed.checkpoint.as_bytes())?;
             // If the writer is gone the journal keeps what it has: the next start lets go of it.
-            self.queue.archived(committed.first + committed.count);
+            let size = committed.first + committed.count;
+            self.queue.archived(size);
+            self.progress.archived(size);
             self.unremembered = None;
         }
         Ok(())
@@ -220,9 +236,128 @@ impl Archiver {
     fn report(&self, committed: &Committed, took: Duration) {
         let size = committed.first + committed.count;
         self.metrics.segments.add(1);
+        // A commit and a checkpoint beside them.
+        self.metrics.objects.add(committed.objects.len() as u64 + 2);
         self.metrics.archived.set(size);
         let bytes: u64 = committed.objects.iter().map(|object| object.size).sum();
         tracing::info!(first = committed.first, records = committed.count, bytes, ?took, "segment archived");
+    }
+}
+
+impl Open {
+    /// Objects that it makes: one for each class, leaves, commit, checkpoint.
+    fn objects(&self) -> u64 {
+        self.segment.classes() as u64 + 3
+    }
+}
+
+/// How many objects may still be made by closing segments for their age: a quarter of a day's at once, and then as they come.
+struct Budget {
+    per_day: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Budget {
+    fn new(per_day: u64) -> Self {
+        Self { per_day: per_day as f64, left: per_day as f64 / 4.0, at: Instant::now() }
+    }
+
+    fn refill(&mut self) {
+        let since = self.at.elapsed();
+        self.at += since;
+        self.left = (self.left + since.as_secs_f64() / 86_400.0 * self.per_day).min(self.per_day / 4.0);
+    }
+
+    /// Takes what `objects` cost, if there is enough.
+    fn take(&mut self, objects: u64) -> bool {
+        self.refill();
+        let enough = self.left >= objects as f64;
+        if enough {
+            self.left -= objects as f64;
+        }
+        enough
+    }
+
+    /// How long until there is enough.
+    fn wait_for(&self, objects: u64) -> Duration {
+        let missing = (objects as f64 - self.left).max(0.0);
+        Duration::from_secs_f64((missing / self.per_day * 86_400.0 - self.at.elapsed().as_secs_f64()).max(0.0))
+    }
+}
+
+/// How often a store that keeps failing is written about in the log.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Before anything is taken a store that does not answer is asked this often.
+const ATTEMPTS_AT_START: u32 = 4;
+
+/// A store far away that does not answer: while records come in, it is asked for as long as it takes.
+pub struct Outage {
+    metrics: Arc<Metrics>,
+    drain_timeout: Duration,
+    state: Mutex<OutageState>,
+}
+
+#[derive(Default)]
+struct OutageState {
+    /// Set once records are taken.
+    progress: Option<Arc<Progress>>,
+    since: Option<Instant>,
+    logged: Option<Instant>,
+    ended_since: Option<Instant>,
+}
+
+impl Outage {
+    /// For a start: a store that does not answer is an error soon.
+    pub fn new(metrics: Arc<Metrics>, drain_timeout: Duration) -> Self {
+        Self { metrics, drain_timeout, state: Mutex::default() }
+    }
+
+    /// From now on records are taken, and a store that does not answer is waited for.
+    pub fn begin(&self, progress: Arc<Progress>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).progress = Some(progress);
+    }
+
+    fn note(&self, error: &StoreError, attempt: u32, pause: Duration) -> (Option<Arc<Progress>>, Duration) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if attempt == 1 {
+            state.since = Some(now);
+        }
+        let lasts = state.since.map_or(Duration::ZERO, |since| now - since);
+        // A single failure is no news.
+        if attempt > 1 && state.logged.is_none_or(|logged| now - logged >= LOG_INTERVAL) {
+            state.logged = Some(now);
+            tracing::error!(%error, attempt, lasts = ?lasts, retry_in = ?pause, "the archive's store fails; records stay in the journal");
+        }
+        let progress = state.progress.clone();
+        let mut left = Duration::MAX;
+        if progress.as_ref().is_some_and(|progress| progress.now().ended) {
+            let since = *state.ended_since.get_or_insert(now);
+            left = self.drain_timeout.saturating_sub(now - since);
+        }
+        (progress, left)
+    }
+}
+
+impl Patience for Outage {
+    fn wait(&self, error: &StoreError, attempt: u32, pause: Duration) -> bool {
+        self.metrics.archive_retries.add(1);
+        let (progress, left) = self.note(error, attempt, pause);
+        let Some(progress) = progress else {
+            std::thread::sleep(if attempt < ATTEMPTS_AT_START { pause } else { Duration::ZERO });
+            return attempt < ATTEMPTS_AT_START;
+        };
+        if left.is_zero() {
+            return false;
+        }
+        if left == Duration::MAX {
+            // A stop cuts the pause short: the rest of the time is for trying.
+            progress.wait_end(pause);
+        } else {
+            std::thread::sleep(pause.min(FIRST_PAUSE).min(left));
+        }
+        true
     }
 }
 

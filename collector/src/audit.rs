@@ -1,10 +1,8 @@
 //! Verification of a data directory: its archive, against what the directory itself remembers, and its journal behind the
 //! archive's end.
 
-use std::sync::Arc;
-
 use tachograph_exporters::archive::reader::{ReadError, Reader};
-use tachograph_exporters::archive::store::{DirectoryStore, StoreError};
+use tachograph_exporters::archive::store::StoreError;
 use tachograph_exporters::verify::{
     Axis, AxisReport, Finding, MAX_FINDINGS, Options, Report, Verdict, VerifyError, verify,
 };
@@ -41,13 +39,13 @@ pub enum AuditError {
 /// # Errors
 /// If there is nothing to verify. Damage is a finding, not an error.
 pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<Report, AuditError> {
-    let path = data_dir.archive();
-    if !path.is_dir() {
-        return Err(AuditError::NoArchive(path.display().to_string()));
+    let place = data_dir.archive()?;
+    if place.directory().is_some_and(|path| !path.is_dir()) {
+        return Err(AuditError::NoArchive(place.to_string()));
     }
     let key = options.key.get_or_insert_with(|| data_dir.vkey().clone()).clone();
     options.checkpoints.extend(data_dir.checkpoint()?);
-    let store = Arc::new(DirectoryStore::reader(path)?);
+    let store = place.auditor()?;
     // The escrowed key would be used up by the archive; the journal's own MACs need the present epoch's.
     let own = data_dir.mac_key();
     let derived = match (&options.mac_key, &own) {

@@ -26,6 +26,8 @@ use tachograph_ledger::{LedgerName, MacKey, SigningKey, VerifyingKey};
 use tachograph_record::{Hex, Time};
 use zeroize::Zeroizing;
 
+use crate::place::Place;
+
 const MAC_KEY_HEADER: &str = "tachograph-mac-key/v1";
 const ESCROW_HEADER: &str = "tachograph-mac-escrow/v1";
 
@@ -231,20 +233,32 @@ impl DataDir {
     }
 
     /// Where the archive lies: in the directory, or where the last run was told to place it.
-    pub fn archive(&self) -> PathBuf {
-        match fs::read_to_string(self.root.join("archive-path")) {
-            Ok(path) => PathBuf::from(path.trim_end()),
-            Err(_) => self.root.join("archive"),
+    ///
+    /// # Errors
+    /// If what was remembered is no place.
+    pub fn archive(&self) -> Result<Place, DataDirError> {
+        let path = self.root.join("archive-path");
+        match fs::read_to_string(&path) {
+            Ok(text) => Place::parse(text.trim_end()).map_err(|e| DataDirError::damaged(&path, e.to_string())),
+            Err(_) => Ok(Place::Directory(self.own_archive())),
         }
+    }
+
+    /// The archive that is made here, unless the configuration places it elsewhere.
+    pub fn own_archive(&self) -> PathBuf {
+        self.root.join("archive")
     }
 
     /// Remembers that the archive lies elsewhere, for commands that are given the data directory alone.
     ///
     /// # Errors
     /// If it can't be written.
-    pub fn remember_archive(&self, path: &Path) -> Result<(), DataDirError> {
-        let absolute = std::path::absolute(path).map_err(DataDirError::io(path))?;
-        self.replace("archive-path", format!("{}\n", absolute.display()).as_bytes())
+    pub fn remember_archive(&self, place: &Place) -> Result<(), DataDirError> {
+        let absolute = match place {
+            Place::Directory(path) => Place::Directory(std::path::absolute(path).map_err(DataDirError::io(path))?),
+            Place::S3(_) => place.clone(),
+        };
+        self.replace("archive-path", format!("{absolute}\n").as_bytes())
     }
 
     /// Reads the private key.

@@ -92,6 +92,12 @@ pub struct Metrics {
     pub archived: Gauge,
     /// Segments archived.
     pub segments: Counter,
+    /// Objects written to the archive.
+    pub objects: Counter,
+    /// Most bytes that the journal may have.
+    pub journal_max_bytes: Gauge,
+    /// How far the store's clock is from this machine's, in milliseconds, as an absolute value.
+    pub store_clock_skew_ms: Gauge,
     /// Attempts to archive that failed and are tried again.
     pub archive_retries: Counter,
     /// Signatures, chains or hashes of our own that did not verify. Anything but 0 is an alarm.
@@ -197,6 +203,12 @@ impl Metrics {
         page.single("tachograph_group_commits_total", "counter", "Frames written and synced.", self.groups.get());
         page.histogram("tachograph_fsync_seconds", "Write and fsync of one frame.", &self.fsync);
         page.single("tachograph_journal_bytes", "gauge", "Bytes in the journal.", self.journal_bytes.get());
+        page.single(
+            "tachograph_journal_max_bytes",
+            "gauge",
+            "Bytes that the journal may have before senders are refused.",
+            self.journal_max_bytes.get(),
+        );
         page.single("tachograph_journal_full", "gauge", "1 while the journal has no room.", self.journal_full.get());
         page.single("tachograph_next_index", "gauge", "Index that the next record gets.", self.next_index.get());
         page.single("tachograph_archived_records", "gauge", "Records in the archive.", self.archived.get());
@@ -219,6 +231,18 @@ impl Metrics {
             "counter",
             "Segments archived since start.",
             self.segments.get(),
+        );
+        page.single(
+            "tachograph_archive_objects_total",
+            "counter",
+            "Objects written to the archive.",
+            self.objects.get(),
+        );
+        page.single(
+            "tachograph_archive_clock_skew_seconds",
+            "gauge",
+            "How far the store's clock was from this machine's at start.",
+            format_args!("{:.3}", self.store_clock_skew_ms.get() as f64 / 1e3),
         );
         page.single(
             "tachograph_archive_retries_total",

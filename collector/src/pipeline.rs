@@ -15,18 +15,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tachograph_exporters::archive::Archive;
+use tachograph_exporters::bucket::Inspection;
+use tachograph_exporters::verify::ARCHIVE_ORPHANS;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Health};
-use crate::archiver::{Archiver, ArchiverError, Cut};
+use crate::archiver::{Archiver, ArchiverError, Cut, Outage};
 use crate::batch::{Entropy, SystemEntropy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::journal::JournalReader;
 use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
+use crate::retention::Classifier;
 use crate::seal::{self, Own, Parts, Queue, Writer, WriterError};
 use crate::startup::{self, Ready, StartError};
+
+/// Objects that one record lists.
+const ORPHANS_PER_RECORD: usize = 500;
 
 /// How long the archive may fail at shutdown before the rest is left to the next start.
 const ARCHIVE_DRAIN: Duration = Duration::from_secs(20);
@@ -103,7 +112,18 @@ pub async fn run(
         entropy: Arc::new(entropy),
         metrics: Arc::new(Metrics::default()),
     };
-    let ready = startup::open(&config, shared.clock.now())?;
+    let writer = writer_name(&shared.own);
+    let outage = Arc::new(Outage::new(Arc::clone(&shared.metrics), ARCHIVE_DRAIN));
+    let opening = {
+        let (config, now, outage) = (config.clone(), shared.clock.now(), Arc::clone(&outage));
+        // A store far away may take its time, and a stop must not wait for it.
+        tokio::task::spawn_blocking(move || startup::open(&config, now, &writer, &outage))
+    };
+    tokio::pin!(stop);
+    let ready = tokio::select! {
+        opened = opening => opened.unwrap_or_else(|_| Err(StartError::Panicked))?,
+        () = &mut stop => return Ok(()),
+    };
 
     let receive_metrics = Arc::new(ReceiveMetrics::default());
     let listeners = Listeners {
@@ -132,10 +152,25 @@ pub async fn run(
     metrics.next_index.set(ready.sealer.next_index());
     metrics.archived.set(ready.archive.tail().size);
     metrics.journal_bytes.set(ready.journal.bytes());
+    metrics.journal_max_bytes.set(config.journal.max_bytes);
+    if let Some(skew) = ready.bucket.as_ref().and_then(|bucket| bucket.clock_skew_ms) {
+        metrics.store_clock_skew_ms.set(skew.unsigned_abs());
+    }
     let start_details = start_details(&ready, config.journal.lost);
     let data_dir = Arc::clone(&ready.data_dir);
-    let (stages, queue) = Stages::start(ready, &config, &shared)?;
+    let orphans = ready.settled.kept.clone();
+    let bucket = ready.bucket.as_ref().map(Inspection::to_json);
+    let (starting, queue) = Stages::start(ready, &config, &shared)?;
     seal_own(&shared, &queue, "collector.start", Some(start_details)).await;
+    if bucket.is_some() {
+        seal_own(&shared, &queue, "archive.probe", bucket).await;
+    }
+    // Before the archiver buries them: what no commit will name must be accounted for by then.
+    for some in orphans.chunks(ORPHANS_PER_RECORD) {
+        let details = serde_json::json!({ "objects": some }).to_string();
+        seal_own(&shared, &queue, ARCHIVE_ORPHANS, Some(details)).await;
+    }
+    let stages = starting.begin_archiving(&config, &shared, &outage)?;
     // Not before: were there no room for the first record, the journal would be empty with good reason.
     if shared.metrics.sealed.get() > 0
         && let Err(error) = data_dir.remember_begun()
@@ -163,7 +198,7 @@ pub async fn run(
 
     let Stages { writer, archiver, mut ended } = stages;
     tokio::select! {
-        () = stop => tracing::info!("stopping: no new requests, finishing those under way"),
+        () = &mut stop => tracing::info!("stopping: no new requests, finishing those under way"),
         _ = ended.recv() => tracing::error!("a stage has ended: stopping"),
         _ = &mut serving => tracing::error!("the receive stage has ended: stopping"),
     }
@@ -202,6 +237,18 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
+/// The writer at work, and an archiver that has not begun.
+struct Starting {
+    writer: JoinHandle<Result<(), WriterError>>,
+    archive: Archive,
+    journal: JournalReader,
+    progress: Arc<Progress>,
+    queue: Queue,
+    data_dir: Arc<DataDir>,
+    bell: mpsc::Sender<()>,
+    ended: mpsc::Receiver<()>,
+}
+
 /// The two threads, and the bell that rings when one of them ends.
 struct Stages {
     writer: JoinHandle<Result<(), WriterError>>,
@@ -210,28 +257,16 @@ struct Stages {
 }
 
 impl Stages {
-    fn start(ready: Ready, config: &Config, shared: &Shared) -> Result<(Self, Queue), RunError> {
+    fn start(ready: Ready, config: &Config, shared: &Shared) -> Result<(Starting, Queue), RunError> {
         let (queue, receiver) = seal::queue();
         let progress = Arc::new(Progress::new(ready.sealer.next_index()));
-        let archiver = Archiver {
-            archive: ready.archive,
-            journal: ready.journal.reader(),
-            progress: Arc::clone(&progress),
-            queue: queue.clone(),
-            data_dir: Arc::clone(&ready.data_dir),
-            metrics: Arc::clone(&shared.metrics),
-            cut: Cut {
-                max_age: config.archive.max_age,
-                max_bytes: config.archive.max_bytes,
-                drain_timeout: ARCHIVE_DRAIN,
-            },
-            unremembered: None,
-        };
+        progress.archived(ready.archive.tail().size);
+        let journal = ready.journal.reader();
         let writer = Writer::new(Parts {
             sealer: ready.sealer,
             journal: ready.journal,
             dedup: ready.dedup,
-            data_dir: ready.data_dir,
+            data_dir: Arc::clone(&ready.data_dir),
             last_sealed_at: ready.last_sealed_at,
             mac_key_epoch: ready.mac_key_epoch,
             clock: Arc::clone(&shared.clock),
@@ -239,17 +274,60 @@ impl Stages {
             own: Arc::clone(&shared.own),
             metrics: Arc::clone(&shared.metrics),
             progress: Arc::clone(&progress),
+            durability: config.durability,
         });
         let (bell, ended) = mpsc::channel(2);
         let lock = ready.lock;
-        let writer = spawn("writer", bell.clone(), progress, move || {
+        let writer = spawn("writer", bell.clone(), Arc::clone(&progress), move || {
             // The right to write the directory ends with the writer, not before.
             let _lock = lock;
             writer.run(&receiver)
         })?;
-        let archiver = spawn("archiver", bell, Arc::new(Progress::default()), move || archiver.run())?;
-        Ok((Self { writer, archiver, ended }, queue))
+        let starting = Starting {
+            writer,
+            archive: ready.archive,
+            journal,
+            progress,
+            queue: queue.clone(),
+            data_dir: ready.data_dir,
+            bell,
+            ended,
+        };
+        Ok((starting, queue))
     }
+}
+
+impl Starting {
+    fn begin_archiving(self, config: &Config, shared: &Shared, outage: &Outage) -> Result<Stages, RunError> {
+        outage.begin(Arc::clone(&self.progress));
+        let archiver = Archiver {
+            archive: self.archive,
+            journal: self.journal,
+            progress: self.progress,
+            queue: self.queue,
+            data_dir: self.data_dir,
+            metrics: Arc::clone(&shared.metrics),
+            classify: Box::new(Classifier::new(config.archive.classes.clone(), config.archive.retention.is_some())),
+            cut: Cut {
+                max_age: config.archive.max_age,
+                max_bytes: config.archive.max_bytes,
+                max_objects_per_day: config.archive.max_objects_per_day,
+                drain_timeout: ARCHIVE_DRAIN,
+            },
+            unremembered: None,
+        };
+        let archiver = spawn("archiver", self.bell, Arc::new(Progress::default()), move || archiver.run())?;
+        Ok(Stages { writer: self.writer, archiver, ended: self.ended })
+    }
+}
+
+/// Names this instance in commits: host, process, start.
+fn writer_name(own: &Own) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' };
+    let host: String = host.trim().chars().take(64).map(plain).collect();
+    let host = if host.is_empty() { "host" } else { &host };
+    format!("{host}:{}:{}", std::process::id(), own.epoch())
 }
 
 fn spawn<E: Send + std::fmt::Display + 'static>(

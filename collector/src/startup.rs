@@ -5,19 +5,22 @@
 
 use std::sync::Arc;
 
-use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store, StoreError};
+use tachograph_exporters::archive::store::s3::{Patience, S3Store, S3Url};
+use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, ErrorKind, Store, StoreError};
 use tachograph_exporters::archive::{Archive, ArchiveError, Settings, Settled};
+use tachograph_exporters::bucket::{self, BucketError, Inspection};
 use tachograph_ledger::{
     ChainError, ChainVerifier, Edge, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
 };
 use tachograph_record::{Body, Time, content_digest};
 
-use crate::archiver::check_mac_key;
+use crate::archiver::{Outage, check_mac_key};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, Lock};
 use crate::dedup::{self, Dedup, DedupError};
 use crate::journal::disk::RealDisk;
 use crate::journal::{self, Journal, JournalError, Recovered};
+use crate::place::Place;
 
 /// Why the collector can't start.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,12 @@ pub enum StartError {
     /// The sealer.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// A bug.
+    #[error("start-up panicked; this is a bug in tachograph. Nothing was taken")]
+    Panicked,
+    /// The bucket.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
     /// A record in the journal does not continue the chain.
     #[error(
         "the journal does not continue the ledger: {0}. Run `tachograph verify`; restore journal and archive from the same moment"
@@ -132,20 +141,41 @@ pub struct Ready {
     pub recovered: Recovered,
     /// What start-up had to put right in the archive.
     pub settled: Settled,
+    /// What the bucket said of itself, if the archive is in one.
+    pub bucket: Option<Inspection>,
 }
 
 /// Opens everything, in the order in which each part can be checked against the one before.
 ///
 /// # Errors
 /// If something does not fit together: nothing is changed then that a person would have to undo.
-pub fn open(config: &Config, now: Time) -> Result<Ready, StartError> {
+pub fn open(config: &Config, now: Time, writer: &str, outage: &Arc<Outage>) -> Result<Ready, StartError> {
     let data_dir = Arc::new(DataDir::open(&config.data)?);
     let lock = data_dir.lock()?;
     let signing_key = Arc::new(data_dir.signing_key()?);
     let mac_key = data_dir.mac_key()?;
     let vkey = data_dir.vkey().clone();
 
-    let (archive, settled) = open_archive(config, &data_dir, &vkey, signing_key, now)?;
+    let place = match &config.archive.s3 {
+        Some(s3) => Place::S3(S3Url {
+            bucket: s3.bucket.clone(),
+            prefix: s3.prefix.clone(),
+            endpoint: s3.endpoint.clone(),
+            region: s3.region.clone(),
+        }),
+        None => Place::Directory(config.archive.path.clone().unwrap_or_else(|| data_dir.own_archive())),
+    };
+    let (store, bucket) = open_store(config, &place, writer, outage)?;
+    let settings = Settings {
+        zstd_level: config.archive.compression_level,
+        retention: config.archive.retention.clone(),
+        writer: writer.to_owned(),
+    };
+    let (archive, settled) = open_archive(settings, &data_dir, store, &vkey, signing_key, now)?;
+    if config.archive.path.is_some() || config.archive.s3.is_some() {
+        // It is ours and it is good: from now on it can be found without the configuration.
+        data_dir.remember_archive(&place)?;
+    }
     let tail = archive.tail().clone();
     check_remembered(&data_dir, &vkey, tail.size)?;
 
@@ -191,32 +221,73 @@ pub fn open(config: &Config, now: Time) -> Result<Ready, StartError> {
         mac_key_epoch,
         recovered,
         settled,
+        bucket,
     })
 }
 
-fn open_archive(
+/// Opens the store; of a bucket asks first whether it does what the archive relies on.
+fn open_store(
     config: &Config,
+    place: &Place,
+    writer: &str,
+    outage: &Arc<Outage>,
+) -> Result<(Arc<dyn Store>, Option<Inspection>), StartError> {
+    match (&config.archive.s3, &config.archive.retention, place) {
+        (Some(settings), Some(retention), _) => {
+            let store = S3Store::writer(settings.clone(), Arc::clone(outage) as Arc<dyn Patience>, writer)?;
+            let inspection = bucket::inspect(&store)?;
+            inspection.check(settings, retention)?;
+            Ok((Arc::new(store), Some(inspection)))
+        }
+        (_, _, Place::Directory(path)) => {
+            let settings = DirectorySettings { immutable: config.archive.immutable };
+            Ok((Arc::new(DirectoryStore::writer(path, settings)?), None))
+        }
+        (_, _, Place::S3(_)) => Err(StoreError::new(
+            ErrorKind::Misplaced,
+            place.to_string(),
+            "a bucket needs archive.retention.default: until when are objects to be locked",
+        )
+        .into()),
+    }
+}
+
+fn open_archive(
+    settings: Settings,
     data_dir: &DataDir,
+    store: Arc<dyn Store>,
     vkey: &VerifyingKey,
     key: Arc<tachograph_ledger::SigningKey>,
     now: Time,
 ) -> Result<(Archive, Settled), StartError> {
-    let settings = DirectorySettings { immutable: config.archive.immutable };
-    let path = config.archive.path.clone().unwrap_or_else(|| data_dir.archive());
-    let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(&path, settings)?);
     // The ledger exists already; its archive is made at the first start, and again only if nothing was ever archived.
-    if store.list("")?.is_empty() {
+    if store.len(tachograph_exporters::archive::paths::LEDGER)?.is_none() && store.list("")?.is_empty() {
         if data_dir.checkpoint()?.is_some() {
             return Err(StartError::ArchiveGone(store.place()));
         }
-        Archive::create(&*store, vkey, now, None)?;
+        Archive::create(&*store, vkey, now, settings.retention.as_ref())?;
     }
-    let opened = Archive::open(store, key, Settings::undated(config.archive.compression_level))?;
-    if config.archive.path.is_some() {
-        // It is ours and it is good: from now on it can be found without the configuration.
-        data_dir.remember_archive(&path)?;
+    if store.lock() != tachograph_ledger::Lock::None {
+        refuse_a_store_that_overwrites(&*store)?;
     }
-    Ok(opened)
+    Ok(Archive::open(store, key, settings)?)
+}
+
+/// The fence rests on this: what is there is never created a second time. Tried on what is there anyway.
+fn refuse_a_store_that_overwrites(store: &dyn Store) -> Result<(), StartError> {
+    const LEDGER: &str = tachograph_exporters::archive::paths::LEDGER;
+    let bytes = store.read(LEDGER, 1 << 16)?;
+    match store.create(LEDGER, &bytes, None) {
+        Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(()) => Err(StoreError::new(
+            ErrorKind::Misplaced,
+            format!("{}{LEDGER}", store.place()),
+            "the store took a second object of one name, though it was told not to (If-None-Match): without that two collectors \
+             would fork the ledger. `tachograph bucket doctor` shows what it can do; choose another store",
+        )
+        .into()),
+    }
 }
 
 /// The archive may be ahead of the remembered checkpoint (a crash between the two), never behind it.

@@ -6,4 +6,5 @@
 //! Everything here is synchronous; the one source of time is the caller.
 
 pub mod archive;
+pub mod bucket;
 pub mod verify;

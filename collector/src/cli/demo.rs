@@ -161,7 +161,7 @@ impl Drop for Collector {
 
 /// The event id of the trading pipeline's last event: the one at the end of the longest chain.
 fn an_order(data: &Path) -> anyhow::Result<String> {
-    let place = super::trace::Place::open(data)?;
+    let place = super::trace::Place::open(&data.display().to_string())?;
     let mut newest = None;
     place.archive_scan(|body| {
         let record = tachograph_record::Body::parse_columns(body).ok()?.record;

@@ -1,14 +1,13 @@
 //! `tachograph trace`
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tachograph_collector::data_dir::DataDir;
 use tachograph_collector::journal::Journal;
+use tachograph_collector::place as archive;
 use tachograph_collector::trace::{Event, Forest, Records};
 use tachograph_exporters::archive::reader::Reader;
-use tachograph_exporters::archive::store::DirectoryStore;
 use tachograph_record::Record;
 
 use super::{Exit, output};
@@ -19,9 +18,9 @@ use super::{Exit, output};
 pub(super) struct Trace {
     /// An event id, correlation id, trace id, output path or output hash
     id: String,
-    /// A data directory, or an archive
+    /// A data directory, or an archive: a directory, or s3://bucket/prefix?endpoint=…&region=…
     #[arg(long, env = "TACHOGRAPH_DATA", value_name = "PLACE", default_value = tachograph_collector::config::DEFAULT_DATA)]
-    data: PathBuf,
+    data: String,
     /// Print JSON: `events`, each with its index, its cause's index and its record; `cut` if there were more
     #[arg(long)]
     json: bool,
@@ -31,6 +30,11 @@ impl Trace {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let place = Place::open(&self.data)?;
         let forest = place.records().trace(&self.id)?;
+        for object in place.gone() {
+            eprintln!(
+                "Not looked at, because it is gone: {object}. `tachograph verify` says whether the ledger certifies that its retention had ended."
+            );
+        }
         if forest.events.is_empty() {
             eprintln!("No record has {} as event id, correlation id, trace id, output path or output hash.", self.id);
             return Ok(Exit::NotFound);
@@ -51,14 +55,16 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn open(place: &Path) -> anyhow::Result<Self> {
-        if !DataDir::is_one(place) {
-            let store = Arc::new(DirectoryStore::reader(place)?);
-            return Ok(Self { archive: Some(Reader::open(store)?), tail: Vec::new() });
-        }
-        let data_dir = DataDir::open(place)?;
-        let archive = match data_dir.archive().is_dir() {
-            true => Some(Reader::open(Arc::new(DirectoryStore::reader(data_dir.archive())?))?),
+    pub(super) fn open(place: &str) -> anyhow::Result<Self> {
+        let place = archive::Place::parse(place)?;
+        let data = match place.directory().filter(|path| DataDir::is_one(path)) {
+            Some(data) => data,
+            None => return Ok(Self { archive: Some(Reader::open(place.reader()?)?), tail: Vec::new() }),
+        };
+        let data_dir = DataDir::open(data)?;
+        let archive = data_dir.archive()?;
+        let archive = match archive.directory().is_none_or(Path::is_dir) {
+            true => Some(Reader::open(archive.reader()?)?),
             false => None,
         };
         let archived = archive.as_ref().map_or(0, Reader::size);
@@ -82,6 +88,11 @@ impl Place {
             })?;
         }
         Ok(())
+    }
+
+    /// Objects that were looked for and are not there.
+    pub(super) fn gone(&self) -> Vec<String> {
+        self.archive.as_ref().map(Reader::gone).unwrap_or_default()
     }
 
     pub(super) fn records(&self) -> Records<'_> {

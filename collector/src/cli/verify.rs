@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tachograph_collector::audit::verify_data_dir;
 use tachograph_collector::data_dir::{DataDir, read_escrow};
+use tachograph_collector::place::Place;
 use tachograph_exporters::archive::Identity;
-use tachograph_exporters::archive::store::DirectoryStore;
 use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress, Report, Verdict, verify};
 use tachograph_ledger::{MacKey, VerifyingKey};
 
@@ -24,8 +24,14 @@ const MAX_THREADS: usize = 256;
 /// something could not be read.
 #[derive(clap::Args)]
 pub(super) struct Verify {
-    /// A data directory, or an archive
-    place: PathBuf,
+    /// A data directory, or an archive: a directory, or s3://bucket/prefix
+    place: String,
+    /// For an archive in a bucket: a store other than Amazon's, such as http://127.0.0.1:9000
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// For an archive in a bucket: its region [default: as the environment or profile says]
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
     /// The ledger's public key, from a source that you trust: a file (ledger.vkey) or the key line itself. A data directory
     /// brings its own
     #[arg(long, value_name = "FILE|VKEY")]
@@ -65,19 +71,20 @@ impl Verify {
                 .min(MAX_THREADS),
             progress: Some(&bar),
         };
-        let report = if DataDir::is_one(&self.place) {
-            let data_dir = DataDir::open(&self.place)?;
+        let place = self.place()?;
+        let report = if let Some(data) = place.directory().filter(|path| DataDir::is_one(path)) {
+            let data_dir = DataDir::open(data)?;
             let mac_key = self.mac_key(data_dir.vkey())?;
             verify_data_dir(&data_dir, Options { mac_key, ..options })?
         } else {
-            let store = DirectoryStore::reader(&self.place)?;
-            let key = match (&options.key, Identity::read(&store)?) {
+            let store = place.auditor()?;
+            let key = match (&options.key, Identity::read(&*store)?) {
                 (Some(key), _) => Some(key.clone()),
                 (None, Ok(identity)) => Some(identity.vkey),
                 (None, Err(_)) => None,
             };
             let mac_key = key.map(|key| self.mac_key(&key)).transpose()?.flatten();
-            verify(&store, Options { mac_key, ..options })?
+            verify(&*store, Options { mac_key, ..options })?
         };
         bar.finish();
         if self.json {
@@ -90,6 +97,22 @@ impl Verify {
             1 => Exit::Tampered,
             _ => Exit::Incomplete,
         })
+    }
+
+    fn place(&self) -> anyhow::Result<Place> {
+        let mut place = Place::parse(&self.place)?;
+        match &mut place {
+            Place::S3(url) => {
+                url.endpoint = self.endpoint.clone().or(url.endpoint.take());
+                url.region = self.region.clone().or(url.region.take());
+                // Read again, so that what was given is checked.
+                Ok(Place::parse(&place.to_string())?)
+            }
+            Place::Directory(_) if self.endpoint.is_some() || self.region.is_some() => {
+                bail!("--endpoint and --region go with a place in a bucket: s3://bucket/prefix")
+            }
+            Place::Directory(_) => Ok(place),
+        }
     }
 
     fn mac_key(&self, key: &VerifyingKey) -> anyhow::Result<Option<MacKey>> {

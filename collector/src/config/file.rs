@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::archive::ArchiveFile;
 use super::quantity::{Size, Span};
-use super::{Archive, Config, DEFAULT_DATA, DEFAULT_MAX_FIELD_BYTES, Journal, Log, Overrides, Receive};
+use super::{Config, DEFAULT_DATA, DEFAULT_MAX_FIELD_BYTES, Durability, Journal, Log, Overrides, Receive};
 use crate::receive::{Auth, Limits, Secret, Tls};
 
 /// The largest file that is read: a bound on what a parser has to look at.
@@ -20,6 +21,7 @@ struct File {
     receive: ReceiveFile,
     journal: JournalFile,
     archive: ArchiveFile,
+    durability: Option<DurabilityFile>,
     duplicates: DuplicatesFile,
     admin: Option<Switch>,
     log: LogFile,
@@ -70,16 +72,6 @@ struct JournalFile {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct ArchiveFile {
-    path: Option<PathBuf>,
-    max_age: Option<Span>,
-    max_bytes: Option<Size>,
-    compression_level: Option<i32>,
-    immutable: bool,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
 struct DuplicatesFile {
     retention: Option<Span>,
 }
@@ -97,6 +89,22 @@ enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DurabilityFile {
+    Wal,
+    Archive,
+}
+
+impl From<DurabilityFile> for Durability {
+    fn from(file: DurabilityFile) -> Self {
+        match file {
+            DurabilityFile::Wal => Self::Wal,
+            DurabilityFile::Archive => Self::Archive,
+        }
+    }
 }
 
 /// An address, or `off`.
@@ -141,7 +149,9 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
     let mut problems = Vec::new();
     let receive = receive(file.receive, overrides, &mut problems);
     let journal = journal(&file.journal, overrides, &mut problems);
-    let archive = archive(file.archive, &mut problems);
+    let durability = file.durability.map_or(Durability::Wal, Durability::from);
+    let data = overrides.data.clone().or(file.data).unwrap_or_else(|| DEFAULT_DATA.into());
+    let archive = file.archive.check(&data, durability, &mut problems);
     let retention = file.duplicates.retention.map_or(Duration::from_secs(24 * 3600), |span| span.0);
     if retention < Duration::from_secs(24 * 3600) {
         problems.push("duplicates.retention is below 24h, the least: senders may send again that late".to_owned());
@@ -157,10 +167,11 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
     }
     if problems.is_empty() {
         Ok(Config {
-            data: overrides.data.clone().or(file.data).unwrap_or_else(|| DEFAULT_DATA.into()),
+            data,
             receive,
             journal,
             archive,
+            durability,
             duplicates_retention: retention,
             admin,
             log: Log {
@@ -267,27 +278,6 @@ fn journal(file: &JournalFile, overrides: &Overrides, problems: &mut Vec<String>
         ));
     }
     Journal { max_bytes, max_file_bytes, lost: overrides.journal_lost }
-}
-
-fn archive(file: ArchiveFile, problems: &mut Vec<String>) -> Archive {
-    let archive = Archive {
-        path: file.path,
-        max_age: file.max_age.map_or(Duration::from_secs(60), |span| span.0),
-        max_bytes: file.max_bytes.map_or(256 << 20, |size| size.0),
-        compression_level: file.compression_level.unwrap_or(2),
-        immutable: file.immutable,
-    };
-    if archive.max_age.is_zero() {
-        problems.push("archive.max_age is 0; the least is 1ms".to_owned());
-    }
-    if !(1 << 20..=4 << 30).contains(&archive.max_bytes) {
-        problems.push(format!("archive.max_bytes is {}; it must lie between 1MiB and 4GiB", archive.max_bytes));
-    }
-    if !(1..=19).contains(&archive.compression_level) {
-        problems
-            .push(format!("archive.compression_level is {}; it must lie between 1 and 19", archive.compression_level));
-    }
-    archive
 }
 
 /// Replaces `${env:NAME}` by the variable's value, and `$$` by `$`, as the OpenTelemetry collector does.

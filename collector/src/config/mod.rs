@@ -3,6 +3,7 @@
 //! The file's types (in `file.rs`) are what may be written; one conversion makes a [`Config`] of them, reporting every problem at
 //! once. Nothing later checks again.
 
+mod archive;
 mod file;
 mod quantity;
 
@@ -10,7 +11,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tachograph_exporters::archive::Retention;
+use tachograph_exporters::archive::store::s3::S3Settings;
+
 use crate::receive::{Auth, Limits, Tls};
+use crate::retention::Class;
 
 /// Where data lies if nobody says otherwise.
 pub const DEFAULT_DATA: &str = "tachograph-data";
@@ -28,6 +33,8 @@ pub struct Config {
     pub journal: Journal,
     /// The archive.
     pub archive: Archive,
+    /// When a sender is acknowledged.
+    pub durability: Durability,
     /// How long a resent record is known again.
     pub duplicates_retention: Duration,
     /// Where health and metrics are served; `None` for nowhere.
@@ -67,7 +74,7 @@ pub struct Journal {
 /// Settings of the archive.
 #[derive(Clone, Debug)]
 pub struct Archive {
-    /// Where, if not in the data directory.
+    /// Which directory, if not the one in the data directory.
     pub path: Option<PathBuf>,
     /// A segment is closed when it has waited this long.
     pub max_age: Duration,
@@ -77,6 +84,23 @@ pub struct Archive {
     pub compression_level: i32,
     /// Whether objects get the immutable attribute.
     pub immutable: bool,
+    /// In a bucket instead of a directory.
+    pub s3: Option<S3Settings>,
+    /// How long what is kept.
+    pub retention: Option<Retention>,
+    /// Which records belong to which class.
+    pub classes: Vec<Class>,
+    /// Most objects that segments closed for their age alone may make in a day.
+    pub max_objects_per_day: u64,
+}
+
+/// When a sender is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When its records are in the journal, on the disk.
+    Wal,
+    /// When the commit that names its records is in the archive.
+    Archive,
 }
 
 /// Settings of logs.

@@ -25,7 +25,9 @@ const SIZES: &[(&str, u64)] = &[
     ("TiB", 1 << 40),
 ];
 
-const SPANS_MS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+/// A year is 365.25 days, so that ten of them are never less than ten on the calendar.
+const SPANS_MS: &[(&str, u64)] =
+    &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("y", 31_557_600_000)];
 
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -60,7 +62,7 @@ impl<'de> Deserialize<'de> for Span {
         impl Visitor<'_> for SpanVisitor {
             type Value = Span;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration such as 500ms, 30s, 5m, 24h or 7d")
+                f.write_str("a duration such as 500ms, 30s, 5m, 24h, 7d or 10y")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
                 let span = quantity(text, SPANS_MS).map(|ms| Span(Duration::from_millis(ms)));
@@ -80,7 +82,7 @@ mod tests {
         assert_eq!(quantity("64MiB", SIZES), Some(64 << 20));
         assert_eq!(quantity("8 GiB", SIZES), Some(8 << 30));
         assert_eq!(quantity("5m", SPANS_MS), Some(300_000));
-        for bad in ["", "MiB", "5", "5 years", "-1s", "1.5h", "99999999999999999999TB", "18446744073709551615TiB"] {
+        for bad in ["", "MiB", "5", "-1s", "1.5h", "5 weeks", "99999999999999999999TB", "18446744073709551615TiB"] {
             assert_eq!(quantity(bad, SIZES).or(quantity(bad, SPANS_MS)), None, "{bad}");
         }
     }

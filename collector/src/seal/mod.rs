@@ -7,6 +7,8 @@
 //! |---|---|---|
 //! | batches to the writer | [`QUEUE_BATCHES`] (their bytes are bounded by `receive.limits.max_bytes_in_flight`) | the sender is refused and comes back |
 //!
+//! With durability `archive` a sender's answer waits further, until the archive holds its records; such batches go on counting as waiting.
+//!
 //! Failure cases:
 //! - *no room* (disk or journal limit): the group's records are taken back (sealer, index), its senders refused; the next group tries again;
 //! - *outcome unknown* (a failed fsync): nobody is answered with success, the thread ends and the process stops. Start-up finds out;
@@ -17,6 +19,7 @@
 mod own;
 mod queue;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -27,6 +30,7 @@ use tachograph_record::{Time, append_conflict};
 
 use crate::batch::{Batch, BatchError, Draft, Entropy};
 use crate::clock::Clock;
+use crate::config::Durability;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dedup::{Dedup, DedupError, Verdict};
 use crate::intake::{Accepted, Refusal};
@@ -98,6 +102,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Tells the archive how far it may read.
     pub progress: Arc<Progress>,
+    /// When a sender is answered.
+    pub durability: Durability,
 }
 
 /// The writer of the ledger.
@@ -110,6 +116,9 @@ pub struct Writer {
     /// Batches whose records are all in the frame or durable already, not yet answered.
     complete: Vec<(Job, Accepted)>,
     last_expiry: Instant,
+    /// Batches that are durable and wait for the archive, with the size of the ledger that holds them.
+    unarchived: VecDeque<(u64, Job, Accepted)>,
+    fill: Fill,
     /// Archived up to here, and the journal has not let go of it yet.
     to_release: Option<u64>,
     stopping: bool,
@@ -140,6 +149,8 @@ impl Writer {
             leaf: Vec::with_capacity(1024),
             before,
             complete: Vec::new(),
+            unarchived: VecDeque::new(),
+            fill: Fill::default(),
             last_expiry: Instant::now(),
             to_release: None,
             stopping: false,
@@ -168,7 +179,8 @@ impl Writer {
             }
             Err(error) => {
                 let reason = error.to_string();
-                for (job, _) in self.complete {
+                let waiting = self.unarchived.into_iter().map(|(_, job, _)| job);
+                for job in self.complete.into_iter().map(|(job, _)| job).chain(waiting) {
                     job.answer(Err(Refusal::Failed { reason: reason.clone() }));
                 }
                 Err(error)
@@ -196,6 +208,7 @@ impl Writer {
                 Message::Stop => self.stopping = true,
                 Message::Archived { size } => {
                     self.to_release = Some(size);
+                    self.answer_archived(size);
                     self.release()?;
                 }
             }
@@ -308,7 +321,7 @@ impl Writer {
     /// Makes the frame durable and answers the complete batches.
     fn flush(&mut self) -> Result<(), Failed> {
         if self.frame.is_empty() {
-            self.answer(Ok);
+            self.answer_durable();
             return Ok(());
         }
         let began = Instant::now();
@@ -321,12 +334,13 @@ impl Writer {
                 metrics.next_index.set(durable.next_index);
                 metrics.journal_bytes.set(self.parts.journal.bytes());
                 metrics.journal_full.set(0);
+                self.fill.look(self.parts.journal.bytes(), metrics.journal_max_bytes.get());
                 self.parts.dedup.commit_staged();
                 self.keep_duplicates(Dedup::flush)?;
                 self.empty_frame();
                 self.keep_mac_key()?;
                 self.parts.progress.durable(durable.next_index);
-                self.answer(Ok);
+                self.answer_durable();
                 Ok(())
             }
             Err(AppendError::Full(full)) => Err(self.take_back(&full)),
@@ -374,6 +388,29 @@ impl Writer {
         }
     }
 
+    /// Answers what is durable, or keeps it until it is archived. What had been sealed before may not be archived either.
+    fn answer_durable(&mut self) {
+        if self.parts.durability == Durability::Wal {
+            self.answer(Ok);
+            return;
+        }
+        let size = self.parts.sealer.next_index();
+        let archived = self.parts.progress.now().archived >= size;
+        for (job, accepted) in self.complete.drain(..) {
+            if archived || !job.is_of_sender() {
+                job.answer(Ok(accepted));
+            } else {
+                self.unarchived.push_back((size, job, accepted));
+            }
+        }
+    }
+
+    fn answer_archived(&mut self, archived: u64) {
+        while let Some((_, job, accepted)) = self.unarchived.pop_front_if(|(size, ..)| *size <= archived) {
+            job.answer(Ok(accepted));
+        }
+    }
+
     /// Writes the key file when the epoch has turned. Only now, with the first record of the new epoch durable: were the key
     /// written earlier, a crash could leave a journal that ends in an epoch whose key is gone.
     fn keep_mac_key(&mut self) -> Result<(), WriterError> {
@@ -404,6 +441,33 @@ impl Writer {
             self.parts.dedup.expire(self.parts.clock.now().unix_nanos())?;
         }
         Ok(())
+    }
+}
+
+/// How full the journal is, for warnings: once at each step up, and again only after it went well below.
+#[derive(Default)]
+struct Fill {
+    percent: u64,
+}
+
+impl Fill {
+    const STEPS: [u64; 3] = [50, 80, 95];
+    /// How far below a step it must fall before that step is warned of again.
+    const BACK: u64 = 10;
+
+    fn look(&mut self, bytes: u64, bound: u64) {
+        let percent = bytes.saturating_mul(100).checked_div(bound).unwrap_or(0);
+        let reached = Self::STEPS.into_iter().rfind(|step| percent >= *step).unwrap_or(0);
+        if reached > self.percent {
+            tracing::warn!(
+                bytes,
+                bound,
+                "the journal is {percent} % full: the archive does not keep up. At its bound senders are refused"
+            );
+            self.percent = reached;
+        } else if percent + Self::BACK < self.percent {
+            self.percent = reached;
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tachograph_record::{ActorType, Decimal, EventId, Hex, Json, Kind, Outcome, R
 use crate::batch::{Batch, BatchError, Entropy};
 
 /// The recorder's name as a producer: no sender can take it.
-pub const OWN_PRODUCER: &str = "tachograph-collector";
+pub const OWN_PRODUCER: &str = tachograph_exporters::verify::RECORDER_PRODUCER;
 
 /// The recorder as a producer of records: it numbers its own, so that a missing one shows.
 #[derive(Debug)]
@@ -25,6 +25,11 @@ impl Own {
         let mut epoch = [0; 8];
         entropy.fill(&mut epoch)?;
         Ok(Self { epoch: Hex(epoch).to_string(), next: AtomicU64::new(0) })
+    }
+
+    /// Names this start, in hex.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
     }
 
     /// A batch of one record of kind `lifecycle`.

@@ -24,7 +24,7 @@ pub struct Job {
     pub(super) batch: Batch,
     reply: oneshot::Sender<Result<Accepted, Refusal>>,
     /// Given back with the batch.
-    _charge: Option<Charge>,
+    charge: Option<Charge>,
 }
 
 /// Bytes of batches that wait, taken back when dropped.
@@ -47,6 +47,11 @@ impl Drop for Charge {
 }
 
 impl Job {
+    /// Whether a sender waits for the answer, and not the collector itself.
+    pub(super) fn is_of_sender(&self) -> bool {
+        self.charge.is_some()
+    }
+
     /// Answers. If nobody waits any more (the sender went away) the answer is dropped: the sender was told nothing and will send
     /// again, and then the records are known.
     pub(super) fn answer(self, outcome: Result<Accepted, Refusal>) {
@@ -87,7 +92,7 @@ impl Queue {
         charge: Option<Charge>,
     ) -> Result<oneshot::Receiver<Result<Accepted, Refusal>>, Refusal> {
         let (reply, answer) = oneshot::channel();
-        match self.sender.try_send(Message::Batch(Job { batch, reply, _charge: charge })) {
+        match self.sender.try_send(Message::Batch(Job { batch, reply, charge: charge })) {
             Ok(()) => Ok(answer),
             Err(TrySendError::Full(_)) => Err(Refusal::Full { retry_after: Duration::from_secs(1), what: "queue" }),
             Err(TrySendError::Disconnected(_)) => Err(Refusal::Stopping),

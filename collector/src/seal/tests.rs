@@ -14,7 +14,9 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::archiver::Outage;
 use crate::batch::SystemEntropy;
+use crate::config::Durability;
 use crate::config::{Config, Overrides};
 use crate::dedup;
 use crate::journal::disk::RealDisk;
@@ -70,7 +72,7 @@ impl Place {
 
     /// Starts as the collector does. The second part is the lock.
     fn open(&self) -> Result<(Parts, crate::data_dir::Lock), StartError> {
-        let ready = startup::open(&self.config(), self.clock.now())?;
+        let ready = startup::open(&self.config(), self.clock.now(), "test", &self.outage())?;
         let parts = Parts {
             last_sealed_at: ready.last_sealed_at,
             mac_key_epoch: ready.mac_key_epoch,
@@ -91,6 +93,10 @@ impl Place {
         self.parts(sealer, journal, dedup)
     }
 
+    fn outage(&self) -> Arc<Outage> {
+        Arc::new(Outage::new(Arc::clone(&self.metrics), Duration::ZERO))
+    }
+
     fn parts(&self, sealer: Sealer, journal: Journal, dedup: Dedup) -> Parts {
         Parts {
             progress: Arc::new(Progress::new(sealer.next_index())),
@@ -104,6 +110,7 @@ impl Place {
             entropy: Arc::new(SystemEntropy),
             own: Arc::new(Own::new(&SystemEntropy).unwrap()),
             metrics: Arc::clone(&self.metrics),
+            durability: Durability::Wal,
         }
     }
 }

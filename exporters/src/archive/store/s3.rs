@@ -163,6 +163,15 @@ impl S3Store {
         &self.requests.settings
     }
 
+    /// Asks until there is an answer that no repetition would change.
+    pub(crate) fn ask<T, F>(&self, make: impl Fn(Client) -> F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        self.requests.ask(make)
+    }
+
     fn key(&self, path: &str) -> Result<String, StoreError> {
         check_path(path)?;
         Ok(format!("{}{path}", self.requests.settings.prefix))
