@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bucket;
 mod check;
 mod demo;
 mod init;
@@ -64,6 +65,9 @@ enum Command {
     Trace(trace::Trace),
     /// Show it all: a collector, four example programs, an archive, a proof
     Demo(demo::Demo),
+    /// Make, check or try the bucket that an archive is to be kept in
+    #[command(subcommand)]
+    Bucket(bucket::Bucket),
     /// Print completions for a shell, for example: tachograph completions bash > /etc/bash_completion.d/tachograph
     Completions {
         /// The shell
@@ -113,6 +117,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(verify) => verify.run(),
         Command::Trace(trace) => trace.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Bucket(bucket) => bucket.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tachograph", &mut std::io::stdout());
             Ok(Exit::Done)

@@ -119,6 +119,14 @@ impl S3Store {
         Self::new(settings, Arc::new(Brief), None, None)
     }
 
+    /// For questions about the bucket, asked as long as `patience` says.
+    ///
+    /// # Errors
+    /// If no connection can be prepared.
+    pub fn patient(settings: S3Settings, patience: Arc<dyn Patience>) -> Result<Self, StoreError> {
+        Self::new(settings, patience, None, None)
+    }
+
     /// For reading everything: objects are fetched whole, ahead of their use, into unnamed temporary files.
     ///
     /// # Errors
