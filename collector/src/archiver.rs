@@ -239,6 +239,9 @@ impl Archiver {
         // A commit and a checkpoint beside them.
         self.metrics.objects.add(committed.objects.len() as u64 + 2);
         self.metrics.archived.set(size);
+        if let Some(skew) = self.archive.clock_skew_ms() {
+            self.metrics.store_clock_skew_ms.set(skew.unsigned_abs());
+        }
         let bytes: u64 = committed.objects.iter().map(|object| object.size).sum();
         tracing::info!(first = committed.first, records = committed.count, bytes, ?took, "segment archived");
     }

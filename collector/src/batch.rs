@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 use tachograph_ledger::Hash;
-use tachograph_record::{EventId, Kind, Record, Time, content_digest, write_body};
+use tachograph_record::{Body, BodyError, EventId, Kind, Record, Time, content_digest, write_body};
 
 use crate::intake::{Export, Signal};
 use crate::normalise::{self, Rejection};
@@ -57,6 +57,31 @@ pub struct Batch {
     drafts: Vec<Draft>,
     /// How many of them stand for something that could not be read.
     pub rejected: u64,
+}
+
+impl Draft {
+    fn new(record: &Record<'_>, bodies: &[u8], body: Range<usize>) -> Self {
+        let bytes = &bodies[body.clone()];
+        Self {
+            body_sha256: Hash::from_bytes(Sha256::digest(bytes).into()),
+            content_digest: content_digest(bytes),
+            body,
+            event_id: record.event_id,
+            timestamp: record.timestamp,
+            kind: record.kind,
+            trace_id: record.trace_id.map(|id| id.0),
+            span_id: record.span_id.map(|id| id.0),
+            producer: record.producer.as_deref().map(Box::from),
+            producer_epoch: record.producer_epoch.as_deref().map(Box::from),
+            producer_seq: record.producer_seq.map(|seq| seq.get()),
+        }
+    }
+}
+
+/// A body up to what a writer added to it, without the brace at its end; the whole body if nothing was added.
+fn without_conflict(body: &[u8], first: Option<u64>) -> &[u8] {
+    let Some(first) = first else { return body };
+    body.strip_suffix(format!(",\"conflicts_with\":\"{first}\"}}").as_bytes()).unwrap_or(body)
 }
 
 /// Random bytes, handed in so that a test can own them.
@@ -138,6 +163,26 @@ impl Batch {
             builder.push("record", &[], Ok(none), Ok(record));
         }
         builder.finish()
+    }
+
+    /// A batch of bodies that were sealed before, in another ledger. What that one's writer added, the index of a record with the
+    /// same id, means nothing here and is left out.
+    ///
+    /// # Errors
+    /// If one is no body: its number, and why.
+    pub fn from_sealed<'b>(bodies: impl IntoIterator<Item = &'b [u8]>) -> Result<Self, (usize, BodyError)> {
+        let mut batch = Self::default();
+        for (at, bytes) in bodies.into_iter().enumerate() {
+            let record = Body::parse(bytes).map_err(|error| (at, error))?.record;
+            let start = batch.bodies.len();
+            batch.bodies.extend_from_slice(without_conflict(bytes, record.conflicts_with.map(|first| first.get())));
+            if batch.bodies.len() - start < bytes.len() {
+                batch.bodies.push(b'}');
+            }
+            let body = start..batch.bodies.len();
+            batch.drafts.push(Draft::new(&record, &batch.bodies, body));
+        }
+        Ok(batch)
     }
 
     /// The records with their bodies, in order.
@@ -248,20 +293,7 @@ impl<'e> Builder<'e> {
             let reason = format!("{} bytes as a record, more than {MAX_BODY_BYTES}", body.len());
             return Err(Rejection { field: "record".to_owned(), reason });
         }
-        let bytes = &bodies[body.clone()];
-        self.batch.drafts.push(Draft {
-            body_sha256: Hash::from_bytes(Sha256::digest(bytes).into()),
-            content_digest: content_digest(bytes),
-            body,
-            event_id: record.event_id,
-            timestamp: record.timestamp,
-            kind: record.kind,
-            trace_id: record.trace_id.map(|id| id.0),
-            span_id: record.span_id.map(|id| id.0),
-            producer: record.producer.as_deref().map(Box::from),
-            producer_epoch: record.producer_epoch.as_deref().map(Box::from),
-            producer_seq: record.producer_seq.map(|seq| seq.get()),
-        });
+        self.batch.drafts.push(Draft::new(record, bodies, body));
         Ok(())
     }
 

@@ -197,10 +197,23 @@ impl DataDir {
     /// # Errors
     /// If another process has it.
     pub fn lock(&self) -> Result<Lock, DataDirError> {
-        let path = self.root.join("lock");
+        self.lock_file("lock", FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Waits for the right to add or lift holds, or to destroy what is not held: between a look at the holds and the deed no other
+    /// command may change them.
+    ///
+    /// # Errors
+    /// If the lock file can't be made.
+    pub fn lock_retention(&self) -> Result<Lock, DataDirError> {
+        self.lock_file("retention.lock", FlockOperation::LockExclusive)
+    }
+
+    fn lock_file(&self, name: &str, operation: FlockOperation) -> Result<Lock, DataDirError> {
+        let path = self.root.join(name);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(DataDirError::io(&path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match flock(&file, operation) {
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse(self.root.clone())),
             Err(e) => Err(DataDirError::io(&path)(e.into())),

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tachograph_exporters::archive::Archive;
-use tachograph_exporters::bucket::Inspection;
+use tachograph_exporters::archive::store::s3::Patience;
 use tachograph_exporters::verify::ARCHIVE_ORPHANS;
 use tokio::sync::{mpsc, watch};
 
@@ -25,6 +25,7 @@ use crate::archiver::{Archiver, ArchiverError, Cut, Outage};
 use crate::batch::{Entropy, SystemEntropy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::control::{self, Speaker};
 use crate::data_dir::DataDir;
 use crate::journal::JournalReader;
 use crate::observe::Metrics;
@@ -32,7 +33,7 @@ use crate::progress::Progress;
 use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
 use crate::retention::Classifier;
 use crate::seal::{self, Own, Parts, Queue, Writer, WriterError};
-use crate::startup::{self, Ready, StartError};
+use crate::startup::{self, Probed, Ready, StartError};
 
 /// Objects that one record lists.
 const ORPHANS_PER_RECORD: usize = 500;
@@ -115,9 +116,9 @@ pub async fn run(
     let writer = writer_name(&shared.own);
     let outage = Arc::new(Outage::new(Arc::clone(&shared.metrics), ARCHIVE_DRAIN));
     let opening = {
-        let (config, now, outage) = (config.clone(), shared.clock.now(), Arc::clone(&outage));
+        let (config, now, patience) = (config.clone(), shared.clock.now(), Arc::clone(&outage) as Arc<dyn Patience>);
         // A store far away may take its time, and a stop must not wait for it.
-        tokio::task::spawn_blocking(move || startup::open(&config, now, &writer, &outage))
+        tokio::task::spawn_blocking(move || startup::open(&config, now, &writer, &patience))
     };
     tokio::pin!(stop);
     let ready = tokio::select! {
@@ -153,13 +154,13 @@ pub async fn run(
     metrics.archived.set(ready.archive.tail().size);
     metrics.journal_bytes.set(ready.journal.bytes());
     metrics.journal_max_bytes.set(config.journal.max_bytes);
-    if let Some(skew) = ready.bucket.as_ref().and_then(|bucket| bucket.clock_skew_ms) {
+    if let Some(skew) = ready.bucket.as_ref().and_then(|bucket| bucket.inspection.clock_skew_ms) {
         metrics.store_clock_skew_ms.set(skew.unsigned_abs());
     }
     let start_details = start_details(&ready, config.journal.lost);
     let data_dir = Arc::clone(&ready.data_dir);
     let orphans = ready.settled.kept.clone();
-    let bucket = ready.bucket.as_ref().map(Inspection::to_json);
+    let bucket = ready.bucket.as_ref().map(probed);
     let (starting, queue) = Stages::start(ready, &config, &shared)?;
     seal_own(&shared, &queue, "collector.start", Some(start_details)).await;
     if bucket.is_some() {
@@ -186,6 +187,7 @@ pub async fn run(
         clock: Arc::clone(&shared.clock),
     };
     let admin = admin.map(|listener| tokio::spawn(admin::serve(listener, health)));
+    let control = begin_control(&data_dir, &shared, &queue, &stages, &config);
     let intake = seal::Intake {
         queue: queue.clone(),
         clock: Arc::clone(&shared.clock),
@@ -196,7 +198,7 @@ pub async fn run(
     let (shutdown, watch_shutdown) = watch::channel(false);
     let mut serving = tokio::spawn(bound.serve(Arc::new(intake), watch_shutdown));
 
-    let Stages { writer, archiver, mut ended } = stages;
+    let Stages { writer, archiver, mut ended, .. } = stages;
     tokio::select! {
         () = &mut stop => tracing::info!("stopping: no new requests, finishing those under way"),
         _ = ended.recv() => tracing::error!("a stage has ended: stopping"),
@@ -206,6 +208,9 @@ pub async fn run(
     let _ = shutdown.send(true);
     if !serving.is_finished() {
         let _ = serving.await;
+    }
+    if let Some(control) = control {
+        control.abort();
     }
     seal_own(&shared, &queue, "collector.stop", None).await;
     let joined = tokio::task::spawn_blocking(move || {
@@ -253,7 +258,33 @@ struct Starting {
 struct Stages {
     writer: JoinHandle<Result<(), WriterError>>,
     archiver: JoinHandle<Result<(), ArchiverError>>,
+    progress: Arc<Progress>,
     ended: mpsc::Receiver<()>,
+}
+
+/// Lets commands speak. Without the socket everything else goes on.
+fn begin_control(
+    data_dir: &DataDir,
+    shared: &Shared,
+    queue: &Queue,
+    stages: &Stages,
+    config: &Config,
+) -> Option<tokio::task::JoinHandle<()>> {
+    let speaker = Speaker {
+        queue: queue.clone(),
+        own: Arc::clone(&shared.own),
+        clock: Arc::clone(&shared.clock),
+        entropy: Arc::clone(&shared.entropy),
+        progress: Arc::clone(&stages.progress),
+        retention: config.archive.retention.is_some(),
+    };
+    match control::bind(data_dir) {
+        Ok(listener) => Some(tokio::spawn(control::serve(listener, speaker))),
+        Err(error) => {
+            tracing::warn!(%error, "no control socket: `tachograph hold` and `tachograph expire` can't reach this collector");
+            None
+        }
+    }
 }
 
 impl Stages {
@@ -299,7 +330,8 @@ impl Stages {
 
 impl Starting {
     fn begin_archiving(self, config: &Config, shared: &Shared, outage: &Outage) -> Result<Stages, RunError> {
-        outage.begin(Arc::clone(&self.progress));
+        let progress = Arc::clone(&self.progress);
+        outage.begin(Arc::clone(&progress));
         let archiver = Archiver {
             archive: self.archive,
             journal: self.journal,
@@ -317,7 +349,7 @@ impl Starting {
             unremembered: None,
         };
         let archiver = spawn("archiver", self.bell, Arc::new(Progress::default()), move || archiver.run())?;
-        Ok(Stages { writer: self.writer, archiver, ended: self.ended })
+        Ok(Stages { writer: self.writer, archiver, progress, ended: self.ended })
     }
 }
 
@@ -357,6 +389,10 @@ fn spawn<E: Send + std::fmt::Display + 'static>(
 
 fn join<T>(name: &'static str, thread: JoinHandle<T>) -> Result<T, RunError> {
     thread.join().map_err(|_| RunError::Panicked(name))
+}
+
+fn probed(bucket: &Probed) -> String {
+    serde_json::json!({ "bucket": bucket.inspection, "checks": bucket.checks }).to_string()
 }
 
 fn start_details(ready: &Ready, journal_lost: bool) -> String {

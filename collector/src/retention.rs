@@ -10,10 +10,9 @@ use std::sync::Arc;
 use cel::{Context, Env, Program, Value};
 use serde_json::Value as Json;
 use tachograph_exporters::archive::{Classify, DEFAULT_CLASS, RECORDER_CLASS};
-use tachograph_exporters::verify::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
-use tachograph_record::{Body, COLUMNS, Hex, Kind, Record, Value as Cell};
+use tachograph_record::{Body, COLUMNS, Hex, Value as Cell};
 
-use crate::holds::{HOLD_ADD, HOLD_RELEASE};
+use crate::statements::is_statement;
 
 /// Attributes that the sender gave and that no column has.
 const ATTRIBUTES: &str = "attributes";
@@ -185,18 +184,12 @@ impl Classify for Classifier {
     }
 }
 
-/// Whether it is what the recorder says of holds, of destruction, of leftovers.
-fn is_statement(record: &Record<'_>) -> bool {
-    let actions = [ARCHIVE_ORPHANS, RETENTION_DESTROY, RETENTION_DESTROYED, HOLD_ADD, HOLD_RELEASE];
-    record.kind == Kind::Lifecycle
-        && record.producer.as_deref() == Some(RECORDER_PRODUCER)
-        && record.action_type.as_deref().is_some_and(|action| actions.contains(&action))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tachograph_record::{EventId, Json as RecordJson, Time, write_body};
+    use crate::statements::HOLD_ADD;
+    use tachograph_exporters::verify::RECORDER_PRODUCER;
+    use tachograph_record::{EventId, Json as RecordJson, Kind, Record, Time, write_body};
 
     fn body(change: impl FnOnce(&mut Record<'_>)) -> Vec<u8> {
         let mut record = Record::new(EventId([7; 16]), Time::default(), Kind::Generation);

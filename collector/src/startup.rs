@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use tachograph_exporters::archive::store::s3::{Patience, S3Store, S3Url};
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, ErrorKind, Store, StoreError};
-use tachograph_exporters::archive::{Archive, ArchiveError, Settings, Settled};
-use tachograph_exporters::bucket::{self, BucketError, Inspection};
+use tachograph_exporters::archive::{Archive, ArchiveError, Settings, Settled, Tail};
+use tachograph_exporters::bucket::{self, BucketError, Check, Inspection};
 use tachograph_ledger::{
-    ChainError, ChainVerifier, Edge, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
+    ChainError, ChainVerifier, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
 };
 use tachograph_record::{Body, Time, content_digest};
 
-use crate::archiver::{Outage, check_mac_key};
+use crate::archiver::check_mac_key;
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, Lock};
 use crate::dedup::{self, Dedup, DedupError};
@@ -86,13 +86,29 @@ pub enum StartError {
     },
     /// The journal ends before the archive.
     #[error(
-        "the journal ends at record {journal}, but the archive holds {archived}: the journal was rolled back. Restore it, or move it away if you are sure that nothing newer was acknowledged"
+        "the journal ends at record {journal}, but the archive holds {archived}{}: the journal was rolled back, or another collector has taken this ledger over. \
+         Stop that one; restore the journal, or move it away if you are sure that nothing newer was acknowledged",
+        by(writer)
     )]
     JournalBehind {
         /// Records archived.
         archived: u64,
         /// End of the journal.
         journal: u64,
+        /// Who wrote the archive's end, if it says so.
+        writer: Option<String>,
+    },
+    /// The archive holds other records than the journal.
+    #[error(
+        "the archive goes another way than this journal, before record {archived}{}: another collector writes this ledger, and this one is fenced. \
+         What it acknowledged is safe in its journal: save it with `tachograph reseal` into a ledger of another name",
+        by(writer)
+    )]
+    Fenced {
+        /// Records archived.
+        archived: u64,
+        /// Who wrote the archive's end, if it says so.
+        writer: Option<String>,
     },
     /// The MAC key does not fit.
     #[error("{0}")]
@@ -119,6 +135,19 @@ pub enum StartError {
     },
 }
 
+fn by(writer: &Option<String>) -> String {
+    writer.as_ref().map_or_else(String::new, |writer| format!(" (written last by {writer})"))
+}
+
+/// What the bucket says of itself, and what it was seen to do.
+#[derive(Debug)]
+pub struct Probed {
+    /// What it says.
+    pub inspection: Inspection,
+    /// What was tried.
+    pub checks: Vec<Check>,
+}
+
 /// A ledger, ready to go on.
 pub struct Ready {
     /// Held until the end.
@@ -141,15 +170,17 @@ pub struct Ready {
     pub recovered: Recovered,
     /// What start-up had to put right in the archive.
     pub settled: Settled,
-    /// What the bucket said of itself, if the archive is in one.
-    pub bucket: Option<Inspection>,
+    /// What is known of the bucket, if the archive is in one.
+    pub bucket: Option<Probed>,
 }
 
 /// Opens everything, in the order in which each part can be checked against the one before.
 ///
+/// `writer` names this instance in commits; `patience` decides how long a store that does not answer is asked.
+///
 /// # Errors
 /// If something does not fit together: nothing is changed then that a person would have to undo.
-pub fn open(config: &Config, now: Time, writer: &str, outage: &Arc<Outage>) -> Result<Ready, StartError> {
+pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patience>) -> Result<Ready, StartError> {
     let data_dir = Arc::new(DataDir::open(&config.data)?);
     let lock = data_dir.lock()?;
     let signing_key = Arc::new(data_dir.signing_key()?);
@@ -165,7 +196,7 @@ pub fn open(config: &Config, now: Time, writer: &str, outage: &Arc<Outage>) -> R
         }),
         None => Place::Directory(config.archive.path.clone().unwrap_or_else(|| data_dir.own_archive())),
     };
-    let (store, bucket) = open_store(config, &place, writer, outage)?;
+    let (store, bucket) = open_store(config, &place, writer, patience)?;
     let settings = Settings {
         zstd_level: config.archive.compression_level,
         retention: config.archive.retention.clone(),
@@ -199,13 +230,13 @@ pub fn open(config: &Config, now: Time, writer: &str, outage: &Arc<Outage>) -> R
         return Err(StartError::Gap { archived: tail.size, journal: first });
     }
     if next < tail.size {
-        return Err(StartError::JournalBehind { archived: tail.size, journal: next });
+        return Err(StartError::JournalBehind { archived: tail.size, journal: next, writer: tail.writer });
     }
     if let Some(known) = dedup.highest_index().filter(|known| *known >= next) {
         return Err(StartError::Lost { known, next });
     }
     check_mac_key(&mac_key, next).map_err(StartError::MacKey)?;
-    let end = replay(&journal, &mut dedup, &vkey, &mac_key, first, (tail.size, &tail.edge, tail.last_hash))?;
+    let end = replay(&journal, &mut dedup, &vkey, &mac_key, first, &tail)?;
     dedup.sync()?;
     journal.release_before(tail.size).map_err(|e| StartError::Record { index: tail.size, what: e.to_string() })?;
     let mac_key_epoch = mac_key.epoch();
@@ -230,14 +261,17 @@ fn open_store(
     config: &Config,
     place: &Place,
     writer: &str,
-    outage: &Arc<Outage>,
-) -> Result<(Arc<dyn Store>, Option<Inspection>), StartError> {
+    patience: &Arc<dyn Patience>,
+) -> Result<(Arc<dyn Store>, Option<Probed>), StartError> {
     match (&config.archive.s3, &config.archive.retention, place) {
         (Some(settings), Some(retention), _) => {
-            let store = S3Store::writer(settings.clone(), Arc::clone(outage) as Arc<dyn Patience>, writer)?;
+            let store = S3Store::writer(settings.clone(), Arc::clone(patience), writer)?;
             let inspection = bucket::inspect(&store)?;
             inspection.check(settings, retention)?;
-            Ok((Arc::new(store), Some(inspection)))
+            // With the writer's rights not everything can be tried; what is seen to be wrong is enough.
+            let checks = bucket::doctor(&store)?;
+            bucket::refuse(settings, &checks)?;
+            Ok((Arc::new(store), Some(Probed { inspection, checks })))
         }
         (_, _, Place::Directory(path)) => {
             let settings = DirectorySettings { immutable: config.archive.immutable };
@@ -314,14 +348,16 @@ fn replay(
     vkey: &VerifyingKey,
     mac_key: &MacKey,
     first: u64,
-    (archived, edge, last_hash): (u64, &Edge, Hash),
+    tail: &Tail,
 ) -> Result<End, StartError> {
+    let (archived, last_hash) = (tail.size, tail.last_hash);
+    let fenced = || StartError::Fenced { archived, writer: tail.writer.clone() };
     let mut end = End { prev: last_hash, sealed_at: Time::default() };
     if journal.next_index().is_none() {
         return Ok(end);
     }
     let known = dedup.highest_index().map_or(0, |index| index + 1);
-    let mut chain = ChainVerifier::resume(vkey, edge.clone(), last_hash);
+    let mut chain = ChainVerifier::resume(vkey, tail.edge.clone(), last_hash);
     let mut frames = journal.read_from(first)?;
     while let Some(frame) = frames.next_frame()? {
         for record in frame.records() {
@@ -331,10 +367,15 @@ fn replay(
             // What is archived already was checked then; the last of it must be what the archive has.
             let leaf = if index < archived {
                 if index + 1 == archived && hash != last_hash {
-                    return Err(damaged("it is not the record that the archive has there".to_owned()));
+                    return Err(fenced());
                 }
                 Leaf::parse(record.leaf).map_err(|e| damaged(e.to_string()))?
             } else {
+                // The journal is whole in itself: if its first record behind the archive does not follow, the archive went another way.
+                let leaf = Leaf::parse(record.leaf).map_err(|e| damaged(e.to_string()))?;
+                if index == archived && archived > 0 && leaf.prev != last_hash {
+                    return Err(fenced());
+                }
                 chain.push(index, record.leaf, &hash)?
             };
             if epoch_of(index) == mac_key.epoch() && mac_key.verify(vkey.name(), index, &hash, &record.mac).is_err() {

@@ -17,6 +17,7 @@ mod retention;
 pub mod schema;
 pub mod segment;
 pub mod store;
+mod strays;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ mod tests;
 use std::sync::Arc;
 
 use tachograph_ledger::{
-    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Object, ObjectKind, SigningKey, Terms, VerifyingKey,
+    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Lock, Object, ObjectKind, SigningKey, Terms, VerifyingKey,
     genesis, sha256,
 };
 use tachograph_record::Time;
@@ -84,6 +85,8 @@ pub struct Tail {
     pub objects: Vec<String>,
     /// Until when the newest commit's checkpoint is kept, in seconds since 1970.
     pub retain_until: Option<u64>,
+    /// Who wrote the newest commit, if it says so.
+    pub writer: Option<String>,
 }
 
 /// A segment that is archived.
@@ -147,7 +150,8 @@ pub enum ArchiveError {
     },
     /// Somebody else's object stands where ours belongs: there is a second writer. Nothing more is written.
     #[error(
-        "{path} exists with other content: another collector{} writes this archive; this one has stopped writing, stop one of them and start again",
+        "{path} exists with other content: another collector{} writes this archive; this one has stopped writing. What it acknowledged is safe in its journal: \
+         stop it for good, and save that with `tachograph reseal` into a ledger of another name",
         writer.as_ref().map_or(String::new(), |writer| format!(" ({writer})"))
     )]
     Fenced {
@@ -354,6 +358,9 @@ impl Archive {
             }
         }
         self.orphans.clone_from(&settled.kept);
+        if self.store.lock() != Lock::None {
+            settled.kept.extend(strays::find(&*self.store, &self.vkey, &self.tail)?);
+        }
         if self.tail.size > 0 {
             let confirmed = self.put(&paths::checkpoint(self.tail.size), &self.checkpoint(), self.checkpoint_until()?);
             self.stopped = confirmed.as_ref().is_err_and(ArchiveError::leaves_doubt);
@@ -379,6 +386,11 @@ impl Archive {
         inside.map_or(folder, String::as_str)
     }
 
+    /// Milliseconds that the store's clock is ahead of this machine's, as far as it is known.
+    pub fn clock_skew_ms(&self) -> Option<i64> {
+        self.store.clock_skew_ms()
+    }
+
     /// A store takes no date that is past.
     fn checkpoint_until(&self) -> Result<Option<u64>, StoreError> {
         const LEAST: u64 = 24 * 3600;
@@ -397,6 +409,7 @@ impl Tail {
             last_commit_sha256: Hash::from_bytes([0; 32]),
             objects: Vec::new(),
             retain_until: None,
+            writer: None,
         }
     }
 
@@ -409,6 +422,7 @@ impl Tail {
             last_commit_sha256: sha256(bytes),
             objects: commit.objects.iter().map(|object| object.path.clone()).collect(),
             retain_until: commit.terms.as_ref().map(|terms| terms.retain_until),
+            writer: commit.terms.as_ref().map(|terms| terms.writer.clone()),
         })
     }
 

@@ -72,6 +72,19 @@ pub enum BucketError {
         /// What is kept shorter.
         what: String,
     },
+    /// It does not do what is relied on.
+    #[error(
+        "the store of bucket {bucket} does not do what an archive in mode {mode} relies on: {}. Choose another store; `tachograph bucket doctor` shows all that was tried",
+        refuted.join("; ")
+    )]
+    Refuted {
+        /// The bucket.
+        bucket: String,
+        /// How objects are to be locked.
+        mode: &'static str,
+        /// What was tried, and what happened.
+        refuted: Vec<String>,
+    },
     /// The clocks differ.
     #[error("the store's clock is {seconds} s {} this machine's: dates of retention could not be told. Mend the clock, with chrony or ntpd", if *.seconds > 0 { "ahead of" } else { "behind" })]
     Clock {
@@ -160,11 +173,22 @@ impl Inspection {
         }
         Ok(())
     }
+}
 
-    /// For a record.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+/// Refuses, in mode compliance, a store that was seen not to do what is relied on.
+///
+/// # Errors
+/// Naming all that was refuted.
+pub fn refuse(settings: &S3Settings, checks: &[Check]) -> Result<(), BucketError> {
+    let refuted: Vec<String> = checks
+        .iter()
+        .filter(|check| check.outcome == Outcome::Refuted)
+        .map(|check| format!("{} ({})", check.name, check.what))
+        .collect();
+    if refuted.is_empty() || settings.lock != Lock::Compliance {
+        return Ok(());
     }
+    Err(BucketError::Refuted { bucket: settings.bucket.clone(), mode: settings.lock.as_str(), refuted })
 }
 
 /// What was asked and refused for want of a right.

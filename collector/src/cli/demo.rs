@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
+use tachograph_collector::place::Place;
+use tachograph_collector::view::View;
+use tachograph_record::Body;
 
 use super::{Exit, output};
 
@@ -161,15 +164,15 @@ impl Drop for Collector {
 
 /// The event id of the trading pipeline's last event: the one at the end of the longest chain.
 fn an_order(data: &Path) -> anyhow::Result<String> {
-    let place = super::trace::Place::open(&data.display().to_string())?;
+    let view = View::open(&Place::Directory(data.to_owned()))?;
     let mut newest = None;
-    place.archive_scan(|body| {
-        let record = tachograph_record::Body::parse_columns(body).ok()?.record;
-        let service = record.service_name.as_deref()?;
-        if service.contains("execution") {
-            newest = Some(record.event_id.to_string());
+    view.archive.context("the demo's archive is not there")?.scan(|_, body| {
+        if let Ok(body) = Body::parse_columns(body)
+            && body.record.service_name.as_deref().is_some_and(|service| service.contains("execution"))
+        {
+            newest = Some(body.record.event_id.to_string());
         }
-        Some(())
+        true
     })?;
     newest.context("the trading pipeline left no record")
 }

@@ -3,8 +3,12 @@
 mod bucket;
 mod check;
 mod demo;
+mod expire;
+mod hold;
 mod init;
 mod output;
+mod reseal;
+mod retention;
 mod run;
 mod trace;
 mod verify;
@@ -68,6 +72,16 @@ enum Command {
     /// Make, check or try the bucket that an archive is to be kept in
     #[command(subcommand)]
     Bucket(bucket::Bucket),
+    /// Put records under a legal hold, lift one, list them
+    #[command(subcommand)]
+    Hold(hold::Hold),
+    /// Report what is kept until when
+    #[command(subcommand)]
+    Retention(retention::Retention),
+    /// Destroy bodies that are past their date
+    Expire(expire::Expire),
+    /// Save what a fenced collector acknowledged into a ledger of another name
+    Reseal(reseal::Reseal),
     /// Print completions for a shell, for example: tachograph completions bash > /etc/bash_completion.d/tachograph
     Completions {
         /// The shell
@@ -118,6 +132,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Trace(trace) => trace.run(),
         Command::Demo(demo) => demo.run(),
         Command::Bucket(bucket) => bucket.run(),
+        Command::Hold(hold) => hold.run(),
+        Command::Retention(retention) => retention.run(),
+        Command::Expire(expire) => expire.run(),
+        Command::Reseal(reseal) => reseal.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tachograph", &mut std::io::stdout());
             Ok(Exit::Done)

@@ -1,13 +1,9 @@
 //! `tachograph trace`
 
-use std::path::Path;
-
 use serde_json::{Value, json};
-use tachograph_collector::data_dir::DataDir;
-use tachograph_collector::journal::Journal;
-use tachograph_collector::place as archive;
-use tachograph_collector::trace::{Event, Forest, Records};
-use tachograph_exporters::archive::reader::Reader;
+use tachograph_collector::place::Place;
+use tachograph_collector::trace::{Event, Forest};
+use tachograph_collector::view::View;
 use tachograph_record::Record;
 
 use super::{Exit, output};
@@ -28,9 +24,9 @@ pub(super) struct Trace {
 
 impl Trace {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let place = Place::open(&self.data)?;
-        let forest = place.records().trace(&self.id)?;
-        for object in place.gone() {
+        let view = View::open(&Place::parse(&self.data)?)?;
+        let forest = view.records().trace(&self.id)?;
+        for object in view.gone() {
             eprintln!(
                 "Not looked at, because it is gone: {object}. `tachograph verify` says whether the ledger certifies that its retention had ended."
             );
@@ -45,58 +41,6 @@ impl Trace {
             print(&forest)?;
         }
         Ok(Exit::Done)
-    }
-}
-
-/// An archive, and the journal's tail if the place is a data directory.
-pub(super) struct Place {
-    archive: Option<Reader>,
-    tail: Vec<(u64, Vec<u8>)>,
-}
-
-impl Place {
-    pub(super) fn open(place: &str) -> anyhow::Result<Self> {
-        let place = archive::Place::parse(place)?;
-        let data = match place.directory().filter(|path| DataDir::is_one(path)) {
-            Some(data) => data,
-            None => return Ok(Self { archive: Some(Reader::open(place.reader()?)?), tail: Vec::new() }),
-        };
-        let data_dir = DataDir::open(data)?;
-        let archive = data_dir.archive()?;
-        let archive = match archive.directory().is_none_or(Path::is_dir) {
-            true => Some(Reader::open(archive.reader()?)?),
-            false => None,
-        };
-        let archived = archive.as_ref().map_or(0, Reader::size);
-        let mut tail = Vec::new();
-        let reader = Journal::read_only(&data_dir.journal(), data_dir.ledger().as_str())?;
-        if reader.next_index().is_some_and(|next| next > archived) {
-            let mut frames = reader.read_from(archived)?;
-            while let Some(frame) = frames.next_frame()? {
-                tail.extend(frame.records().map(|record| (record.index, record.body.to_vec())));
-            }
-        }
-        Ok(Self { archive, tail })
-    }
-
-    /// Shows every archived body to `each`.
-    pub(super) fn archive_scan(&self, mut each: impl FnMut(&[u8]) -> Option<()>) -> anyhow::Result<()> {
-        if let Some(archive) = &self.archive {
-            archive.scan(|_, body| {
-                each(body);
-                true
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Objects that were looked for and are not there.
-    pub(super) fn gone(&self) -> Vec<String> {
-        self.archive.as_ref().map(Reader::gone).unwrap_or_default()
-    }
-
-    pub(super) fn records(&self) -> Records<'_> {
-        Records { archive: self.archive.as_ref(), tail: &self.tail }
     }
 }
 

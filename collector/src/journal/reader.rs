@@ -19,6 +19,12 @@ pub struct JournalReader {
 }
 
 impl JournalReader {
+    /// First index held; `None` if the journal has no file.
+    #[must_use]
+    pub fn oldest_index(&self) -> Option<u64> {
+        self.held.lock().range().map(|range| range.start)
+    }
+
     /// Index behind the last durable record; `None` while the journal has never held one.
     #[must_use]
     pub fn next_index(&self) -> Option<u64> {

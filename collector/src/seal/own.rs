@@ -43,11 +43,38 @@ impl Own {
         details: Option<String>,
         entropy: &dyn Entropy,
     ) -> Result<Batch, BatchError> {
+        self.make(now, action, details, (ActorType::System, None), entropy)
+    }
+
+    /// The same for what a person, `by`, had the recorder say.
+    ///
+    /// # Errors
+    /// If the system has no randomness.
+    pub fn statement(
+        &self,
+        now: Time,
+        action: &'static str,
+        details: String,
+        by: &str,
+        entropy: &dyn Entropy,
+    ) -> Result<Batch, BatchError> {
+        self.make(now, action, Some(details), (ActorType::User, Some(by)), entropy)
+    }
+
+    fn make(
+        &self,
+        now: Time,
+        action: &'static str,
+        details: Option<String>,
+        (actor_type, actor_id): (ActorType, Option<&str>),
+        entropy: &dyn Entropy,
+    ) -> Result<Batch, BatchError> {
         let mut random = [0; 32];
         entropy.fill(&mut random)?;
         let mut record = Record::new(EventId::v7(now, &random), now, Kind::Lifecycle);
         record.service_name = Some("tachograph".into());
-        record.actor_type = Some(ActorType::System);
+        record.actor_type = Some(actor_type);
+        record.actor_id = actor_id.map(Text::from);
         record.action_type = Some(Text::from(action));
         record.outcome = Some(Outcome::Success);
         record.details = details.map(Json::trusted);

@@ -13,6 +13,8 @@ use tachograph_record::{Body, EventId, Kind, Record};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+use tachograph_exporters::archive::store::s3::Patience;
+
 use super::*;
 use crate::archiver::Outage;
 use crate::batch::SystemEntropy;
@@ -93,7 +95,7 @@ impl Place {
         self.parts(sealer, journal, dedup)
     }
 
-    fn outage(&self) -> Arc<Outage> {
+    fn outage(&self) -> Arc<dyn Patience> {
         Arc::new(Outage::new(Arc::clone(&self.metrics), Duration::ZERO))
     }
 

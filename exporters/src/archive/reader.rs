@@ -63,6 +63,15 @@ pub struct Found {
     pub body: Vec<u8>,
 }
 
+/// Which records of an object are worth a look.
+#[derive(Clone, Debug)]
+pub struct Search<'v> {
+    /// Columns and values of which a record has at least one; empty for all records.
+    pub any: Vec<(&'static str, Value<'v>)>,
+    /// `timestamp` in nanoseconds since 1970: from, and up to but not including.
+    pub times: (u64, u64),
+}
+
 /// The reading end of an archive, as its commits stood when it was opened.
 pub struct Reader {
     store: Arc<dyn Store>,
@@ -104,8 +113,7 @@ impl Reader {
     /// Row groups are left out by their statistics and bloom filters. A string longer than a column keeps
     /// ([`tachograph_record::COLUMN_TEXT_LIMIT`]) is not found.
     pub fn find(&self, column: &str, value: Value<'_>, limit: usize) -> Result<Vec<Found>, ReadError> {
-        let at = COLUMNS.iter().position(|known| known.name == column);
-        let at = at.ok_or_else(|| ReadError::NoColumn(column.chars().take(80).collect()))?;
+        let at = self::column(column)?;
         let mut found = Vec::new();
         for commit in &self.commits {
             let mut of_commit = Vec::new();
@@ -197,15 +205,38 @@ impl Reader {
         Ok(())
     }
 
-    /// Calls `each` with every body of one object, until it returns `false`.
-    pub fn scan_object(&self, object: &Object, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), ReadError> {
-        let Some(object) = self.open_one(object)? else { return Ok(()) };
-        for group in 0..object.group_count() {
-            if !object.bodies(group)?.iter().all(|(index, body)| each(*index, body)) {
-                break;
+    /// Whether any record of one object is such that `matches` says so; `None` if the object is gone.
+    ///
+    /// Only records are looked at that have one of the values of `search` in their columns (all, if it names none), and none of an
+    /// object whose times lie wholly outside `search.times`.
+    pub fn any_in(
+        &self,
+        object: &Object,
+        search: &Search<'_>,
+        mut matches: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Option<bool>, ReadError> {
+        let Some(records) = self.open_one(object)? else { return Ok(None) };
+        let (from, to) = search.times;
+        let times = column("timestamp").ok().and_then(|at| records.range_of(at));
+        let nanos = |bound: i64| u64::try_from(bound).unwrap_or(0);
+        if times.is_some_and(|(min, max)| nanos(min) >= to || nanos(max) < from) {
+            return Ok(Some(false));
+        }
+        for (name, value) in &search.any {
+            let mut found = Vec::new();
+            records.find(column(name)?, *value, usize::MAX, &mut found)?;
+            if found.iter().any(|found| matches(&found.body)) {
+                return Ok(Some(true));
             }
         }
-        Ok(())
+        if search.any.is_empty() {
+            for group in 0..records.group_count() {
+                if records.bodies(group)?.iter().any(|(_, body)| matches(body)) {
+                    return Ok(Some(true));
+                }
+            }
+        }
+        Ok(Some(false))
     }
 
     /// Hash of the leaf at `index`.
@@ -266,6 +297,12 @@ impl<'o> Rows<'o> {
         self.fill()?;
         Ok(taken)
     }
+}
+
+/// Where a derived column stands.
+fn column(name: &str) -> Result<usize, ReadError> {
+    let at = COLUMNS.iter().position(|known| known.name == name);
+    at.ok_or_else(|| ReadError::NoColumn(name.chars().take(80).collect()))
 }
 
 fn is_records(object: &Object) -> bool {

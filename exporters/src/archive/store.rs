@@ -82,6 +82,11 @@ pub trait Store: Send + Sync {
         Ok(None)
     }
 
+    /// Milliseconds that this clock is ahead of this machine's, as far as it is known.
+    fn clock_skew_ms(&self) -> Option<i64> {
+        None
+    }
+
     /// What the store itself tells of the object at `path`, as far as it tells anything: `None` where it keeps neither
     /// dates nor versions.
     fn retention(&self, _path: &str) -> Result<Option<Held>, StoreError> {

@@ -145,6 +145,17 @@ impl RecordsObject {
         Ok(())
     }
 
+    /// The smallest and the largest value of a derived column of integers, by the statistics of all row groups; `None` if one
+    /// of them has none.
+    pub(crate) fn range_of(&self, at: usize) -> Option<(i64, i64)> {
+        let groups = self.0.file.metadata().row_groups().iter();
+        let mut bounds = groups.map(|group| match group.column(FIRST_DERIVED + at).statistics() {
+            Some(Statistics::Int64(found)) => found.min_opt().copied().zip(found.max_opt().copied()),
+            _ => None,
+        });
+        bounds.try_fold((i64::MAX, i64::MIN), |(low, high), bound| bound.map(|(min, max)| (low.min(min), high.max(max))))
+    }
+
     /// The record at `index`, if it is here.
     pub(crate) fn by_index(&self, index: u64) -> Result<Option<Found>, ReadError> {
         let Ok(wanted) = i64::try_from(index) else { return Ok(None) };

@@ -354,6 +354,10 @@ impl Store for S3Store {
         Ok(self.requests.connection.clock().now())
     }
 
+    fn clock_skew_ms(&self) -> Option<i64> {
+        self.requests.connection.clock().skew_nanos().map(|nanos| nanos / 1_000_000)
+    }
+
     fn retention(&self, path: &str) -> Result<Option<Held>, StoreError> {
         Ok(Some(self.head(path)?.held))
     }

@@ -1,0 +1,111 @@
+//! The collector's end.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+use super::{ARCHIVE_TIMEOUT, MAX_REQUEST_BYTES, READ_TIMEOUT, Reply, Request, SOCKET};
+use crate::batch::Entropy;
+use crate::clock::Clock;
+use crate::data_dir::DataDir;
+use crate::progress::Progress;
+use crate::seal::{Own, Queue};
+
+/// Makes the recorder's statements.
+pub struct Speaker {
+    /// To the writer.
+    pub queue: Queue,
+    /// Makes the records.
+    pub own: Arc<Own>,
+    /// Dates them.
+    pub clock: Arc<dyn Clock>,
+    /// Salts.
+    pub entropy: Arc<dyn Entropy>,
+    /// Has them archived.
+    pub progress: Arc<Progress>,
+    /// Whether anything has a date at all.
+    pub retention: bool,
+}
+
+/// Opens the socket. Whoever calls holds the directory's lock, so that a socket that is there is a dead collector's.
+///
+/// # Errors
+/// If the file system can't have one.
+pub fn bind(data_dir: &DataDir) -> io::Result<UnixListener> {
+    let directory = std::fs::File::open(data_dir.root())?;
+    let path = format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd());
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    // The directory is its owner's alone already.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves one client after another until the task is dropped.
+pub async fn serve(listener: UnixListener, speaker: Speaker) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "the control socket takes no connection");
+                tokio::time::sleep(READ_TIMEOUT).await;
+                continue;
+            }
+        };
+        if let Err(error) = speaker.attend(stream).await {
+            tracing::warn!(%error, "a client of the control socket was not answered");
+        }
+    }
+}
+
+impl Speaker {
+    async fn attend(&self, stream: UnixStream) -> io::Result<()> {
+        let by = format!("uid:{}", stream.peer_cred()?.uid());
+        let (reader, mut writer) = stream.into_split();
+        let mut line = String::new();
+        timeout(READ_TIMEOUT, BufReader::new(reader.take(MAX_REQUEST_BYTES)).read_line(&mut line)).await??;
+        let reply = match self.answer(&line, &by).await {
+            Ok(id) => Reply::EventId(id),
+            Err(what) => Reply::Error(what),
+        };
+        let mut line = serde_json::to_vec(&reply)?;
+        line.push(b'\n');
+        timeout(READ_TIMEOUT, writer.write_all(&line)).await?
+    }
+
+    async fn answer(&self, line: &str, by: &str) -> Result<String, String> {
+        if !line.ends_with('\n') {
+            return Err(format!("a request is one line of at most {MAX_REQUEST_BYTES} bytes"));
+        }
+        let request: Request = serde_json::from_str(line).map_err(|error| format!("not a request: {error}"))?;
+        let (action, details) = request.statement()?;
+        if !self.retention {
+            return Err("archive.retention is not configured, so that nothing has a date: set archive.retention.default".to_owned());
+        }
+        let batch = self.own.statement(self.clock.now(), action, details, by, &*self.entropy);
+        let batch = batch.map_err(|error| error.to_string())?;
+        let id = batch.records().next().map(|(draft, _)| draft.event_id.to_string()).unwrap_or_default();
+        self.queue.seal(batch, None).await.map_err(|refusal| format!("it can't be sealed now: {refusal:?}"))?;
+        tracing::info!(action, by, event_id = %id, "a statement was sealed");
+        let progress = Arc::clone(&self.progress);
+        let archived = tokio::task::spawn_blocking(move || {
+            let size = progress.now().durable;
+            progress.archive_now(size, ARCHIVE_TIMEOUT)
+        });
+        match archived.await {
+            Ok(true) => Ok(id),
+            _ => Err(format!(
+                "event {id} is sealed and on the disk, but not archived within {} s: the archive's store fails. Nothing was done on the strength of it",
+                ARCHIVE_TIMEOUT.as_secs()
+            )),
+        }
+    }
+}
