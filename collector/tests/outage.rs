@@ -35,7 +35,6 @@ use zeroize::Zeroizing;
 
 /// Set in the process that simulates: it must have its credentials from the environment, as a collector has.
 const INSIDE: &str = "TACHOGRAPH_TEST_SIMULATION";
-const ADDRESS: &str = "TACHOGRAPH_TEST_ENDPOINT";
 
 const NANOS: u64 = 1_000_000_000;
 const OUTAGE: Duration = Duration::from_secs(24 * 3600);

@@ -144,7 +144,7 @@ pub(crate) fn compare_objects(
                 orphans += 1;
             } else {
                 let what =
-                    "no commit names this object: it was slipped in, and queries that read all files would see it";
+                    "no commit names this object: it was slipped in, or a fenced collector left it and the next start of this one will say so; queries that read all files would see it";
                 collector.fail(Axis::Integrity, Finding::of_object(path, what));
             }
         } else {
