@@ -3,10 +3,13 @@
 use serde_json::json;
 use tachograph_collector::config::Config;
 use tachograph_collector::data_dir::{DataDir, DataDirError};
+use tachograph_exporters::archive::Retention;
+use tachograph_exporters::archive::store::s3::{S3Settings, S3Store};
+use tachograph_exporters::bucket::{self, BucketError};
 
 use super::{Exit, Source, output};
 
-/// Check a configuration and the ledger that it names. Opens no port and changes nothing.
+/// Check a configuration, the ledger that it names, and the bucket if there is one. Opens no port and changes nothing.
 #[derive(clap::Args)]
 pub(super) struct Check {
     #[command(flatten)]
@@ -51,8 +54,19 @@ impl Check {
         if let Err(error) = check_ledger(&config) {
             problems.push(error.to_string());
         }
+        if let (Some(settings), Some(retention)) = (&config.archive.s3, &config.archive.retention)
+            && let Err(error) = check_bucket(settings, retention)
+        {
+            problems.push(error.to_string());
+        }
         problems
     }
+}
+
+/// Asks the bucket what it says of itself.
+fn check_bucket(settings: &S3Settings, retention: &Retention) -> Result<(), BucketError> {
+    let settings = S3Settings { spool: std::env::temp_dir(), ..settings.clone() };
+    bucket::inspect(&S3Store::reader(settings.clone())?)?.check(&settings, retention)
 }
 
 fn check_ledger(config: &Config) -> Result<(), DataDirError> {

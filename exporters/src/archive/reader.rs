@@ -10,6 +10,7 @@ mod object;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -84,12 +85,26 @@ impl Reader {
     /// Reads the commits and checks their signatures with the key that the archive itself names. It does not verify the archive.
     pub fn open(store: Arc<dyn Store>) -> Result<Self, ReadError> {
         let identity = Identity::read(&*store)??;
-        let mut commits = Vec::new();
-        for path in store.list(paths::COMMITS)? {
-            let bytes = store.read(&path, MAX_NOTE_BYTES)?;
-            let commit = Commit::open(&bytes, &identity.vkey).map_err(|source| ReadError::Commit { path, source })?;
-            commits.push(commit);
-        }
+        let mut commits: Result<Vec<Commit>, ReadError> = Ok(Vec::new());
+        let listed = store.list(paths::COMMITS)?;
+        store.read_each(&listed, MAX_NOTE_BYTES, &mut |path, bytes| {
+            let opened = bytes.map_err(ReadError::from).and_then(|bytes| {
+                Commit::open(&bytes, &identity.vkey)
+                    .map_err(|source| ReadError::Commit { path: path.to_owned(), source })
+            });
+            match (&mut commits, opened) {
+                (Ok(commits), Ok(commit)) => {
+                    commits.push(commit);
+                    ControlFlow::Continue(())
+                }
+                (_, Ok(_)) => ControlFlow::Break(()),
+                (commits, Err(error)) => {
+                    *commits = Err(error);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        let commits = commits?;
         Ok(Self { store, identity, commits, gone: Mutex::default() })
     }
 

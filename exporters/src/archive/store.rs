@@ -16,6 +16,7 @@ pub(crate) mod faulty;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,6 +38,20 @@ pub trait Store: Send + Sync {
 
     /// The whole object; refused if it is larger than `limit` bytes.
     fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError>;
+
+    /// Many small objects, whole, in the order of `paths`. A store that is far away asks for several at once.
+    fn read_each(
+        &self,
+        paths: &[String],
+        limit: u64,
+        each: &mut dyn FnMut(&str, Result<Vec<u8>, StoreError>) -> ControlFlow<()>,
+    ) {
+        for path in paths {
+            if each(path, self.read(path, limit)).is_break() {
+                return;
+            }
+        }
+    }
 
     /// The object, for reading parts of it.
     fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError>;

@@ -1,13 +1,14 @@
 //! Checkpoints: those in the archive, and those that somebody remembered elsewhere.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use tachograph_ledger::{Checkpoint, CheckpointError, Hash, VerifyingKey};
 
 use super::collector::Collector;
 use super::commits::History;
 use super::report::{Axis, Finding};
-use crate::archive::store::{ErrorKind, Store};
+use crate::archive::store::{ErrorKind, Store, StoreError};
 use crate::archive::{MAX_NOTE_BYTES, paths};
 
 /// Roots that were seen outside, by tree size.
@@ -44,14 +45,16 @@ pub(crate) fn check(
 ) -> u64 {
     let mut covered = 0;
     let mut sizes = Vec::new();
-    for path in listed {
+    store.read_each(&listed, MAX_NOTE_BYTES, &mut |path, bytes| {
         // A stray name was reported with the store's objects.
-        let Some(size) = paths::number_of(&path, paths::CHECKPOINTS) else { continue };
-        sizes.push(size);
-        if check_one(store, &path, size, key, history, collector) {
-            covered = covered.max(size);
+        if let Some(size) = paths::number_of(path, paths::CHECKPOINTS) {
+            sizes.push(size);
+            if check_one(bytes, path, size, key, history, collector) {
+                covered = covered.max(size);
+            }
         }
-    }
+        ControlFlow::Continue(())
+    });
     let end = history.size();
     if covered < end {
         collector.incomplete(Axis::Coverage, format!("{} records are under no checkpoint", end - covered));
@@ -75,7 +78,7 @@ pub(crate) fn check(
 
 /// Whether the checkpoint holds.
 fn check_one(
-    store: &dyn Store,
+    bytes: Result<Vec<u8>, StoreError>,
     path: &str,
     size: u64,
     key: &VerifyingKey,
@@ -86,7 +89,7 @@ fn check_one(
         collector.fail(axis, Finding { index: Some(size.saturating_sub(1)), ..Finding::of_object(path, what) });
         false
     };
-    let bytes = match store.read(path, MAX_NOTE_BYTES) {
+    let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) if error.kind == ErrorKind::TooLarge => return fail(Axis::Integrity, error.what),
         Err(error) => {

@@ -1,6 +1,7 @@
 //! The commits in order, and whether the store holds what they name and nothing else.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use tachograph_ledger::{Commit, CommitError, Hash, Object, ObjectKind, VerifyingKey, sha256};
 
@@ -33,21 +34,29 @@ impl History {
 pub(crate) fn read(store: &dyn Store, key: &VerifyingKey, collector: &Collector) -> Result<History, StoreError> {
     let mut history = History::default();
     let mut previous = Some(Hash::from_bytes([0; 32]));
-    for path in store.list(paths::COMMITS)? {
-        let Some((commit, hash)) = read_one(store, &path, key, collector) else {
-            previous = None;
-            continue;
-        };
-        if place(&commit, &path, previous, &history, collector) {
-            history.commits.push(commit);
-            previous = Some(hash);
+    let listed = store.list(paths::COMMITS)?;
+    store.read_each(&listed, MAX_NOTE_BYTES, &mut |path, bytes| {
+        match read_one(path, bytes, key, collector) {
+            None => previous = None,
+            Some((commit, hash)) => {
+                if place(&commit, path, previous, &history, collector) {
+                    history.commits.push(commit);
+                    previous = Some(hash);
+                }
+            }
         }
-    }
+        ControlFlow::Continue(())
+    });
     Ok(history)
 }
 
-fn read_one(store: &dyn Store, path: &str, key: &VerifyingKey, collector: &Collector) -> Option<(Commit, Hash)> {
-    let bytes = match store.read(path, MAX_NOTE_BYTES) {
+fn read_one(
+    path: &str,
+    bytes: Result<Vec<u8>, StoreError>,
+    key: &VerifyingKey,
+    collector: &Collector,
+) -> Option<(Commit, Hash)> {
+    let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) if error.kind == ErrorKind::TooLarge || error.kind == ErrorKind::Path => {
             collector.fail(Axis::Integrity, Finding::of_object(path, error.what));

@@ -18,7 +18,7 @@ use crate::archive::paths;
 use crate::archive::store::{Held, Store, StoreError, Version};
 
 /// Questions to the store under way at once, for each thread that checks bodies: they wait, and do not work.
-const QUESTIONS_PER_THREAD: usize = 4;
+const QUESTIONS_PER_THREAD: usize = 16;
 
 /// What an object of the archive must be held by.
 struct Expected {

@@ -19,8 +19,10 @@ mod write;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{ChecksumMode, ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode};
@@ -34,6 +36,10 @@ use error::{Asked, Failure, failure};
 use object::{Files, Ranged};
 pub use patience::{Brief, Patience};
 pub use url::{S3Url, UrlError};
+
+/// Small objects that are asked for at once, and that lie read at most.
+const READERS: usize = 32;
+const READ_TOGETHER: usize = 256;
 
 /// Below the prefix: where `bucket doctor` tries what the store does. No part of an archive.
 pub const PROBE: &str = "probe/";
@@ -310,6 +316,37 @@ impl Store for S3Store {
             async move { object::get(&client, &settings, &key, version, limit).await }
         })?;
         Ok(bytes)
+    }
+
+    fn read_each(
+        &self,
+        paths: &[String],
+        limit: u64,
+        each: &mut dyn FnMut(&str, Result<Vec<u8>, StoreError>) -> ControlFlow<()>,
+    ) {
+        for some in paths.chunks(READ_TOGETHER) {
+            let next = AtomicUsize::new(0);
+            let read: Vec<OnceLock<_>> = some.iter().map(|_| OnceLock::new()).collect();
+            // Each thread waits for an answer most of its time.
+            std::thread::scope(|scope| {
+                for _ in 0..READERS.min(some.len()) {
+                    scope.spawn(|| {
+                        loop {
+                            let at = next.fetch_add(1, Ordering::Relaxed);
+                            let (Some(path), Some(slot)) = (some.get(at), read.get(at)) else { return };
+                            // Nobody else has this number.
+                            let _ = slot.set(self.read(path, limit));
+                        }
+                    });
+                }
+            });
+            for (path, read) in some.iter().zip(read) {
+                let read = read.into_inner().unwrap_or_else(|| self.read(path, limit));
+                if each(path, read).is_break() {
+                    return;
+                }
+            }
+        }
     }
 
     fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError> {
