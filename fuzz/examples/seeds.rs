@@ -14,7 +14,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use tachograph_fuzz::signing::{LEDGER, key};
 use tachograph_ledger::{
-    Checkpoint, Commit, Edge, Hash, Leaf, LedgerName, Lock, Object, ObjectKind, Terms, genesis, leaf_hash, sha256, sign_note,
+    Checkpoint, Commit, Edge, Hash, Leaf, LedgerName, Lock, Object, ObjectKind, Terms, genesis, leaf_hash, sha256,
+    sign_note,
 };
 use tachograph_record::{Body, Json, Number, Text, Time, write_body};
 
@@ -157,12 +158,17 @@ fn commit_2() -> Commit {
     leaves.push(commit.last_hash);
     leaves.push(last_hash);
     let class = ObjectKind::Records { class: "prompts".to_owned() };
-    commit.objects.push(Object { kind: class, path: "records/class=prompts/x.parquet".to_owned(), ..commit.objects[1].clone() });
+    commit.objects.push(Object {
+        kind: class,
+        path: "records/class=prompts/x.parquet".to_owned(),
+        ..commit.objects[1].clone()
+    });
     commit.objects[0].rows = 2;
     for (object, until) in commit.objects.iter_mut().zip([3_000, 2_000, 1_000]) {
         object.retain_until = Some(until);
     }
-    let terms = Terms { lock: Lock::Compliance, retain_until: 3_000, writer: "host-1:4711:0011223344556677".to_owned() };
+    let terms =
+        Terms { lock: Lock::Compliance, retain_until: 3_000, writer: "host-1:4711:0011223344556677".to_owned() };
     Commit { count: 2, edge: leaves.hashes().to_vec(), last_hash, root: leaves.root(), terms: Some(terms), ..commit }
 }
 

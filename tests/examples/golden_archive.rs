@@ -11,9 +11,7 @@ use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore};
 use tachograph_exporters::archive::{
     Archive, Classify, Committed, DEFAULT_CLASS, RECORDER_CLASS, Retention, Row, Settings,
 };
-use tachograph_ledger::{
-    Entry, LedgerName, Lock, MacKey, Object, ObjectKind, Sealer, SigningKey, leaf_hash, sha256,
-};
+use tachograph_ledger::{Entry, LedgerName, Lock, MacKey, Object, ObjectKind, Sealer, SigningKey, leaf_hash, sha256};
 use tachograph_record::{
     ActorType, Body, Decimal, EventId, Json, Kind, Number, Outcome, Record, Text, Time, write_body,
 };
@@ -45,31 +43,28 @@ fn main() {
     );
     let first = ledger.append(usize::MAX);
 
-    // A segment that was interrupted and begun again with more records: what it left is not named by any commit.
+    // A segment that was interrupted and begun again with more records: leaves and prompts of it are named by no commit, the object of
+    // the decision is the same in both.
     let second_day = BEGIN + 2 * DAY;
     ledger.record(second_day, true);
     ledger.record(second_day + 1, false);
-    let orphans = ledger.interrupted(&root.join("interrupted"), 1);
+    let orphans = ledger.interrupted(&root.join("interrupted"), 2);
     ledger.statement(second_day + 2, "archive.orphans", &list(&orphans));
     // Of the first segment only the prompts are past their date.
     let prompts = first.objects.iter().find(|object| is(object, PROMPTS)).expect("prompts").clone();
     let objects = of(&prompts, first.first);
-    let intent =
-        ledger.statement(second_day + 3, "retention.destroy", &format!(r#"{{"objects":[{objects}]}}"#));
+    let intent = ledger.statement(second_day + 3, "retention.destroy", &format!(r#"{{"objects":[{objects}]}}"#));
+    ledger.record(second_day + 4, true);
     ledger.append(usize::MAX);
     std::fs::remove_file(root.join("archive").join(&prompts.path)).expect("the prompts");
 
     ledger.statement(
-        second_day + 4,
+        second_day + 5,
         "retention.destroyed",
         &format!(r#"{{"intent":"{intent}","objects":[{objects}]}}"#),
     );
-    ledger.statement(
-        second_day + 5,
-        "hold.release",
-        &format!(r#"{{"hold":"{hold}","reason":"case closed"}}"#),
-    );
-    ledger.record(second_day + 6, false);
+    ledger.statement(second_day + 6, "hold.release", &format!(r#"{{"hold":"{hold}","reason":"case closed"}}"#));
+    ledger.record(second_day + 7, false);
     ledger.append(usize::MAX);
     // Now, because opening an archive removes what lies behind its end.
     for orphan in &orphans {

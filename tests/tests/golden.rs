@@ -53,8 +53,8 @@ fn the_archive_with_retention_is_read_and_verified() {
     let verified = verify(&with_retention().join("archive"), &[&"--key", &key, &"--mac-key", &mac_key]);
     verified.expect_clean();
     let count = |name: &str| verified.report[name].as_u64().unwrap();
-    assert_eq!((count("records"), count("bodies"), count("destroyed")), (14, 11, 3));
-    assert_eq!((count("commits"), count("objects")), (3, 9));
+    assert_eq!((count("records"), count("bodies"), count("destroyed")), (15, 12, 3));
+    assert_eq!((count("commits"), count("objects")), (3, 11));
     let reasons = verified.report["axes"]["integrity"]["reasons"].to_string();
     assert!(reasons.contains("as record 10 certifies") && reasons.contains("2 objects of interrupted"), "{reasons}");
     assert_eq!(verified.verdict(Axis::Storage), "incomplete");

@@ -217,7 +217,8 @@ mod settings {
     #[test]
     fn the_example_expressions_are_good() {
         let page = page("operating.md");
-        let block = page.split("```text\n").find(|block| block.starts_with("kind == ")).expect("a block of expressions");
+        let block =
+            page.split("```text\n").find(|block| block.starts_with("kind == ")).expect("a block of expressions");
         let expressions: Vec<&str> = block.split("```").next().unwrap_or_default().lines().collect();
         assert!(expressions.len() >= 5, "{expressions:?}");
         for expression in expressions {
