@@ -46,6 +46,47 @@ SELECT team, provider, model, cost_currency, count(*) AS calls, count(*) FILTER 
        sum(cost) AS cost
 FROM records WHERE kind = 'generation' GROUP BY ALL ORDER BY cost DESC NULLS LAST, calls DESC;
 
+-- == Retention (docs/format.md, sections 6 and 8) ==
+
+-- What the recorder itself says of holds, destruction and leftovers. Only the files of its own class are read.
+CREATE OR REPLACE VIEW statements AS
+SELECT index, event_id, observed_at AS said_at, actor_id AS said_by, action_type, body -> '$.details' AS details
+FROM records WHERE class = 'recorder' AND kind = 'lifecycle' AND (body ->> '$.producer') = 'tachograph-collector';
+
+-- The commits, in order, without their signatures.
+CREATE OR REPLACE VIEW commits AS
+SELECT (c ->> '$.first')::BIGINT AS first, (c ->> '$.count')::BIGINT AS count, c ->> '$.root' AS root, c ->> '$.last_hash' AS last_hash,
+       c ->> '$.prev_commit_sha256' AS prev_commit_sha256, sha256(content) AS commit_sha256, c ->> '$.ledger' AS ledger,
+       c -> '$.objects' AS objects, c ->> '$.lock' AS lock, c ->> '$.writer' AS writer, parse_filename(filename) AS name
+FROM (SELECT split_part(content, chr(10), 2)::JSON AS c, content, filename FROM read_text(getvariable('archive') || '/commit/*'))
+ORDER BY first;
+
+-- The objects that commits name, and until when each is kept at least (UTC); no date where none is signed.
+CREATE OR REPLACE VIEW objects AS
+SELECT first, object ->> '$.path' AS path, object ->> '$.type' AS type, object ->> '$.class' AS class, (object ->> '$.rows')::BIGINT AS rows,
+       (object ->> '$.size')::BIGINT AS size, object ->> '$.sha256' AS sha256, lock,
+       make_timestamp((object ->> '$.retain_until')::BIGINT * 1000000) AS kept_until
+FROM (SELECT first, lock, unnest(objects::JSON[]) AS object FROM commits);
+
+-- Objects of which the recorder said, once their date was past, that they are destroyed: `event_id` is that of the intent.
+CREATE OR REPLACE VIEW destroyed AS
+SELECT objects.first, objects.path, objects.class, objects.rows, objects.kept_until, said_at, said_by, event_id
+FROM objects JOIN (
+        SELECT *, unnest((details -> '$.objects')::JSON[]) AS named FROM statements WHERE action_type = 'retention.destroy') intent
+    ON objects.path = (named ->> '$.path') AND objects.sha256 = (named ->> '$.sha256')
+        AND epoch_us(said_at) // 1000000 >= epoch_us(kept_until) // 1000000
+WHERE objects.type = 'records';
+
+-- Files that no commit names and that the recorder reported as leftovers: a locked bucket keeps them.
+CREATE OR REPLACE VIEW orphans AS
+SELECT DISTINCT path FROM (SELECT unnest((details -> '$.objects')::VARCHAR[]) AS path FROM statements WHERE action_type = 'archive.orphans')
+WHERE path NOT IN (SELECT path FROM objects);
+
+-- The records without those of orphans, which are here a second time. It reads all commits.
+CREATE OR REPLACE VIEW committed_records AS
+SELECT * FROM read_parquet(getvariable('archive') || '/records/**/*.parquet', hive_partitioning = true)
+WHERE filename NOT IN (SELECT getvariable('archive') || '/' || path FROM orphans);
+
 -- == Causes and effects ==
 --
 -- The cause of an event is the one that its parent_id names, or else the one of its parent span in the same trace.
@@ -112,22 +153,15 @@ FROM made JOIN named ON named.made_index = made.index ORDER BY made.index;
 --
 -- Each check_… view lists what is wrong and is empty on a good archive. Signatures are not checked here: docs/verifying.md.
 
--- The leaves as they lie.
+-- The leaves as they lie, without orphans.
 CREATE OR REPLACE VIEW leaves AS
-SELECT * FROM read_parquet(getvariable('archive') || '/leaves/**/*.parquet', hive_partitioning = true);
+SELECT * FROM read_parquet(getvariable('archive') || '/leaves/**/*.parquet', hive_partitioning = true)
+WHERE filename NOT IN (SELECT getvariable('archive') || '/' || path FROM orphans);
 
 -- The ledger's name and public key. A key from elsewhere is better: SET VARIABLE vkey = '…' before this file is read.
 CREATE OR REPLACE VIEW ledger AS
 SELECT content::JSON ->> '$.ledger' AS name, coalesce(getvariable('vkey'), content::JSON ->> '$.vkey') AS vkey
 FROM read_text(getvariable('archive') || '/ledger.json');
-
--- The commits, in order, without their signatures.
-CREATE OR REPLACE VIEW commits AS
-SELECT (c ->> '$.first')::BIGINT AS first, (c ->> '$.count')::BIGINT AS count, c ->> '$.root' AS root, c ->> '$.last_hash' AS last_hash,
-       c ->> '$.prev_commit_sha256' AS prev_commit_sha256, sha256(content) AS commit_sha256, c ->> '$.ledger' AS ledger,
-       c -> '$.objects' AS objects, parse_filename(filename) AS name
-FROM (SELECT split_part(content, chr(10), 2)::JSON AS c, content, filename FROM read_text(getvariable('archive') || '/commit/*'))
-ORDER BY first;
 
 -- The checkpoints: number of records, and root of the tree over them.
 CREATE OR REPLACE VIEW checkpoints AS
@@ -152,13 +186,23 @@ SELECT linked.index, CASE
     END AS what
 FROM linked, genesis WHERE what IS NOT NULL;
 
--- body_sha256 and body_len in the leaf against the stored bytes of the body.
+-- body_sha256 and body_len in the leaf against the stored bytes of the body. Where bodies are destroyed, as many leaves of that
+-- commit have none as the recorder says.
 CREATE OR REPLACE VIEW check_bodies AS
 WITH bodies AS (
         SELECT index, octet_length(encode(body))::VARCHAR AS len, sha256(body) AS hash, count(*) OVER (PARTITION BY index) AS copies
-        FROM records)
+        FROM committed_records),
+    gone AS (
+        SELECT first, sum(rows) AS rows FROM (SELECT DISTINCT first, path, rows FROM destroyed)
+        WHERE getvariable('archive') || '/' || path NOT IN (SELECT file FROM glob(getvariable('archive') || '/records/**/*.parquet'))
+        GROUP BY first),
+    bare AS (
+        SELECT leaves.index, commits.first, count(*) OVER (PARTITION BY commits.first) AS leaves
+        FROM leaves ASOF JOIN commits ON leaves.index >= commits.first WHERE leaves.index NOT IN (SELECT index FROM bodies)),
+    explained AS (SELECT index FROM bare JOIN gone USING (first) WHERE leaves = rows)
 SELECT coalesce(leaves.index, bodies.index) AS index, CASE
         WHEN leaves.index IS NULL THEN 'a record without a leaf'
+        WHEN bodies.index IS NULL AND leaves.index IN (FROM explained) THEN NULL
         WHEN bodies.index IS NULL THEN 'a leaf without its record'
         WHEN copies > 1 THEN 'the record is there ' || copies || ' times'
         WHEN leaf ->> '$.body_len' IS DISTINCT FROM len THEN 'the body has not the length that was sealed'
@@ -216,7 +260,7 @@ WITH cells AS (
             {name: 'decision_type', stored: decision_type, sealed: body ->> '$.decision_type'},
             {name: 'final_decision', stored: final_decision, sealed: body ->> '$.final_decision'}
         ]) AS cell
-        FROM records)
+        FROM committed_records)
 SELECT index, 'the column ' || cell.name || ' says ' || coalesce(cell.stored, 'nothing') || ', the body '
     || coalesce(cell.sealed, 'nothing') AS what
 -- A string of more than 4,096 bytes is not repeated in its column.
@@ -225,14 +269,14 @@ FROM cells WHERE cell.stored IS DISTINCT FROM cell.sealed
 
 -- The objects that the commits name, against the files that are there.
 CREATE OR REPLACE VIEW check_objects AS
-WITH named AS (
-        SELECT first, object ->> '$.path' AS path, (object ->> '$.size')::BIGINT AS size, object ->> '$.sha256' AS sha256
-        FROM (SELECT first, unnest(objects::JSON[]) AS object FROM commits)),
+WITH named AS (SELECT first, path, size, sha256 FROM objects),
     files AS (
         SELECT substr(filename, length(getvariable('archive')) + 2) AS path, size, sha256(content) AS sha256
         FROM read_blob([getvariable('archive') || '/leaves/**/*.parquet', getvariable('archive') || '/records/**/*.parquet']))
 SELECT first AS index, path || CASE
+        WHEN files.size IS NULL AND path IN (SELECT path FROM destroyed) THEN NULL
         WHEN files.size IS NULL THEN ': missing, though a commit names it'
+        WHEN named.size IS NULL AND path IN (FROM orphans) THEN NULL
         WHEN named.size IS NULL THEN ': no commit names this object'
         WHEN files.size IS DISTINCT FROM named.size OR files.sha256 IS DISTINCT FROM named.sha256 THEN ': not the object that was committed'
     END AS what
@@ -295,7 +339,7 @@ ORDER BY index, part;
 -- One line: how much was checked, and whether all is good.
 CREATE OR REPLACE VIEW verify AS
 WITH found AS (SELECT count(*) AS findings FROM verify_findings)
-SELECT (SELECT count(*) FROM leaves) AS leaves, (SELECT count(*) FROM records) AS bodies,
+SELECT (SELECT count(*) FROM leaves) AS leaves, (SELECT count(*) FROM committed_records) AS bodies,
        (SELECT count(*) FROM commits) AS commits, (SELECT max(size) FROM checkpoints) AS checkpoint,
        (SELECT root FROM checkpoints ORDER BY size DESC LIMIT 1) AS root, findings, findings = 0 AS good
 FROM found;

@@ -14,7 +14,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use tachograph_fuzz::signing::{LEDGER, key};
 use tachograph_ledger::{
-    Checkpoint, Commit, Edge, Hash, Leaf, LedgerName, Object, ObjectKind, genesis, leaf_hash, sha256, sign_note,
+    Checkpoint, Commit, Edge, Hash, Leaf, LedgerName, Lock, Object, ObjectKind, Terms, genesis, leaf_hash, sha256,
+    sign_note,
 };
 use tachograph_record::{Body, Json, Number, Text, Time, write_body};
 
@@ -25,6 +26,7 @@ fn main() -> std::io::Result<()> {
     write("body", "generation", &body(true))?;
     write("config", "empty", b"")?;
     write("config", "full", CONFIG.as_bytes())?;
+    write("config", "s3", CONFIG_S3.as_bytes())?;
     // The first byte says what the rest is: see the target.
     write("journal", "file", &[0])?;
     write("journal", "payload", &journal_payload())?;
@@ -38,13 +40,17 @@ fn main() -> std::io::Result<()> {
     write("leaf", "minimal", &leaf(false))?;
     write("leaf", "full", &leaf(true))?;
     let checkpoint = Checkpoint { origin: name(), size: 1, root: leaf_hash(&leaf(false)) }.sign(key());
-    let commit = commit().sign(key());
+    let (commit, commit_2) = (commit().sign(key()), commit_2().sign(key()));
     write("checkpoint", "signed", checkpoint.as_bytes())?;
     write("checkpoint", "text", text_of(&checkpoint))?;
     write("commit", "signed", commit.as_bytes())?;
     write("commit", "text", text_of(&commit))?;
+    write("commit", "signed-2", commit_2.as_bytes())?;
+    write("commit", "text-2", text_of(&commit_2))?;
     write("note", "signed", sign_note("one line\n\nand another\n", key()).as_bytes())?;
     write("note", "text", b"one line\n\nand another\n")?;
+    write("s3_url", "short", b"s3://acme-ai-audit")?;
+    write("s3_url", "full", b"s3://acme-ai-audit/prod/eu=1?endpoint=https://minio.example:9000&region=us-east-1")?;
     write("vkey", "public", key().public().to_line().as_bytes())?;
     write("vkey", "private", key().to_line().as_bytes())
 }
@@ -143,6 +149,39 @@ fn commit() -> Commit {
         terms: None,
     }
 }
+
+/// The same in format version 2, with two classes.
+fn commit_2() -> Commit {
+    let mut commit = commit();
+    let mut leaves = Edge::new();
+    let last_hash = sha256(b"the second leaf");
+    leaves.push(commit.last_hash);
+    leaves.push(last_hash);
+    let class = ObjectKind::Records { class: "prompts".to_owned() };
+    commit.objects.push(Object {
+        kind: class,
+        path: "records/class=prompts/x.parquet".to_owned(),
+        ..commit.objects[1].clone()
+    });
+    commit.objects[0].rows = 2;
+    for (object, until) in commit.objects.iter_mut().zip([3_000, 2_000, 1_000]) {
+        object.retain_until = Some(until);
+    }
+    let terms =
+        Terms { lock: Lock::Compliance, retain_until: 3_000, writer: "host-1:4711:0011223344556677".to_owned() };
+    Commit { count: 2, edge: leaves.hashes().to_vec(), last_hash, root: leaves.root(), terms: Some(terms), ..commit }
+}
+
+const CONFIG_S3: &str = "\
+durability: archive
+archive:
+  s3: { bucket: acme-ai-audit, prefix: prod/, region: eu-central-1, endpoint: 'https://h:1', mode: compliance, encryption: sse-kms, kms_key: k }
+  retention:
+    default: 730d
+    proofs: 11y
+    classes: [{ name: prompts, when: \"kind == 'generation'\", keep: 365d }]
+  max_objects_per_day: 5000
+";
 
 const CONFIG: &str = "\
 data: somewhere

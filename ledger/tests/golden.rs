@@ -1,14 +1,16 @@
-//! The public API against `tests/golden/ledger-v1.json`, which an independent program made from `docs/format.md`.
+//! The public API against `tests/golden/ledger-v1.json` and `commit-v2.json`, which an independent program made from
+//! `docs/format.md`.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tachograph_ledger::{
-    ChainVerifier, Checkpoint, Commit, Edge, Entry, Hash, Leaf, LedgerName, MacKey, ObjectKind, Sealer, SigningKey,
-    VerifyingKey, consistency_proof, epoch_of, genesis, inclusion_proof, leaf_hash, root_of, sha256,
-    verify_consistency, verify_inclusion,
+    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Entry, Hash, Leaf, LedgerName, Lock, MacKey, ObjectKind,
+    Sealer, SigningKey, Terms, VerifyingKey, consistency_proof, epoch_of, genesis, inclusion_proof, leaf_hash, root_of,
+    sha256, verify_consistency, verify_inclusion,
 };
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/ledger-v1.json");
+const COMMITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/commit-v2.json");
 
 #[derive(Deserialize)]
 struct Key {
@@ -67,8 +69,18 @@ struct CommitVector {
     sha256: String,
 }
 
+#[derive(Deserialize)]
+struct Refused {
+    why: String,
+    note: String,
+}
+
 fn vector<T: DeserializeOwned>(member: &str) -> T {
-    let text = std::fs::read_to_string(VECTORS).expect(VECTORS);
+    vector_of(VECTORS, member)
+}
+
+fn vector_of<T: DeserializeOwned>(file: &str, member: &str) -> T {
+    let text = std::fs::read_to_string(file).expect(file);
     let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
     serde_json::from_value(file[member].take()).expect(member)
 }
@@ -224,4 +236,51 @@ fn commits_are_read_and_reproduced() {
         (previous, end) = (hash(&digest), commit.end());
     }
     assert_eq!(end, leaves.len() as u64);
+}
+
+#[test]
+fn commits_of_both_versions_are_read_and_reproduced() {
+    let key = signing_key();
+    assert_eq!(key.public().to_line(), vector_of::<String>(COMMITS, "vkey"));
+    let (mut previous, mut end, mut terms) = (Hash::from_bytes([0; 32]), 0, Vec::new());
+    let mut root = previous;
+    for CommitVector { note, sha256: digest } in vector_of::<Vec<CommitVector>>(COMMITS, "commits") {
+        let commit = Commit::open(note.as_bytes(), &key.public()).unwrap();
+        assert_eq!((commit.first, commit.prev_commit_sha256), (end, previous));
+        assert_eq!(commit.sign(&key), note);
+        assert_eq!(sha256(note.as_bytes()), hash(&digest));
+        (previous, end, root) = (hash(&digest), commit.end(), commit.root);
+        let dates: Vec<Option<u64>> = commit.objects.iter().map(|object| object.retain_until).collect();
+        terms.push((commit.terms, dates));
+    }
+    assert_eq!(root, hash(&vector_of::<String>(COMMITS, "root")));
+    let of = |lock, days: u64, writer: &str| Terms {
+        lock,
+        retain_until: 1_790_000_001 + days * 86_400,
+        writer: writer.to_owned(),
+    };
+    let after = |days: &[u64]| days.iter().map(|days| Some(1_790_000_001 + days * 86_400)).collect::<Vec<_>>();
+    // The years of these vectors are 365.25 days.
+    let years = |years: &[u64]| years.iter().map(|years| Some(1_790_000_001 + years * 31_557_600)).collect::<Vec<_>>();
+    assert_eq!(terms[0], (None, vec![None, None]));
+    assert_eq!(terms[1], (Some(of(Lock::None, 760, "host-1:4711:0011223344556677")), after(&[760, 730, 365])));
+    let locked = Terms { retain_until: years(&[11])[0].unwrap(), ..of(Lock::Compliance, 0, &"x".repeat(128)) };
+    assert_eq!(terms[2], (Some(locked), years(&[11, 2, 10, 11])));
+    assert_eq!(terms.len(), 3);
+}
+
+#[test]
+fn what_a_reader_must_refuse_is_refused() {
+    let key = signing_key();
+    let latest: String = vector_of(COMMITS, "latest_date");
+    let commit = Commit::open(latest.as_bytes(), &key.public()).unwrap();
+    assert_eq!(commit.terms.as_ref().unwrap().retain_until, 9_223_372_036);
+    assert_eq!(commit.sign(&key), latest);
+    let refused: Vec<Refused> = vector_of(COMMITS, "refused");
+    assert!(refused.len() >= 20);
+    for Refused { why, note } in refused {
+        // The signature is good: it is what was signed that is not.
+        let error = Commit::open(note.as_bytes(), &key.public()).expect_err(&why);
+        assert!(!matches!(error, CommitError::Note(_)), "{why}: {error}");
+    }
 }

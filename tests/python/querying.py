@@ -274,7 +274,8 @@ def every_view_answers(db, docs):
     for view in views:
         (count,) = db.execute(f"SELECT count(*) FROM {view}").fetchone()
         empty = view.startswith("check_") or view == "verify_findings"
-        assert (count == 0) == empty, f"{view} has {count} rows"
+        # These have rows where retention has left some: verifying.py asks them there.
+        assert view in ("statements", "destroyed", "orphans") or (count == 0) == empty, f"{view} has {count} rows"
 
 
 def circles_end(db):

@@ -67,6 +67,12 @@ fn a_stranger_finds_what_was_changed() {
     run(programs::python("verifying.py").arg("forged").arg(LEDGER.data()).arg(docs()).arg(work("forged")));
 }
 
+#[test]
+fn a_stranger_can_verify_what_retention_left() {
+    let ledger = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/archive-v2");
+    run(programs::python("verifying.py").arg("retained").arg(ledger).arg(docs()).arg(work("retained")));
+}
+
 /// The rows of the first table under a heading, each as its cells.
 fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     let after = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading:?}")).1;
@@ -86,8 +92,13 @@ fn code(cell: &str) -> &str {
 
 mod settings {
     use super::{code, page, table};
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
     use tachograph_collector::config::{Config, Overrides};
+    use tachograph_collector::retention::Class;
+
+    /// Keys without which their group is refused.
+    const NEEDED: [(&str, &str); 3] =
+        [("archive.retention.default", "1d"), ("archive.s3.bucket", "some-bucket"), ("archive.s3.mode", "governance")];
 
     /// Each documented key with its documented default, if it has one, and an example otherwise.
     fn documented() -> Vec<(String, Option<String>, Option<String>)> {
@@ -97,10 +108,35 @@ mod settings {
         rows.iter().map(|row| (code(&row[0]).to_owned(), value(&row[1]), value(&row[2]))).collect()
     }
 
+    /// A file with a key, and beside it what such a file can't be without.
     fn yaml(key: &str, value: &str) -> String {
-        let parts: Vec<&str> = key.split('.').collect();
-        let lines = parts.iter().enumerate().map(|(depth, part)| format!("{}{part}:", "  ".repeat(depth)));
-        format!("{} {value}\n", lines.collect::<Vec<_>>().join("\n"))
+        let mut keys = needed_by(key);
+        keys.insert(key, value);
+        lines(&keys)
+    }
+
+    fn needed_by(key: &str) -> BTreeMap<&str, &str> {
+        let s3 = key.starts_with("archive.s3.");
+        let groups: &[&str] = match key {
+            _ if s3 => &["archive.retention.", "archive.s3."],
+            _ if key.starts_with("archive.retention.") => &["archive.retention."],
+            _ => &[],
+        };
+        NEEDED.into_iter().filter(|(key, _)| groups.iter().any(|group| key.starts_with(group))).collect()
+    }
+
+    fn lines(keys: &BTreeMap<&str, &str>) -> String {
+        let (mut text, mut before) = (String::new(), Vec::new());
+        for (key, value) in keys {
+            let parts: Vec<&str> = key.split('.').collect();
+            let shared = parts.iter().zip(&before).take_while(|(part, before)| part == before).count();
+            for (depth, part) in parts.iter().enumerate().skip(shared) {
+                let end = if depth + 1 == parts.len() { format!(" {value}") } else { String::new() };
+                text.push_str(&format!("{}{part}:{end}\n", "  ".repeat(depth)));
+            }
+            before = parts;
+        }
+        text
     }
 
     fn parse(text: &str) -> Result<String, String> {
@@ -120,8 +156,8 @@ mod settings {
 
     #[test]
     fn each_example_changes_something() {
-        let without = parse("").expect("no file is a good file");
         for (key, default, example) in documented() {
+            let without = parse(&lines(&needed_by(&key))).expect("a good file");
             let example = example.unwrap_or_else(|| panic!("{key} has no example"));
             assert_ne!(Some(&example), default.as_ref(), "{key}: the example is the default");
             let outcome = match key.as_str() {
@@ -167,11 +203,27 @@ mod settings {
     }
 
     #[test]
-    fn the_example_file_is_good() {
+    fn the_example_files_are_good() {
         let page = page("operating.md");
-        let file = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a YAML block");
-        let file = file.replace("${env:AUDIT_TOKEN}", "secret");
-        parse(&file).unwrap_or_else(|error| panic!("{error}\n{file}"));
+        let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let files: Vec<&str> = blocks.filter(|block| block.starts_with("data:")).collect();
+        assert_eq!(files.len(), 2);
+        for file in files {
+            let file = file.replace("${env:AUDIT_TOKEN}", "secret");
+            parse(&file).unwrap_or_else(|error| panic!("{error}\n{file}"));
+        }
+    }
+
+    #[test]
+    fn the_example_expressions_are_good() {
+        let page = page("operating.md");
+        let block =
+            page.split("```text\n").find(|block| block.starts_with("kind == ")).expect("a block of expressions");
+        let expressions: Vec<&str> = block.split("```").next().unwrap_or_default().lines().collect();
+        assert!(expressions.len() >= 5, "{expressions:?}");
+        for expression in expressions {
+            Class::new("example", expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
+        }
     }
 }
 
