@@ -64,7 +64,8 @@ impl Request {
             return Err(format!("version {} of a request; this collector knows {VERSION}", self.v));
         }
         let action = BY_PEOPLE.into_iter().find(|action| *action == self.action);
-        let action = action.ok_or_else(|| format!("no statement `{}`; there are {}", self.action, BY_PEOPLE.join(", ")))?;
+        let action =
+            action.ok_or_else(|| format!("no statement `{}`; there are {}", self.action, BY_PEOPLE.join(", ")))?;
         check(action, &self.details).map_err(|what| format!("{action}: {what}"))?;
         Ok((action, self.details.to_string()))
     }

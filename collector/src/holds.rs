@@ -83,7 +83,8 @@ pub struct Hold {
 pub fn of(statements: &[Statement]) -> Result<Vec<Hold>, String> {
     let mut holds: Vec<Hold> = Vec::new();
     for statement in statements {
-        let odd = |what: String| format!("record {} ({}) can't be understood: {what}", statement.index, statement.action);
+        let odd =
+            |what: String| format!("record {} ({}) can't be understood: {what}", statement.index, statement.action);
         if statement.action == HOLD_ADD {
             let Added { query, reason } = Added::deserialize(&statement.details).map_err(|e| odd(e.to_string()))?;
             holds.push(Hold {
@@ -96,7 +97,8 @@ pub fn of(statements: &[Statement]) -> Result<Vec<Hold>, String> {
                 released: None,
             });
         } else if statement.action == HOLD_RELEASE {
-            let Released { hold, reason } = Released::deserialize(&statement.details).map_err(|e| odd(e.to_string()))?;
+            let Released { hold, reason } =
+                Released::deserialize(&statement.details).map_err(|e| odd(e.to_string()))?;
             let lifted = holds.iter_mut().find(|known| known.id == hold && known.released.is_none());
             if let Some(lifted) = lifted {
                 lifted.released = Some((statement.said_at.to_string(), reason));
@@ -265,7 +267,11 @@ mod tests {
 
     #[test]
     fn a_statement_that_nobody_understands_is_an_error() {
-        for details in [json!({}), json!({ "query": { "sesion": "s" }, "reason": "x" }), json!({ "query": { "from": "x" }, "reason": "x" })] {
+        for details in [
+            json!({}),
+            json!({ "query": { "sesion": "s" }, "reason": "x" }),
+            json!({ "query": { "from": "x" }, "reason": "x" }),
+        ] {
             let error = of(&[statement(HOLD_ADD, 7, details)]).unwrap_err();
             assert!(error.contains("record 7"), "{error}");
         }

@@ -248,8 +248,7 @@ impl Destructions {
                 let id = statement.event_id.to_string();
                 all.announced.extend(objects.into_iter().map(|object| (object.path, id.clone())));
             } else if statement.action == RETENTION_DESTROYED {
-                let DestroyedNow { intent, objects } =
-                    DestroyedNow::deserialize(&statement.details).map_err(odd)?;
+                let DestroyedNow { intent, objects } = DestroyedNow::deserialize(&statement.details).map_err(odd)?;
                 let destroyed = State::Destroyed {
                     intent,
                     certificate: statement.event_id.to_string(),

@@ -241,7 +241,7 @@ impl Metrics {
         page.single(
             "tachograph_archive_clock_skew_seconds",
             "gauge",
-            "How far the store's clock was from this machine's at start.",
+            "How far the store's clock is from this machine's, by its last answers.",
             format_args!("{:.3}", self.store_clock_skew_ms.get() as f64 / 1e3),
         );
         page.single(

@@ -78,6 +78,11 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Whether the same start may succeed later by itself.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Start(error) if error.is_temporary())
+    }
+
     /// Whether it failed before it took anything.
     pub fn is_start(&self) -> bool {
         matches!(self, Self::Start(_) | Self::Receive(_) | Self::Admin { .. } | Self::Entropy(_) | Self::Thread(_))

@@ -83,7 +83,9 @@ pub enum ResealError {
     )]
     NotFenced(PathBuf),
     /// The archive ends before the journal begins.
-    #[error("the archive ends at record {archived}, the journal in {data} begins at {first}: they are not of one ledger's life")]
+    #[error(
+        "the archive ends at record {archived}, the journal in {data} begins at {first}: they are not of one ledger's life"
+    )]
     Apart {
         /// Records archived.
         archived: u64,
@@ -120,12 +122,7 @@ pub struct Surroundings {
 ///
 /// # Errors
 /// If nothing is fenced off, or something can't be read or written. `fenced` is unchanged in any case.
-pub fn reseal(
-    fenced: &Path,
-    into: &Path,
-    name: &LedgerName,
-    around: &Surroundings,
-) -> Result<Resealed, ResealError> {
+pub fn reseal(fenced: &Path, into: &Path, name: &LedgerName, around: &Surroundings) -> Result<Resealed, ResealError> {
     let from = DataDir::open(fenced)?;
     let _lock = from.lock()?;
     if from.ledger() == name {
@@ -255,7 +252,8 @@ fn copy(
         for record in frame.records() {
             let wrong = |what: &str| ResealError::Record { index: record.index, what: what.to_owned() };
             let leaf = Leaf::parse(record.leaf).map_err(|error| wrong(&error.to_string()))?;
-            let follows = leaf.index == next && leaf.ledger == vkey.name().as_str() && prev.is_none_or(|p| p == leaf.prev);
+            let follows =
+                leaf.index == next && leaf.ledger == vkey.name().as_str() && prev.is_none_or(|p| p == leaf.prev);
             if !follows {
                 return Err(wrong("it does not follow the one before; run `tachograph verify`"));
             }

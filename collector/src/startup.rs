@@ -135,6 +135,17 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Whether the same start may succeed later without anybody changing anything: the store does not answer.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Bucket(BucketError::Store(error)) => error.is_retryable(),
+            Self::Archive(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
 fn by(writer: &Option<String>) -> String {
     writer.as_ref().map_or_else(String::new, |writer| format!(" (written last by {writer})"))
 }

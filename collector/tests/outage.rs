@@ -289,7 +289,8 @@ fn simulate() {
 
     let place = Place::parse(&format!("s3://simulated/prod/?endpoint={}&region=us-east-1", server.endpoint())).unwrap();
     let key = DataDir::open(&data).unwrap().vkey().clone();
-    let report = verify(&*place.auditor().unwrap(), Options { key: Some(key), threads: 2, ..Options::default() }).unwrap();
+    let report =
+        verify(&*place.auditor().unwrap(), Options { key: Some(key), threads: 2, ..Options::default() }).unwrap();
     for axis in [Axis::Integrity, Axis::Authenticity, Axis::Coverage, Axis::Storage] {
         assert_eq!(report.verdict(axis), Verdict::Pass, "{axis:?}: {}", report.to_json());
     }

@@ -25,8 +25,8 @@ mod tests;
 use std::sync::Arc;
 
 use tachograph_ledger::{
-    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Lock, Object, ObjectKind, SigningKey, Terms, VerifyingKey,
-    genesis, sha256,
+    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Lock, Object, ObjectKind, SigningKey, Terms,
+    VerifyingKey, genesis, sha256,
 };
 use tachograph_record::Time;
 

@@ -14,9 +14,9 @@ use tachograph_tests::bucket::{Bucket, Mode};
 use tachograph_tests::collector::Collector;
 use tachograph_tests::command::{Outcome, Verified, tachograph_in_s3, verify};
 use tachograph_tests::home::Home;
-use tachograph_tests::http::Connection;
+use tachograph_tests::http::{Connection, PROTOBUF};
 use tachograph_tests::minio::Minio;
-use tachograph_tests::otlp::{Events, PROTOBUF, request, with};
+use tachograph_tests::otlp::{Events, request, with};
 use tachograph_tests::seed::Random;
 
 static SERVER: LazyLock<Minio> = LazyLock::new(Minio::start);
@@ -146,7 +146,10 @@ fn expiry(mut scene: Scene) {
     let done = scene.said(&["expire", "--yes"]);
     assert_eq!(done["destroyed"].as_array().unwrap().len(), 1, "{done:#}");
     assert_eq!(done["certificates"].as_array().unwrap().len(), 1);
-    assert_eq!((scene.states("prompts"), scene.states("high-risk")), (vec!["destroyed".to_owned()], vec!["kept".to_owned()]));
+    assert_eq!(
+        (scene.states("prompts"), scene.states("high-risk")),
+        (vec!["destroyed".to_owned()], vec!["kept".to_owned()])
+    );
     let report = scene.said(&["retention", "report"]);
     let destroyed = report["items"].as_array().unwrap().iter().find(|item| item["class"] == "prompts").unwrap();
     assert_eq!(destroyed["certificate"], done["certificates"][0]);
@@ -254,7 +257,8 @@ fn commands_say_what_is_in_the_way() {
     let Scene { home, collector, .. } = scene;
     collector.stop();
     let data = home.data();
-    let outcome = tachograph_in_s3(&["hold", "add", "--session", "s", "--reason", "x", "--data", data.to_str().unwrap()]);
+    let outcome =
+        tachograph_in_s3(&["hold", "add", "--session", "s", "--reason", "x", "--data", data.to_str().unwrap()]);
     outcome.expect(2, &["no collector runs", "tachograph run"]);
 
     // Without retention nothing has a date, and nothing can be held or destroyed.

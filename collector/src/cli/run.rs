@@ -46,6 +46,11 @@ impl Run {
                 tracing::info!("stopped: all that was sealed is archived");
                 Ok(Exit::Done)
             }
+            // Whoever watches over the process may start it again and again until the store answers.
+            Err(error) if error.is_temporary() => {
+                tracing::error!(%error, "not started");
+                Ok(Exit::Stopped)
+            }
             Err(error) if error.is_start() => Err(error.into()),
             Err(error) => {
                 tracing::error!(%error, "stopped");

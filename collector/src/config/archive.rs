@@ -19,6 +19,8 @@ const PROOFS_BEYOND: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The longest that S3 takes: 100 years.
 const LONGEST_KEEP: Duration = Duration::from_secs(36_500 * 24 * 3600);
 const DEFAULT_OBJECTS_PER_DAY: u64 = 20_000;
+/// With durability `archive`, where senders wait for every segment: one a second, in eight classes.
+const DEFAULT_OBJECTS_PER_DAY_AWAITED: u64 = 1_000_000;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -97,9 +99,9 @@ impl ArchiveFile {
             );
         }
         let (retention, classes) = self.retention.map(|file| file.check(lock, problems)).unzip();
-        let default_age = match durability {
-            Durability::Wal => Duration::from_secs(60),
-            Durability::Archive => Duration::from_secs(1),
+        let (default_age, default_objects) = match durability {
+            Durability::Wal => (Duration::from_secs(60), DEFAULT_OBJECTS_PER_DAY),
+            Durability::Archive => (Duration::from_secs(1), DEFAULT_OBJECTS_PER_DAY_AWAITED),
         };
         let archive = Archive {
             path: self.path,
@@ -110,7 +112,7 @@ impl ArchiveFile {
             s3: self.s3.map(|s3| s3.check(lock, data, problems)),
             retention,
             classes: classes.unwrap_or_default(),
-            max_objects_per_day: self.max_objects_per_day.unwrap_or(DEFAULT_OBJECTS_PER_DAY),
+            max_objects_per_day: self.max_objects_per_day.unwrap_or(default_objects),
         };
         if archive.max_age.is_zero() {
             problems.push("archive.max_age is 0; the least is 1ms".to_owned());

@@ -88,7 +88,10 @@ impl Speaker {
         let request: Request = serde_json::from_str(line).map_err(|error| format!("not a request: {error}"))?;
         let (action, details) = request.statement()?;
         if !self.retention {
-            return Err("archive.retention is not configured, so that nothing has a date: set archive.retention.default".to_owned());
+            return Err(
+                "archive.retention is not configured, so that nothing has a date: set archive.retention.default"
+                    .to_owned(),
+            );
         }
         let batch = self.own.statement(self.clock.now(), action, details, by, &*self.entropy);
         let batch = batch.map_err(|error| error.to_string())?;

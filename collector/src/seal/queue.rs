@@ -92,7 +92,7 @@ impl Queue {
         charge: Option<Charge>,
     ) -> Result<oneshot::Receiver<Result<Accepted, Refusal>>, Refusal> {
         let (reply, answer) = oneshot::channel();
-        match self.sender.try_send(Message::Batch(Job { batch, reply, charge: charge })) {
+        match self.sender.try_send(Message::Batch(Job { batch, reply, charge })) {
             Ok(()) => Ok(answer),
             Err(TrySendError::Full(_)) => Err(Refusal::Full { retry_after: Duration::from_secs(1), what: "queue" }),
             Err(TrySendError::Disconnected(_)) => Err(Refusal::Stopping),

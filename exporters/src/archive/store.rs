@@ -28,6 +28,9 @@ pub use directory::{DirectorySettings, DirectoryStore};
 /// Longest object path, in bytes.
 pub const MAX_PATH_BYTES: usize = 512;
 
+/// Takes one object of many: its path, and its bytes or why they can't be read.
+pub type EachRead<'a> = dyn FnMut(&str, Result<Vec<u8>, StoreError>) -> ControlFlow<()> + 'a;
+
 /// A place that keeps objects and never changes one.
 pub trait Store: Send + Sync {
     /// Where this is, for messages.
@@ -44,7 +47,7 @@ pub trait Store: Send + Sync {
         &self,
         paths: &[String],
         limit: u64,
-        each: &mut dyn FnMut(&str, Result<Vec<u8>, StoreError>) -> ControlFlow<()>,
+        each: &mut EachRead<'_>,
     ) {
         for path in paths {
             if each(path, self.read(path, limit)).is_break() {

@@ -33,8 +33,7 @@ pub(super) fn find(store: &dyn Store, key: &VerifyingKey, tail: &Tail) -> Result
     // Everything behind a path is listed, so one that is a little smaller begins with it.
     let before = paths::commit(*lowest);
     let commits = store.list_after(paths::COMMITS, &before[..before.len() - 1])?;
-    let begins: BTreeSet<u64> =
-        commits.iter().filter_map(|path| paths::number_of(path, paths::COMMITS)).collect();
+    let begins: BTreeSet<u64> = commits.iter().filter_map(|path| paths::number_of(path, paths::COMMITS)).collect();
     let mut strays = Vec::new();
     for (first, claimed) in by_first {
         let segments = claimed.iter().filter(|path| path.starts_with(paths::LEAVES)).count();

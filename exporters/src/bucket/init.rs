@@ -87,6 +87,7 @@ pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, Sto
     Ok(steps)
 }
 
+#[allow(clippy::result_large_err)] // the SDK's own error, made once
 fn encryption_of<E>(
     encryption: &Encryption,
 ) -> Result<ServerSideEncryptionConfiguration, aws_sdk_s3::error::SdkError<E>> {

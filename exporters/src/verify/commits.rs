@@ -152,8 +152,7 @@ pub(crate) fn compare_objects(
             } else if certificates.is_orphan(&path) {
                 orphans += 1;
             } else {
-                let what =
-                    "no commit names this object: it was slipped in, or a fenced collector left it and the next start of this one will say so; queries that read all files would see it";
+                let what = "no commit names this object: it was slipped in, or a fenced collector left it and the next start of this one will say so; queries that read all files would see it";
                 collector.fail(Axis::Integrity, Finding::of_object(path, what));
             }
         } else {

@@ -153,7 +153,8 @@ impl RecordsObject {
             Some(Statistics::Int64(found)) => found.min_opt().copied().zip(found.max_opt().copied()),
             _ => None,
         });
-        bounds.try_fold((i64::MAX, i64::MIN), |(low, high), bound| bound.map(|(min, max)| (low.min(min), high.max(max))))
+        bounds
+            .try_fold((i64::MAX, i64::MIN), |(low, high), bound| bound.map(|(min, max)| (low.min(min), high.max(max))))
     }
 
     /// The record at `index`, if it is here.

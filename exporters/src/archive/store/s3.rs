@@ -19,7 +19,6 @@ mod write;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -29,7 +28,7 @@ use aws_sdk_s3::types::{ChecksumMode, ObjectLockLegalHold, ObjectLockLegalHoldSt
 use tachograph_ledger::Lock;
 use tachograph_record::Time;
 
-use super::{Destroyed, ErrorKind, Held, ReadAt, Removal, Store, StoreError, Upload, Version, check_path};
+use super::{Destroyed, EachRead, ErrorKind, Held, ReadAt, Removal, Store, StoreError, Upload, Version, check_path};
 use client::Connection;
 pub use clock::StoreClock;
 use error::{Asked, Failure, failure};
@@ -322,7 +321,7 @@ impl Store for S3Store {
         &self,
         paths: &[String],
         limit: u64,
-        each: &mut dyn FnMut(&str, Result<Vec<u8>, StoreError>) -> ControlFlow<()>,
+        each: &mut EachRead<'_>,
     ) {
         for some in paths.chunks(READ_TOGETHER) {
             let next = AtomicUsize::new(0);
