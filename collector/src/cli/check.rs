@@ -21,9 +21,10 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let problems = self.problems();
+        let (problems, warnings) = self.look();
+        warnings.iter().filter(|_| !self.json).for_each(|warning| eprintln!("warning: {warning}"));
         if self.json {
-            output::json(&json!({ "ok": problems.is_empty(), "problems": problems }));
+            output::json(&json!({ "ok": problems.is_empty(), "problems": problems, "warnings": warnings }));
         } else if problems.is_empty() {
             output::line("Configuration and ledger are good.");
         } else {
@@ -32,12 +33,13 @@ impl Check {
         Ok(if problems.is_empty() { Exit::Done } else { Exit::Incomplete })
     }
 
-    fn problems(&self) -> Vec<String> {
+    /// What is wrong, and what could not be looked at now.
+    fn look(&self) -> (Vec<String>, Vec<String>) {
         let config = match Config::load(self.source.config.as_deref(), &self.source.overrides()) {
             Ok(config) => config,
-            Err(error) => return error.to_string().lines().map(str::to_owned).collect(),
+            Err(error) => return (error.to_string().lines().map(str::to_owned).collect(), Vec::new()),
         };
-        let mut problems = Vec::new();
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         if let Some(tls) = &config.receive.tls
             && let Err(error) = tls.load()
         {
@@ -57,9 +59,11 @@ impl Check {
         if let (Some(settings), Some(retention)) = (&config.archive.s3, &config.archive.retention)
             && let Err(error) = check_bucket(settings, retention)
         {
-            problems.push(error.to_string());
+            // That a store is away for a while says nothing against the configuration.
+            let away = matches!(&error, BucketError::Store(error) if error.is_retryable());
+            if away { &mut warnings } else { &mut problems }.push(error.to_string());
         }
-        problems
+        (problems, warnings)
     }
 }
 
