@@ -152,6 +152,53 @@ impl Collector {
         self.kill_now();
     }
 
+    /// SIGKILL, unless it has ended by itself: then its exit code.
+    ///
+    /// # Panics
+    /// If it can't be waited for.
+    pub fn kill_unless_ended(self) -> Option<i32> {
+        match self.ended() {
+            Err(code) => Some(code),
+            Ok(mut collector) => {
+                collector.kill_now();
+                None
+            }
+        }
+    }
+
+    /// The collector, if it still runs.
+    ///
+    /// # Errors
+    /// Its exit code, if it has ended by itself.
+    ///
+    /// # Panics
+    /// If it can't be waited for.
+    pub fn ended(mut self) -> Result<Self, i32> {
+        match self.process.child.try_wait().expect("a child can be waited for") {
+            None => Ok(self),
+            Some(status) => Err(status.code().unwrap_or(-1)),
+        }
+    }
+
+    /// The same, after at most that long.
+    ///
+    /// # Errors
+    /// Its exit code, if it has ended by itself.
+    pub fn ended_within(self, timeout: Duration) -> Result<Self, i32> {
+        let deadline = Instant::now() + timeout;
+        let mut running = self.ended()?;
+        while Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+            running = running.ended()?;
+        }
+        Ok(running)
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     fn kill_now(&mut self) {
         let _ = self.process.child.kill();
         self.process.wait(STOP_TIMEOUT);

@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use tachograph_exporters::verify::Axis;
 
+use crate::minio::Minio;
 use crate::programs;
 
 /// What a command did.
@@ -24,8 +26,27 @@ pub struct Outcome {
 /// # Panics
 /// If it can't be started.
 pub fn tachograph(arguments: &[&dyn AsRef<OsStr>]) -> Outcome {
-    let output = programs::command().args(arguments.iter().map(|argument| argument.as_ref())).output();
-    let output = output.unwrap_or_else(|e| panic!("{}: {e}", programs::tachograph().display()));
+    let mut command = programs::command();
+    command.args(arguments.iter().map(|argument| argument.as_ref()));
+    run(command)
+}
+
+/// The same, let into the test's S3 server.
+///
+/// # Panics
+/// If it can't be started.
+pub fn tachograph_in_s3(arguments: &[&str]) -> Outcome {
+    let mut command = programs::command();
+    command.args(arguments).envs(Minio::environment());
+    run(command)
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// If it can't be started.
+pub fn run(mut command: Command) -> Outcome {
+    let output = command.output().unwrap_or_else(|e| panic!("{}: {e}", programs::tachograph().display()));
     Outcome {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -1,11 +1,11 @@
 //! A ledger in a temporary directory, with a configuration and a log beside it.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::collector::{Collector, Starting, log_end};
+use crate::minio::Minio;
 use crate::{command, programs, tree};
 
 /// Name of the ledgers of the tests.
@@ -31,6 +31,8 @@ pub struct Home {
     _temporary: Option<tempfile::TempDir>,
     root: PathBuf,
     data: PathBuf,
+    /// For its collectors: credentials of a bucket.
+    environment: Vec<(String, String)>,
 }
 
 impl Home {
@@ -49,7 +51,7 @@ impl Home {
     /// # Panics
     /// If it can't be made.
     pub fn within(root: &Path, config: &str) -> Self {
-        let home = Self { _temporary: None, root: root.to_owned(), data: root.join("ledger") };
+        let home = Self { _temporary: None, root: root.to_owned(), data: root.join("ledger"), environment: Vec::new() };
         home.found(config);
         home
     }
@@ -65,12 +67,27 @@ impl Home {
         home
     }
 
+    /// A new ledger whose collectors are let into the test's S3 server.
+    ///
+    /// # Panics
+    /// If it can't be made.
+    pub fn in_s3(config: &str) -> Self {
+        Self { environment: s3_environment(), ..Self::new(config) }
+    }
+
+    /// The same ledger with other variables for its collectors; each replaces one of the same name.
+    pub fn with_environment(mut self, variables: &[(&str, &str)]) -> Self {
+        self.environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
+    }
+
     /// The same ledger once more: another directory with the same bytes.
     ///
     /// # Panics
     /// If it can't be copied.
     pub fn copy(&self) -> Self {
-        let home = Self::temporary();
+        let mut home = Self::temporary();
+        home.environment.clone_from(&self.environment);
         tree::copy(&self.data, &home.data);
         fs::copy(self.config(), home.config()).expect("the configuration can be copied");
         home
@@ -79,7 +96,7 @@ impl Home {
     fn temporary() -> Self {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let root = temporary.path().to_owned();
-        Self { data: root.join("ledger"), root, _temporary: Some(temporary) }
+        Self { data: root.join("ledger"), root, _temporary: Some(temporary), environment: Vec::new() }
     }
 
     fn found(&self, config: &str) {
@@ -134,6 +151,7 @@ impl Home {
         let mut command = programs::command();
         command.arg("run").arg("--json").arg("--config").arg(self.config()).arg("--data").arg(&self.data);
         command.args(["--grpc", grpc, "--http", http, "--admin", FREE]).args(arguments);
+        command.envs(self.environment.iter().cloned());
         Starting::spawn(command, &self.log())
     }
 
@@ -154,10 +172,10 @@ impl Home {
 
     /// The same with other arguments about where to listen.
     pub fn refused_with(&self, arguments: &[&str]) -> command::Outcome {
-        let config = self.config();
-        let mut all: Vec<&dyn AsRef<OsStr>> = vec![&"run", &"--config", &config, &"--data", &self.data];
-        all.extend(arguments.iter().map(|argument| argument as &dyn AsRef<OsStr>));
-        command::tachograph(&all)
+        let mut command = programs::command();
+        command.arg("run").arg("--config").arg(self.config()).arg("--data").arg(&self.data).args(arguments);
+        command.envs(self.environment.iter().cloned());
+        command::run(command)
     }
 
     /// The journal's files, oldest first.
@@ -166,6 +184,10 @@ impl Home {
         files.retain(|path| path.extension().is_some_and(|extension| extension == "tgj"));
         files
     }
+}
+
+fn s3_environment() -> Vec<(String, String)> {
+    Minio::environment().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 impl Drop for Home {

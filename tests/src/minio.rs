@@ -19,6 +19,13 @@ pub const SECRET_KEY: &str = "tachograph-test-secret";
 /// What MinIO takes for a region.
 pub const REGION: &str = "us-east-1";
 
+/// Runs the server until the pipe says `keep`, or closes because the test process is gone: then its storage goes too.
+const SCRIPT: &str = r#""$0" server --quiet --address "$1" "$2/storage" </dev/null &
+read -r word
+kill -9 $!
+wait $! 2>/dev/null
+[ "$word" = keep ] || rm -rf "$2""#;
+
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The server. It ends when this is dropped, or the test process ends in whatever way.
@@ -26,6 +33,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Minio {
     directory: tempfile::TempDir,
     address: SocketAddr,
+    region: &'static str,
     running: Mutex<Option<Running>>,
 }
 
@@ -33,7 +41,7 @@ pub struct Minio {
 struct Running {
     shell: Child,
     /// The shell kills the server when this closes.
-    _life_line: ChildStdin,
+    life_line: ChildStdin,
 }
 
 impl Minio {
@@ -42,9 +50,17 @@ impl Minio {
     /// # Panics
     /// If it does not start.
     pub fn start() -> Self {
+        Self::start_in(REGION)
+    }
+
+    /// The same in another region.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_in(region: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-        let server = Self { directory, address, running: Mutex::new(None) };
+        let server = Self { directory, address, region, running: Mutex::new(None) };
         server.up();
         server
     }
@@ -58,12 +74,12 @@ impl Minio {
         let program = program.unwrap_or_else(|| panic!("{VARIABLE} is not set: run `cargo xtask test`"));
         let log = std::fs::File::create(self.directory.path().join("log")).expect("a log");
         let mut shell = Command::new("sh")
-            .args(["-c", r#""$0" server --quiet --address "$1" "$2" </dev/null & read -r _; kill -9 $!"#])
+            .args(["-c", SCRIPT])
             .arg(program)
             .arg(self.address.to_string())
-            .arg(self.directory.path().join("storage"))
+            .arg(self.directory.path())
             .envs([("MINIO_ROOT_USER", ACCESS_KEY), ("MINIO_ROOT_PASSWORD", SECRET_KEY), ("MINIO_BROWSER", "off")])
-            .envs([("MINIO_UPDATE", "off"), ("MINIO_CALLHOME_ENABLE", "off"), ("_MINIO_SERVER_DEBUG", "off")])
+            .envs([("MINIO_UPDATE", "off"), ("MINIO_CALLHOME_ENABLE", "off"), ("MINIO_SITE_REGION", self.region)])
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
@@ -75,7 +91,7 @@ impl Minio {
             assert!(Instant::now() < deadline, "MinIO does not start: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
-        *self.running.lock().expect("no panic") = Some(Running { shell, _life_line: life_line });
+        *self.running.lock().expect("no panic") = Some(Running { shell, life_line });
     }
 
     /// Kills it, as an outage does.
@@ -83,8 +99,9 @@ impl Minio {
     /// # Panics
     /// If another test panicked meanwhile.
     pub fn down(&self) {
-        if let Some(Running { mut shell, _life_line }) = self.running.lock().expect("no panic").take() {
-            drop(_life_line);
+        if let Some(Running { mut shell, mut life_line }) = self.running.lock().expect("no panic").take() {
+            let _ = life_line.write_all(b"keep\n");
+            drop(life_line);
             let _ = shell.wait();
         }
     }
@@ -105,13 +122,17 @@ impl Minio {
     }
 
     /// What a program needs in its environment to be let in.
-    pub fn environment() -> [(&'static str, &'static str); 4] {
+    pub fn environment() -> [(&'static str, &'static str); 7] {
         [
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
             ("AWS_REGION", REGION),
             // No request into the air where there is no instance to ask.
             ("AWS_EC2_METADATA_DISABLED", "true"),
+            // Nothing of whoever runs the tests.
+            ("AWS_CONFIG_FILE", "/dev/null"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+            ("NO_PROXY", "*"),
         ]
     }
 

@@ -49,26 +49,56 @@ impl Stored {
 /// # Panics
 /// If it can't be read, or an index is missing.
 pub fn read(data: &Path) -> Vec<Stored> {
+    let archive = data.join("archive");
     // Beside a collector that runs, records move from the journal to the archive between two looks.
     let mut looks = 0;
     let all = loop {
-        match try_read(data) {
+        match behind(archived(&archive), data) {
             Err(_) if looks < 5 => looks += 1,
             read => break read.unwrap_or_else(|e| panic!("{e}")),
         }
     };
-    for (at, record) in all.iter().enumerate() {
-        assert_eq!(record.index, at as u64, "the ledger has a gap");
-    }
+    expect_no_gap(&all);
     all
 }
 
-fn try_read(data: &Path) -> Result<Vec<Stored>, JournalError> {
-    let mut all = archived(&data.join("archive"));
+/// Each record must stand where its index says.
+///
+/// # Panics
+/// If one is missing.
+#[track_caller]
+pub fn expect_no_gap(all: &[Stored]) {
+    for (at, record) in all.iter().enumerate() {
+        assert_eq!(record.index, at as u64, "the ledger has a gap");
+    }
+}
+
+/// What is archived, and what the journal in the data directory has behind it.
+///
+/// # Errors
+/// If the journal can't be read, or begins behind what is archived.
+pub fn behind(archived: Vec<Stored>, data: &Path) -> Result<Vec<Stored>, JournalError> {
+    let mut all = archived;
     let next = all.len() as u64;
     let journal = Journal::read_only(&data.join("journal"), LEDGER)?;
     if journal.next_index().is_some_and(|end| end > next) {
         let mut frames = journal.read_from(next)?;
+        while let Some(frame) = frames.next_frame()? {
+            all.extend(frame.records().map(|record| Stored::new(record.index, record.body)));
+        }
+    }
+    Ok(all)
+}
+
+/// Every record that the journal in the data directory holds.
+///
+/// # Errors
+/// If it can't be read.
+pub fn journaled(data: &Path) -> Result<Vec<Stored>, JournalError> {
+    let journal = Journal::read_only(&data.join("journal"), LEDGER)?;
+    let mut all = Vec::new();
+    if let Some(first) = journal.first_index() {
+        let mut frames = journal.read_from(first)?;
         while let Some(frame) = frames.next_frame()? {
             all.extend(frame.records().map(|record| Stored::new(record.index, record.body)));
         }

@@ -1,0 +1,205 @@
+//! Two collectors write one bucket with copies of one ledger, and are killed at random: one history, whoever wins.
+
+use std::time::{Duration, Instant};
+
+use tachograph_exporters::verify::Axis;
+use tachograph_record::{EventId, Kind};
+use tachograph_tests::bucket::{Bucket, Mode};
+use tachograph_tests::collector::Collector;
+use tachograph_tests::home::Home;
+use tachograph_tests::load::{Load, Settings};
+use tachograph_tests::seed::Random;
+use tachograph_tests::stored::{self, Stored};
+
+use crate::scene::{SERVER, expect_verified, key, send};
+
+/// How long; the soak test takes longer.
+const SECONDS: &str = "TACHOGRAPH_RACE_SECONDS";
+const DEFAULT_SECONDS: u64 = 15;
+
+/// One of the two.
+struct Rival {
+    name: &'static str,
+    home: Home,
+    load: Load,
+    running: Option<Collector>,
+    /// The exit code with which it had to stop.
+    out: Option<i32>,
+    kills: u64,
+}
+
+impl Rival {
+    fn new(name: &'static str, home: Home, random: &mut Random) -> Self {
+        let load = Load::start(Settings { senders: 2, ..Settings::default() }, random);
+        Self { name, home, load, running: None, out: None, kills: 0 }
+    }
+
+    fn start(&mut self) {
+        match self.home.spawn().outcome() {
+            Ok(collector) => {
+                self.load.aim(Some(collector.http));
+                self.running = Some(collector);
+            }
+            Err(code) => self.end(code),
+        }
+    }
+
+    fn end(&mut self, code: i32) {
+        self.load.aim(None);
+        self.out = Some(code);
+    }
+
+    /// Whether it goes on; it may have been fenced meanwhile.
+    fn look(&mut self) {
+        if let Some(collector) = self.running.take() {
+            match collector.ended() {
+                Ok(collector) => self.running = Some(collector),
+                Err(code) => self.end(code),
+            }
+        }
+    }
+
+    /// SIGKILL, unless it has ended by itself.
+    fn kill(&mut self) {
+        self.look();
+        if let Some(collector) = self.running.take() {
+            self.load.aim(None);
+            match collector.kill_unless_ended() {
+                None => self.kills += 1,
+                Some(code) => self.end(code),
+            }
+        }
+    }
+}
+
+#[test]
+fn two_collectors_make_one_history() {
+    let seconds = match std::env::var(SECONDS) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{SECONDS}={text} is no number")),
+        Err(_) => DEFAULT_SECONDS,
+    };
+    let mut random = Random::of_test("race");
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let (mut rounds, mut kills) = (0, 0);
+    while rounds == 0 || Instant::now() < until {
+        kills += one_race(&mut random);
+        rounds += 1;
+    }
+    println!("race: {rounds} ledgers, {kills} kills");
+}
+
+/// Until one of the two is out. How many kills that took.
+fn one_race(random: &mut Random) -> u64 {
+    let bucket = Bucket::make(&SERVER, Mode::Compliance);
+    let first = Home::in_s3(&bucket.config());
+    let common = begin(&first, random);
+    let second = first.copy();
+    let mut rivals = [Rival::new("first", first, random), Rival::new("second", second, random)];
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while rivals.iter().all(|rival| rival.out.is_none()) {
+        assert!(Instant::now() < deadline, "two collectors write one ledger, and neither is fenced");
+        for rival in &mut rivals {
+            if rival.running.is_none() && rival.out.is_none() {
+                rival.start();
+            }
+        }
+        std::thread::sleep(random.millis(50, 900));
+        match random.below(4) {
+            0 => rivals[0].kill(),
+            1 => rivals[1].kill(),
+            _ => rivals.iter_mut().for_each(Rival::look),
+        }
+    }
+    let kills = rivals.iter().map(|rival| rival.kills).sum();
+    let [a, b] = rivals;
+    let (loser, mut winner) = if a.out.is_some() { (a, b) } else { (b, a) };
+    assert_eq!(winner.out, None, "both are out: {:?} and {:?}", loser.out, winner.out);
+
+    if winner.running.is_none() {
+        winner.start();
+    }
+    let Some(collector) = winner.running.take() else {
+        panic!("the {} had to stop too, with {:?}: {}", winner.name, winner.out, winner.home.log_text());
+    };
+    winner.load.drain();
+    collector.stop();
+
+    expect_fenced(&loser);
+    let records = bucket.records();
+    let of_winner: Vec<EventId> = [common, winner.load.acknowledged()].concat();
+    stored::expect_once(&stored::counts(&records), &of_winner);
+    expect_verified(&winner.home, &bucket);
+    expect_nothing_lost(&loser, &records);
+    kills
+}
+
+/// A ledger with something in it, stopped in good order.
+fn begin(home: &Home, random: &mut Random) -> Vec<EventId> {
+    let (ids, spans) = tachograph_tests::otlp::Events::new(random).generations(10);
+    let collector = home.start();
+    send(&collector, &spans);
+    collector.stop();
+    ids
+}
+
+/// It stopped with exit code 3 while it ran, or refused to start with 2, and says that there is another.
+fn expect_fenced(loser: &Rival) {
+    let log = loser.home.log_text();
+    match loser.out {
+        Some(3) => {
+            assert!(log.contains("another collector (") && log.contains("writes this archive"), "{log}");
+            let refused = loser.home.refused();
+            assert_eq!(refused.code, 2, "it must not go on: {refused:?}");
+        }
+        Some(2) => {
+            let said = log.lines().last().unwrap_or_default();
+            let known = ["another collector", "it is not the record that the archive has there", "was rolled back"];
+            assert!(known.iter().any(|words| said.contains(words)), "{said}");
+        }
+        other => panic!("{other:?}: {log}"),
+    }
+}
+
+/// All that it acknowledged is in its own journal, or was archived before it was fenced.
+fn expect_nothing_lost(loser: &Rival, archived: &[Stored]) {
+    let mut counts = stored::counts(archived);
+    let journal = stored::journaled(&loser.home.data()).unwrap_or_else(|e| panic!("{e}"));
+    for record in journal.iter().filter(|record| record.kind != Kind::Lifecycle) {
+        // The end of what is archived may be in both.
+        counts.entry(record.event_id).or_insert(1);
+    }
+    stored::expect_once(&counts, &loser.load.acknowledged());
+}
+
+/// An auditor needs to know nothing of a race to see that there was none left.
+#[test]
+fn the_fenced_one_names_the_other() {
+    let bucket = Bucket::make(&SERVER, Mode::Compliance);
+    let first = Home::in_s3(&bucket.config());
+    let mut random = Random::of_test("fenced");
+    begin(&first, &mut random);
+    let second = first.copy();
+    let (one, other) = (first.start(), second.start());
+    let pid = one.id();
+    one.wait_archived();
+    let events = tachograph_tests::otlp::Events::new(&mut random);
+    // Whoever archives first has the ledger. The other's own start is a record that stands where this one's does.
+    let code = match other.ended_within(Duration::from_secs(20)) {
+        Ok(_) => {
+            send(&one, &events.generations(5).1);
+            let code = one.ended_within(Duration::from_secs(20)).expect_err("one of the two is fenced");
+            assert!(first.log_text().contains("another collector ("), "{}", first.log_text());
+            code
+        }
+        Err(code) => {
+            let log = second.log_text();
+            assert!(log.contains(&format!(":{pid}:")), "the other's process is named: {log}");
+            one.stop();
+            code
+        }
+    };
+    assert_eq!(code, 3);
+    let verified = bucket.verify(&["--key", &key(&first)]);
+    assert_ne!(verified.code, 1, "{:#}", verified.report);
+    assert_eq!(verified.verdict(Axis::Integrity), "pass");
+}
