@@ -97,7 +97,7 @@ pub fn behind(archived: Vec<Stored>, data: &Path) -> Result<Vec<Stored>, Journal
 pub fn journaled(data: &Path) -> Result<Vec<Stored>, JournalError> {
     let journal = Journal::read_only(&data.join("journal"), LEDGER)?;
     let mut all = Vec::new();
-    if let Some(first) = journal.first_index() {
+    if let Some(first) = journal.oldest_index() {
         let mut frames = journal.read_from(first)?;
         while let Some(frame) = frames.next_frame()? {
             all.extend(frame.records().map(|record| Stored::new(record.index, record.body)));

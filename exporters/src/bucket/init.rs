@@ -1,10 +1,12 @@
 //! Making a bucket, or bringing one into shape.
 
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, CreateBucketConfiguration, DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled,
     ObjectLockRetentionMode, ObjectLockRule, PublicAccessBlockConfiguration, ServerSideEncryption,
     ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
+use aws_smithy_types::error::operation::BuildError;
 use serde::Serialize;
 use tachograph_ledger::Lock;
 
@@ -62,7 +64,8 @@ pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, Sto
             let configuration = encryption_of(&encryption);
             async move {
                 let put = client.put_bucket_encryption().bucket(bucket);
-                put.server_side_encryption_configuration(configuration?).send().await
+                let configuration = configuration.map_err(SdkError::construction_failure)?;
+                put.server_side_encryption_configuration(configuration).send().await
             }
         });
         steps.push(outcome("encryption", encrypted, "by default, for every object"));
@@ -87,22 +90,15 @@ pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, Sto
     Ok(steps)
 }
 
-#[allow(clippy::result_large_err)] // the SDK's own error, made once
-fn encryption_of<E>(
-    encryption: &Encryption,
-) -> Result<ServerSideEncryptionConfiguration, aws_sdk_s3::error::SdkError<E>> {
+fn encryption_of(encryption: &Encryption) -> Result<ServerSideEncryptionConfiguration, BuildError> {
     let (algorithm, key) = match encryption {
         Encryption::SseKms(key) => (ServerSideEncryption::AwsKms, key.clone()),
         Encryption::SseS3 | Encryption::Default => (ServerSideEncryption::Aes256, None),
     };
-    let construction = aws_sdk_s3::error::SdkError::construction_failure;
-    let by_default = ServerSideEncryptionByDefault::builder()
-        .sse_algorithm(algorithm)
-        .set_kms_master_key_id(key)
-        .build()
-        .map_err(construction)?;
+    let by_default =
+        ServerSideEncryptionByDefault::builder().sse_algorithm(algorithm).set_kms_master_key_id(key).build()?;
     let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(by_default).build();
-    ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(construction)
+    ServerSideEncryptionConfiguration::builder().rules(rule).build()
 }
 
 fn step(name: &'static str, done: bool, what: impl Into<String>) -> Step {
