@@ -1,9 +1,11 @@
 //! The long runs, on release builds: benchmarks and the soak test.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::place::Place;
-use crate::process;
+use crate::{process, setup};
 
 /// How many kills a soak makes; the test suite makes fewer.
 const SOAK_ROUNDS: &str = "200";
@@ -14,6 +16,7 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<bool> {
         return Ok(false);
     }
     let mut command = place.cargo(&["run", "--release", "-p", "tachograph-tests", "--bin", "tachograph-bench", "--"]);
+    tell_programs(place, &mut command)?;
     process::run(command.args(arguments))
 }
 
@@ -24,7 +27,16 @@ pub(crate) fn soak(place: &Place) -> Result<bool> {
     }
     let mut command =
         place.cargo(&["test", "--release", "-p", "tachograph-tests", "--test", "crash", "--", "--nocapture"]);
+    tell_programs(place, &mut command)?;
     process::run(command.env("TACHOGRAPH_CRASH_ROUNDS", SOAK_ROUNDS))
+}
+
+/// Names Python and the S3 servers, which are fetched first if need be.
+fn tell_programs(place: &Place, command: &mut Command) -> Result<()> {
+    for (variable, program) in setup::programs(place) {
+        command.env(variable, program?);
+    }
+    Ok(())
 }
 
 /// Both start the real binary, which cargo does not build for another package's sake.

@@ -7,6 +7,7 @@ mod bench;
 mod deny;
 mod documents;
 mod fuzz;
+mod go;
 mod lint;
 mod place;
 mod process;
@@ -33,11 +34,11 @@ The repository's own commands.
         --input FILE                run this one input instead: reproduces a crash
     cargo xtask soak                kill the collector 200 times under load and verify after each (release build)
     cargo xtask bench [ARG]…        measure speed and size (release build); `bench --help` lists its own options
-    cargo xtask setup               only fetch what the tests need: Python environment, cargo-deny
+    cargo xtask setup               only fetch what the tests need: Python environment, S3 servers, cargo-deny
     cargo xtask help                this page
 
 What is fetched or built on the side stays under <target>/xtask; <target> is CARGO_TARGET_DIR or ./target.
-Tests that need Python find its path in TACHOGRAPH_TEST_PYTHON.
+Tests find Python in TACHOGRAPH_TEST_PYTHON and S3 servers in TACHOGRAPH_TEST_MINIO and TACHOGRAPH_TEST_VERSITYGW.
 CONTRIBUTING.md says how these are meant to be used.
 ";
 

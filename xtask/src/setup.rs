@@ -10,14 +10,26 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::place::Place;
-use crate::{deny, process, python};
+use crate::{deny, go, process, python};
 
 /// `cargo xtask setup`.
 pub(crate) fn run(place: &Place) -> Result<bool> {
     println!("python     {}", python::ensure(place)?.display());
+    for program in go::PROGRAMS {
+        println!("{:10} {}", program.name, go::ensure(place, program)?.display());
+    }
     println!("cargo-deny {}", deny::ensure(place)?.display());
     println!("c++        {}", ensure_compiler()?.display());
     Ok(true)
+}
+
+/// A variable that tests read, and the program that it names, or why there is none.
+pub(crate) type Named = (&'static str, Result<PathBuf>);
+
+/// Gets every program that tests start beside those of the workspace.
+pub(crate) fn programs(place: &Place) -> Vec<Named> {
+    let servers = go::PROGRAMS.into_iter().map(|program| (program.variable, go::ensure(place, program)));
+    std::iter::once((python::VARIABLE, python::ensure(place))).chain(servers).collect()
 }
 
 /// Holds off other set-ups in the same target directory until it is dropped.

@@ -1,14 +1,12 @@
 //! `cargo xtask test`: every part, one after another, however many fail; then the sum.
 
-use std::path::Path;
-
 use anyhow::{Result, bail};
 
 use crate::fuzz::{self, Session};
 use crate::place::Place;
 use crate::process::{self, Watch};
 use crate::tally::Tally;
-use crate::{documents, lint, python};
+use crate::{documents, lint, python, setup};
 
 /// How long each fuzz target runs in the suite.
 const SMOKE_SECONDS: u64 = 10;
@@ -43,17 +41,12 @@ pub(crate) fn run(place: &Place, names: &[String]) -> Result<bool> {
 }
 
 fn rust(place: &Place, tally: &mut Tally) -> Result<()> {
-    let interpreter = python::ensure(place);
-    if let Err(error) = &interpreter {
-        tally.fail(format!("rust: tests that need Python will fail: {error:#}"));
-    }
-    cargo_test(place, interpreter.ok().as_deref(), tally)
-}
-
-fn cargo_test(place: &Place, interpreter: Option<&Path>, tally: &mut Tally) -> Result<()> {
     let mut command = place.cargo(&["test", "--workspace", "--no-fail-fast"]);
-    if let Some(interpreter) = interpreter {
-        command.env(python::VARIABLE, interpreter);
+    for (variable, program) in setup::programs(place) {
+        match program {
+            Ok(path) => drop(command.env(variable, path)),
+            Err(error) => tally.fail(format!("rust: tests that need {variable} will fail: {error:#}")),
+        }
     }
     let mut counts = Counts::default();
     let success = process::watch(&mut command, Watch::Stdout, |line| counts.read(line))?;
