@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ObjectLockMode, ServerSideEncryption};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ObjectLockMode, ServerSideEncryption};
 use aws_smithy_types::DateTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -157,6 +157,8 @@ fn put(requests: &Requests, object: &Object, spool: &Spool) -> Result<(), StoreE
                 .if_none_match("*")
                 .content_type(object.content_type)
                 .content_length(i64::try_from(object.size).unwrap_or(i64::MAX))
+                // AWS takes the checksum alone; some stores ask for its name too.
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .checksum_sha256(&object.sha256)
                 .metadata("tachograph-writer", &object.writer)
                 .set_server_side_encryption(algorithm)
