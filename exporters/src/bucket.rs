@@ -86,7 +86,7 @@ pub enum BucketError {
         refuted: Vec<String>,
     },
     /// The clocks differ.
-    #[error("the store's clock is {seconds} s {} this machine's: dates of retention could not be told. Mend the clock, with chrony or ntpd", if *.seconds > 0 { "ahead of" } else { "behind" })]
+    #[error("the store's clock is {} s {} this machine's: dates of retention could not be told. Mend the clock, with chrony or ntpd", .seconds.unsigned_abs(), if *.seconds > 0 { "ahead of" } else { "behind" })]
     Clock {
         /// Seconds that the store is ahead.
         seconds: i64,

@@ -1,20 +1,26 @@
 //! What the store does, tried out.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::delete_objects::DeleteObjectsError;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, ChecksumMode, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
-    VersioningConfiguration,
+    BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, Delete, ObjectIdentifier, ObjectLockLegalHold,
+    ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, VersioningConfiguration,
 };
 use aws_smithy_types::DateTime;
+use aws_smithy_types::error::operation::BuildError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tachograph_ledger::Lock;
+use tachograph_record::Time;
 
 use super::is_denied;
 use crate::archive::store::s3::error::{Asked, Failure, failure};
@@ -23,6 +29,9 @@ use crate::archive::store::{Store, StoreError};
 
 /// Seconds for which what is tried on is locked: what is left over goes in the next run.
 const LOCKED_FOR: i64 = 30;
+/// The same for what is tried once its lock is over, and for what need not be locked: without a date of its own, the bucket's default
+/// would keep it for years.
+const LOCKED_BRIEFLY: i64 = 2;
 
 /// Whether the store does what the archive relies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +63,20 @@ struct Patient<'s> {
     checks: Vec<Check>,
 }
 
+/// Versions, each with its key.
+struct Brief {
+    /// When the short locks end.
+    until: i64,
+    /// Free to go when they do.
+    over: (String, String),
+    held: (String, String),
+    /// Locked far longer.
+    locked: (String, String),
+}
+
+/// Lock and SHA-256 of a version.
+type Seen = (Option<(Lock, i64)>, Option<String>);
+
 type Answer<T> = Result<T, Failure>;
 
 const BODY: &[u8] = b"tachograph probe";
@@ -76,22 +99,54 @@ impl Patient<'_> {
     fn examine(&mut self) -> Answer<()> {
         let until = self.now() + LOCKED_FOR;
         let lock = self.settings.lock;
-        let version = self.put(|put| locked(put.if_none_match("*"), lock, until))?;
+        let version = match self.put(|put| locked(put.if_none_match("*"), lock, until)) {
+            Ok(version) => version,
+            // A store that can't, in its own words. What is missing in the request or the bucket is no verdict on the store.
+            Err(failure) if failure.status.is_some_and(|status| status == 400 || status == 501) => {
+                self.note("an object is created with a lock", Outcome::Refuted, failure.error.what);
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
+        let Some(version) = version else {
+            self.note("an object gets a version", Outcome::Refuted, "it got none: nothing can be locked here");
+            return Ok(());
+        };
+        let brief = if lock == Lock::None { None } else { Some(self.lock_briefly(until)?) };
         self.conditional_create(until);
         self.read_back(&version, until);
         self.checksum_is_checked();
-        let Some(version) = version else {
-            self.note("versions", Outcome::Refuted, "an object got no version");
-            return Ok(());
-        };
         if lock != Lock::None {
             self.delete_version(&version);
-            self.change_retention(&version, until);
+            self.change_retention(&version);
         }
         self.overwrite(&version);
         self.marker(&version);
         self.versioning_stays();
+        if let Some(brief) = brief {
+            while self.now() <= brief.until {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            self.delete_in_a_batch(&brief);
+            self.legal_hold(&brief);
+        }
         Ok(())
+    }
+
+    /// What is tried when its lock is over. Written first, so that the rest fills the time.
+    fn lock_briefly(&self, until: i64) -> Answer<Brief> {
+        let (lock, brief) = (self.settings.lock, self.now() + LOCKED_BRIEFLY);
+        let write = |name: &str, until: i64| {
+            let key = format!("{}-{name}", self.key);
+            let version = self.put_at(&key, |put| locked(put.checksum_sha256(sha256_of(BODY)), lock, until))?;
+            Ok((key, version.unwrap_or_default()))
+        };
+        Ok(Brief {
+            until: brief,
+            over: write("over", brief)?,
+            held: write("held", brief)?,
+            locked: write("locked", until)?,
+        })
     }
 
     fn conditional_create(&mut self, until: i64) {
@@ -104,8 +159,8 @@ impl Patient<'_> {
         }
     }
 
-    fn read_back(&mut self, version: &Option<String>, until: i64) {
-        let head = self.head(version.as_deref());
+    fn read_back(&mut self, version: &str, until: i64) {
+        let head = self.head(version);
         let (lock, sha256) = match head {
             Ok(head) => head,
             Err(failure) => return self.note("what was written reads back", Outcome::Refuted, failure.error.what),
@@ -124,8 +179,10 @@ impl Patient<'_> {
             Some((mode, date)) if mode == self.settings.lock && date == until => {
                 self.note(name, Outcome::Proven, "by HEAD")
             }
-            Some((mode, date)) => {
-                self.note(name, Outcome::Refuted, format!("mode {} until {date}, asked for {until}", mode.as_str()));
+            Some(found) => {
+                let what =
+                    format!("it is {}, asked for {}", shown(Some(found)), shown(Some((self.settings.lock, until))));
+                self.note(name, Outcome::Refuted, what);
             }
             None => self.note(
                 name,
@@ -139,8 +196,10 @@ impl Patient<'_> {
         let name = "a body with another SHA-256 is refused";
         let wrong = sha256_of(b"something else");
         let key = format!("{}-checksum", self.key);
-        match self.put_at(&key, |put| put.checksum_sha256(&wrong)) {
-            Err(failure) if failure.status.is_some_and(|status| status < 500) && !is_denied(&failure) => {
+        let (lock, until) = (self.settings.lock, self.now() + LOCKED_BRIEFLY);
+        match self.put_at(&key, |put| locked(put.checksum_sha256(&wrong), lock, until)) {
+            // Any other complaint would be about something else.
+            Err(failure) if failure.code.contains("Checksum") || failure.code.contains("Digest") => {
                 self.note(name, Outcome::Proven, failure.code);
             }
             Err(failure) => self.note(name, Outcome::Unproven, failure.error.what),
@@ -153,65 +212,66 @@ impl Patient<'_> {
         // Whoever may not delete at all proves nothing.
         let elsewhere = format!("{}-nothing", self.key);
         let may = !matches!(self.delete(&elsewhere, Some(version)), Err(failure) if is_denied(&failure));
-        let refused = self.delete(&self.key.clone(), Some(version));
-        match (refused, self.head(Some(version))) {
-            (Ok(()), Err(_)) => {
-                self.note(name, Outcome::Refuted, "it is gone: nothing in this store is safe from its administrator")
+        let answer = self.delete(&self.key, Some(version));
+        match (answer, self.head(version)) {
+            (_, Err(failure)) if failure.is_not_found() => {
+                self.note(name, Outcome::Refuted, "it is gone: nothing in this store is safe from its administrator");
             }
+            (_, Err(failure)) => self.note(name, Outcome::Unproven, failure.error.what),
             (Ok(()), Ok(_)) => self.note(name, Outcome::Proven, "the store said yes, and kept it"),
             (Err(_), Ok(_)) if may => self.note(name, Outcome::Proven, "refused, though this caller may delete"),
-            (Err(_), _) => self.note(
-                name,
-                Outcome::Unproven,
-                "this caller has no right to delete (s3:DeleteObjectVersion); run it with one",
-            ),
+            (Err(_), Ok(_)) => self.note(name, Outcome::Unproven, NO_RIGHT_TO_DELETE),
         }
     }
 
-    fn change_retention(&mut self, version: &str, until: i64) {
-        let mode = mode_of(self.settings.lock);
+    fn change_retention(&mut self, version: &str) {
+        let lock = self.settings.lock;
+        let tried = if lock == Lock::Compliance { &SHORTENED[..] } else { &SHORTENED[..1] };
         // Whoever may not even extend proves nothing.
-        if let Err(failure) = self.retain(version, Some((mode.clone(), until + 1))) {
-            let tried = if self.settings.lock == Lock::Compliance { &SHORTENED[..] } else { &SHORTENED[..1] };
+        let until = self.now() + LOCKED_FOR + 2;
+        if let Err(failure) = self.retain(version, Some((mode_of(lock), until))) {
             for name in tried {
                 self.note(name, Outcome::Unproven, format!("retention can't be set at all: {}", failure.error.what));
             }
             return;
         }
-        let shorter = self.now() + 2;
-        self.must_be_refused(SHORTENED[0], version, Some((mode, shorter)), until);
-        if self.settings.lock == Lock::Compliance {
-            self.must_be_refused(SHORTENED[1], version, Some((ObjectLockRetentionMode::Governance, until + 1)), until);
-            self.must_be_refused(SHORTENED[2], version, None, until);
+        for name in tried {
+            let wanted = match *name {
+                SHORTER => Some((mode_of(lock), self.now() + LOCKED_BRIEFLY)),
+                WEAKER => Some((ObjectLockRetentionMode::Governance, until)),
+                _ => None,
+            };
+            self.must_be_refused(name, version, wanted);
         }
     }
 
-    fn must_be_refused(
-        &mut self,
-        name: &'static str,
-        version: &str,
-        retention: Option<(ObjectLockRetentionMode, i64)>,
-        until: i64,
-    ) {
-        let answer = self.retain(version, retention);
-        match (answer, self.head(Some(version))) {
-            (_, Ok((Some((mode, date)), _))) if mode == self.settings.lock && date >= until => {
-                self.note(name, Outcome::Proven, "refused, though this caller may extend it");
-            }
-            (_, Ok((found, _))) => self.note(name, Outcome::Refuted, format!("the store did it: now {found:?}")),
-            (_, Err(failure)) => self.note(name, Outcome::Unproven, failure.error.what),
-        }
+    /// What an earlier attempt has done is not put down to this one.
+    fn must_be_refused(&mut self, name: &'static str, version: &str, wanted: Option<(ObjectLockRetentionMode, i64)>) {
+        let before = self.head(version).map(|(lock, _)| lock);
+        let answer = self.retain(version, wanted);
+        let after = self.head(version).map(|(lock, _)| lock);
+        let (outcome, what) = match (before, after) {
+            (Ok(Some(before)), Ok(Some(after))) if after.0 == before.0 && after.1 >= before.1 => match answer {
+                Ok(()) => (Outcome::Proven, "the store said yes, and kept it as it was".to_owned()),
+                Err(_) => (Outcome::Proven, "refused, though this caller may extend it".to_owned()),
+            },
+            (Ok(Some(before)), Ok(after)) => (
+                Outcome::Refuted,
+                format!("the store did it: it was {}, now it is {}", shown(Some(before)), shown(after)),
+            ),
+            (Ok(None), _) => (Outcome::Unproven, "there was no lock left to try it on".to_owned()),
+            (Err(failure), _) | (_, Err(failure)) => (Outcome::Unproven, failure.error.what),
+        };
+        self.note(name, outcome, what);
     }
 
     fn overwrite(&mut self, version: &str) {
         let name = "overwriting makes a new version, and the old one stays";
-        match self.put(|put| put) {
+        let (lock, until) = (self.settings.lock, self.now() + LOCKED_BRIEFLY);
+        match self.put(|put| locked(put, lock, until)) {
             Err(failure) => self.note(name, Outcome::Unproven, failure.error.what),
-            Ok(new) if new.as_deref() != Some(version) && self.head(Some(version)).is_ok() => {
+            Ok(new) if new.as_deref() != Some(version) && self.head(version).is_ok() => {
                 self.note(name, Outcome::Proven, "both are there");
-                if let Some(new) = new {
-                    let _ = self.delete(&self.key.clone(), Some(&new));
-                }
             }
             Ok(_) => self.note(name, Outcome::Refuted, "the old version is gone"),
         }
@@ -219,9 +279,9 @@ impl Patient<'_> {
 
     fn marker(&mut self, version: &str) {
         let name = "deleting without a version only hides";
-        match self.delete(&self.key.clone(), None) {
+        match self.delete(&self.key, None) {
             Err(failure) => self.note(name, Outcome::Unproven, failure.error.what),
-            Ok(()) => match self.head(Some(version)) {
+            Ok(()) => match self.head(version) {
                 Ok(_) => self.note(name, Outcome::Proven, "the version stays behind the delete marker"),
                 Err(_) => self.note(name, Outcome::Refuted, "the version is gone"),
             },
@@ -249,6 +309,49 @@ impl Patient<'_> {
                 self.note(name, Outcome::Refuted, format!("the store did it; {state}"));
             }
         }
+    }
+
+    /// One request for several versions takes another way through a store. Behind a version that may go, one that may not.
+    fn delete_in_a_batch(&mut self, brief: &Brief) {
+        let name = "a locked version can't be deleted in a batch";
+        let answer = self.delete_both(&brief.over, &brief.locked);
+        let refused = match answer {
+            Ok(()) => "the batch deleted nothing".to_owned(),
+            Err(failure) => failure.error.what,
+        };
+        let there = |(key, version): &(String, String)| match self.head_at(key, version) {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.is_not_found() => Ok(false),
+            Err(failure) => Err(failure),
+        };
+        match (there(&brief.over), there(&brief.locked)) {
+            (_, Ok(false)) => self.note(name, Outcome::Refuted, "it is gone, with one whose lock was over"),
+            (Ok(false), Ok(true)) => self.note(name, Outcome::Proven, "kept, and one whose lock was over is gone"),
+            (Ok(true), Ok(true)) => self.note(name, Outcome::Unproven, format!("{NO_RIGHT_TO_DELETE} ({refused})")),
+            (Err(failure), _) | (_, Err(failure)) => self.note(name, Outcome::Unproven, failure.error.what),
+        }
+    }
+
+    fn legal_hold(&mut self, brief: &Brief) {
+        let name = "a version under legal hold can't be deleted";
+        let (key, version) = &brief.held;
+        if let Err(failure) = self.hold(key, version, true) {
+            let what = format!("no hold can be set, as `tachograph hold` does: {}", failure.error.what);
+            return self.note(name, Outcome::Unproven, what);
+        }
+        let _ = self.delete(key, Some(version));
+        let kept = self.head_at(key, version);
+        let lifted = self.hold(key, version, false);
+        let (outcome, what) = match (kept, lifted) {
+            (Err(failure), _) if failure.is_not_found() => (Outcome::Refuted, "it is gone".to_owned()),
+            (Err(failure), _) | (_, Err(failure)) => (Outcome::Unproven, failure.error.what),
+            // Only whoever can delete it now was kept from it by the hold.
+            (Ok(_), Ok(())) => match self.delete(key, Some(version)) {
+                Ok(()) => (Outcome::Proven, "kept while held, deleted when not".to_owned()),
+                Err(_) => (Outcome::Unproven, NO_RIGHT_TO_DELETE.to_owned()),
+            },
+        };
+        self.note(name, outcome, what);
     }
 
     /// Removes what earlier examinations left, as far as its lock is over and the caller may.
@@ -295,7 +398,9 @@ impl Patient<'_> {
         with: impl Fn(PutObjectFluentBuilder) -> PutObjectFluentBuilder,
     ) -> Answer<Option<String>> {
         self.ask(|client, settings, _| {
-            let put = client.put_object().bucket(&settings.bucket).key(key).body(ByteStream::from_static(BODY));
+            let put =
+                client.put_object().bucket(&settings.bucket).key(key).checksum_algorithm(ChecksumAlgorithm::Sha256);
+            let put = put.body(ByteStream::from_static(BODY));
             let (put, key) = (with(put), key.to_owned());
             async move {
                 let answer = put.send().await;
@@ -306,12 +411,15 @@ impl Patient<'_> {
         })
     }
 
-    /// Lock and SHA-256 of a version.
-    #[allow(clippy::type_complexity)]
-    fn head(&self, version: Option<&str>) -> Answer<(Option<(Lock, i64)>, Option<String>)> {
-        let version = version.map(str::to_owned);
-        self.ask(|client, settings, key| {
-            let head = client.head_object().bucket(&settings.bucket).key(&key).set_version_id(version.clone());
+    fn head(&self, version: &str) -> Answer<Seen> {
+        self.head_at(&self.key, version)
+    }
+
+    fn head_at(&self, key: &str, version: &str) -> Answer<Seen> {
+        let key = key.to_owned();
+        self.ask(|client, settings, _| {
+            let head = client.head_object().bucket(&settings.bucket).key(&key).version_id(version);
+            let key = key.clone();
             async move {
                 let head = head.checksum_mode(ChecksumMode::Enabled).send().await;
                 let head =
@@ -340,6 +448,38 @@ impl Patient<'_> {
         })
     }
 
+    /// Both in one request; whether they are gone, HEAD says.
+    fn delete_both(&self, first: &(String, String), second: &(String, String)) -> Answer<()> {
+        self.ask(|client, settings, key| {
+            let named =
+                |(key, version): &(String, String)| ObjectIdentifier::builder().key(key).version_id(version).build();
+            let both = named(first).and_then(|first| Ok((first, named(second)?)));
+            let both = both.and_then(|(first, second)| Delete::builder().objects(first).objects(second).build());
+            async move {
+                let asked = Asked { action: "s3:DeleteObjectVersion", key: &key };
+                let both =
+                    both.map_err(|error| failure(&settings, asked, &construction::<DeleteObjectsError>(error)))?;
+                let delete = client.delete_objects().bucket(&settings.bucket).delete(both);
+                delete.send().await.map_err(|error| failure(&settings, asked, &error))?;
+                Ok(())
+            }
+        })
+    }
+
+    fn hold(&self, key: &str, version: &str, on: bool) -> Answer<()> {
+        let status = if on { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
+        let (key, hold) = (key.to_owned(), ObjectLockLegalHold::builder().status(status).build());
+        self.ask(|client, settings, _| {
+            let put = client.put_object_legal_hold().bucket(&settings.bucket).key(&key).version_id(version);
+            let (put, key) = (put.legal_hold(hold.clone()), key.clone());
+            async move {
+                let asked = Asked { action: "s3:PutObjectLegalHold", key: &key };
+                put.send().await.map_err(|error| failure(&settings, asked, &error))?;
+                Ok(())
+            }
+        })
+    }
+
     fn retain(&self, version: &str, retention: Option<(ObjectLockRetentionMode, i64)>) -> Answer<()> {
         self.ask(|client, settings, key| {
             let wanted = ObjectLockRetention::builder()
@@ -357,8 +497,26 @@ impl Patient<'_> {
     }
 }
 
-const SHORTENED: [&str; 3] =
-    ["a lock can't be shortened", "mode compliance can't be downgraded", "a lock can't be removed"];
+const SHORTER: &str = "a lock can't be shortened";
+const WEAKER: &str = "mode compliance can't be downgraded";
+/// What is tried on a lock; in mode governance, who has the right may do all but the first without asking.
+const SHORTENED: [&str; 3] = [SHORTER, WEAKER, "a lock can't be removed"];
+
+const NO_RIGHT_TO_DELETE: &str = "this caller has no right to delete (s3:DeleteObjectVersion); run it with one";
+
+fn construction<E>(error: BuildError) -> SdkError<E, HttpResponse> {
+    SdkError::construction_failure(error)
+}
+
+fn shown(lock: Option<(Lock, i64)>) -> String {
+    match lock {
+        Some((lock, until)) => {
+            let nanos = u64::try_from(until).unwrap_or(0).saturating_mul(1_000_000_000);
+            format!("{} until {}", lock.as_str(), Time::from_unix_nanos(nanos).unwrap_or_default())
+        }
+        None => "not locked".to_owned(),
+    }
+}
 
 fn locked(put: PutObjectFluentBuilder, lock: Lock, until: i64) -> PutObjectFluentBuilder {
     match lock {
