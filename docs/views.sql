@@ -5,7 +5,7 @@
 --
 -- Everything here reads the archive as it lies, each time it is asked, and writes nothing.
 
-SET VARIABLE archive = coalesce(getvariable('archive'), 'tachograph-data/archive');
+SET VARIABLE archive = rtrim(coalesce(getvariable('archive'), 'tachograph-data/archive'), '/');
 
 -- == The records ==
 

@@ -20,3 +20,4 @@ pub mod proxy;
 pub mod seed;
 pub mod stored;
 pub mod tree;
+pub mod weak_store;

@@ -50,17 +50,25 @@ pub fn example(name: &str) -> PathBuf {
     path
 }
 
+/// The tests' Python.
+///
+/// # Panics
+/// If the environment names none.
+pub fn interpreter() -> Command {
+    let Some(python) = std::env::var_os(PYTHON) else {
+        panic!("{PYTHON} is not set; run `cargo xtask test rust`, which makes the Python environment and names it")
+    };
+    Command::new(python)
+}
+
 /// A command that runs one of the scripts in `tests/python`.
 ///
 /// # Panics
 /// If the environment names no interpreter.
 pub fn python(script: &str) -> Command {
-    let Some(python) = std::env::var_os(PYTHON) else {
-        panic!("{PYTHON} is not set; run `cargo xtask test rust`, which makes the Python environment and names it")
-    };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
     assert!(script.is_file(), "{} is missing", script.display());
-    let mut command = Command::new(python);
+    let mut command = interpreter();
     command.arg("-B").arg(script);
     command
 }

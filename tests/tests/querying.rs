@@ -2,22 +2,58 @@
 //! step of the verification without our software runs with the tools that it names, and the tables of settings and metrics say
 //! what the code says.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use serde_json::Value;
+use tachograph_exporters::verify::Axis;
+use tachograph_tests::collector::Starting;
+use tachograph_tests::command::Verified;
 use tachograph_tests::home::Home;
+use tachograph_tests::minio::Minio;
 use tachograph_tests::{command, programs};
 
 const CONFIG: &str = "archive: { max_age: 300ms }\n";
 
 /// A ledger that all tests here read: the four stories, some odd records, a collector that was started and stopped.
-static LEDGER: LazyLock<Home> = LazyLock::new(|| {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("querying");
+static LEDGER: LazyLock<Home> = LazyLock::new(|| record("querying", CONFIG));
+
+/// The same records in a bucket, in several retention classes. Bucket and prefix are those that the pages name.
+fn in_bucket() -> (Minio, Home) {
+    let server = Minio::start();
+    let (endpoint, mut init) = (server.endpoint(), programs::command());
+    init.args(["bucket", "init", "--bucket", "s3://acme-ai-audit/prod", "--endpoint", &endpoint]);
+    run(init.envs(Minio::environment()).stdin(Stdio::null()));
+    let config = format!(
+        "\
+archive:
+  max_age: 300ms
+  s3: {{ bucket: acme-ai-audit, prefix: prod/, endpoint: '{endpoint}', region: us-east-1, mode: compliance }}
+  retention:
+    default: 1d
+    classes:
+      - {{ name: prompts, when: \"kind == 'generation'\", keep: 2d }}
+      - {{ name: decisions, when: \"kind == 'agent_decision'\", keep: 3d }}
+"
+    );
+    let home = record("querying-s3", &config);
+    (server, home)
+}
+
+fn record(name: &str, config: &str) -> Home {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&root);
     std::fs::create_dir_all(&root).expect("a directory for the ledger");
-    let home = Home::within(&root, CONFIG);
-    let collector = home.start();
+    let home = Home::within(&root, config);
+    let mut tachograph = programs::command();
+    tachograph.arg("run").arg("--json").arg("--config").arg(home.config()).arg("--data").arg(home.data());
+    for port in ["--grpc", "--http", "--admin"] {
+        tachograph.args([port, "127.0.0.1:0"]);
+    }
+    tachograph.envs(Minio::environment());
+    let collector = Starting::spawn(tachograph, &home.log()).ready();
     for name in ["image_service", "credit_decision", "trading_pipeline", "prompt_log"] {
         let mut example = Command::new(programs::example(name));
         example.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", collector.grpc));
@@ -29,7 +65,7 @@ static LEDGER: LazyLock<Home> = LazyLock::new(|| {
     run(programs::python("querying.py").arg("send").arg(collector.http.to_string()));
     collector.stop();
     home
-});
+}
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
@@ -54,6 +90,52 @@ fn run(command: &mut Command) {
 #[test]
 fn every_query_answers_as_its_page_says() {
     run(programs::python("querying.py").arg("queries").arg(LEDGER.archive()).arg(docs()));
+}
+
+/// One test: the last part hides an object of the bucket that the others read.
+#[test]
+fn every_query_answers_over_s3_as_over_the_directory() {
+    let (server, home) = in_bucket();
+    run(in_s3("queries_s3", &server).stdin(Stdio::null()));
+    run(in_s3("shell_s3", &server).stdin(Stdio::null()));
+    what_is_hidden_is_not_there_for_duckdb(&server, &home);
+}
+
+/// DuckDB can't tell what is behind a delete marker from what is lost; the verifier can.
+fn what_is_hidden_is_not_there_for_duckdb(server: &Minio, home: &Home) {
+    verify(server, home).expect_clean();
+    let mut hider = in_s3("hidden_s3", server).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python");
+    let mut path = String::new();
+    BufReader::new(hider.stdout.take().expect("a pipe")).read_line(&mut path).expect("a path");
+    let (path, verified) = (path.trim(), verify(server, home));
+    hider.stdin.take().expect("a pipe").write_all(b"seen\n").expect("it waits");
+    assert!(hider.wait().expect("Python").success(), "what it said stands above");
+    assert!(path.starts_with("records/class=prompts/"), "{path:?}");
+    assert_eq!((verified.code, verified.verdict(Axis::Storage)), (1, "fail"), "{:#}", verified.report);
+    assert_eq!(verified.verdict(Axis::Integrity), "pass", "{:#}", verified.report);
+    let findings = verified.report["findings"].as_array().cloned().unwrap_or_default();
+    assert!(findings.iter().any(|finding| finding.to_string().contains(path)), "{:#}", verified.report);
+    verify(server, home).expect_clean();
+}
+
+fn verify(server: &Minio, home: &Home) -> Verified {
+    let url = format!("s3://acme-ai-audit/prod?endpoint={}&region=us-east-1", server.endpoint());
+    let data = home.data();
+    let mut command = programs::command();
+    command.args(["verify", &url, "--json", "--key"]).arg(data.join("ledger.vkey"));
+    command.arg("--mac-key").arg(data.join("mac-escrow.key")).arg("--checkpoint").arg(data.join("checkpoint"));
+    let output = command.envs(Minio::environment()).output().expect("tachograph");
+    Verified {
+        code: output.status.code().unwrap_or(-1),
+        report: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn in_s3(what: &str, server: &Minio) -> Command {
+    let mut command = programs::python("querying.py");
+    command.arg(what).arg(server.endpoint()).arg(docs()).envs(Minio::environment());
+    command
 }
 
 #[test]

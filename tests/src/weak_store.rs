@@ -1,0 +1,102 @@
+//! S3 servers whose locks do not hold, which `tachograph bucket doctor` must find out: real ones, processes of their own.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{minio, programs};
+
+/// The variable that names versitygw's program.
+pub const VERSITYGW: &str = "TACHOGRAPH_TEST_VERSITYGW";
+
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A server with empty storage. It takes the credentials that MinIO takes, and ends when this is dropped, or the test process ends
+/// in whatever way.
+#[derive(Debug)]
+pub struct WeakStore {
+    directory: tempfile::TempDir,
+    address: SocketAddr,
+    shell: Child,
+    /// The shell kills the server when this closes.
+    life_line: Option<ChildStdin>,
+}
+
+impl WeakStore {
+    /// versitygw, on a directory.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn versitygw() -> Self {
+        let program = std::env::var_os(VERSITYGW).map(PathBuf::from);
+        let program = program.unwrap_or_else(|| panic!("{VERSITYGW} is not set: run `cargo xtask test`"));
+        Self::start(|directory, address| {
+            for name in ["iam", "versions", "data"] {
+                std::fs::create_dir(directory.path().join(name)).expect("a directory");
+            }
+            let mut command = Command::new(program);
+            command.args(["--quiet", "--port", &address.to_string(), "--iam-dir", "iam"]);
+            command.args(["posix", "--versioning-dir", "versions", "data"]);
+            command.envs([("ROOT_ACCESS_KEY", minio::ACCESS_KEY), ("ROOT_SECRET_KEY", minio::SECRET_KEY)]);
+            command
+        })
+    }
+
+    /// moto's server, which keeps all in memory and lets everybody in.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn moto() -> Self {
+        Self::start(|_, address| {
+            let mut command = programs::interpreter();
+            let (host, port) = (address.ip().to_string(), address.port().to_string());
+            command.args(["-B", "-m", "moto.server", "--host", &host, "--port", &port]);
+            command
+        })
+    }
+
+    fn start(server: impl FnOnce(&tempfile::TempDir, SocketAddr) -> Command) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let server = server(&directory, address);
+        let log = std::fs::File::create(directory.path().join("log")).expect("a log");
+        let variables = server.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut shell = Command::new("sh")
+            .args(["-c", r#""$0" "$@" </dev/null & read -r _; kill -9 $!"#])
+            .arg(server.get_program())
+            .args(server.get_args())
+            .envs(variables)
+            .current_dir(directory.path())
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("sh");
+        let life_line = shell.stdin.take();
+        let store = Self { directory, address, shell, life_line };
+        let deadline = Instant::now() + START_TIMEOUT;
+        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
+            assert!(Instant::now() < deadline, "{server:?} does not start: {}", store.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        store
+    }
+
+    /// Where it answers.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for WeakStore {
+    fn drop(&mut self) {
+        drop(self.life_line.take());
+        let _ = self.shell.wait();
+    }
+}
