@@ -48,6 +48,16 @@ pub enum BucketError {
     /// It does not answer as it should.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It answers, but not as S3 does.
+    #[error("the store of bucket {bucket} answers {action} with what is not S3's language: {what}")]
+    Unreadable {
+        /// The bucket.
+        bucket: String,
+        /// What was asked.
+        action: &'static str,
+        /// What is known of the answer.
+        what: String,
+    },
     /// No Object Lock.
     #[error(
         "bucket {0} has no Object Lock, so nothing in it is kept from anybody. It is switched on when a bucket is made: `tachograph bucket init` makes one, \
@@ -102,14 +112,14 @@ pub fn inspect(store: &S3Store) -> Result<Inspection, BucketError> {
     let versioning = ask(store, "s3:GetBucketVersioning", |client, bucket| async move {
         client.get_bucket_versioning().bucket(bucket).send().await
     })
-    .map_err(StoreError::from)?;
+    .map_err(|failure| told(&bucket, "s3:GetBucketVersioning", failure))?;
     let locked = ask(store, "s3:GetBucketObjectLockConfiguration", |client, bucket| async move {
         client.get_object_lock_configuration().bucket(bucket).send().await
     });
     let configuration = match locked {
         Ok(answer) => answer.object_lock_configuration,
         Err(failure) if failure.code == "ObjectLockConfigurationNotFoundError" || failure.is_not_found() => None,
-        Err(failure) => return Err(StoreError::from(failure).into()),
+        Err(failure) => return Err(told(&bucket, "s3:GetBucketObjectLockConfiguration", failure)),
     };
     let object_lock = configuration.as_ref().is_some_and(|found| found.object_lock_enabled().is_some());
     let default = configuration.and_then(|found| found.rule?.default_retention);
@@ -128,6 +138,14 @@ pub fn inspect(store: &S3Store) -> Result<Inspection, BucketError> {
         default_retention,
         clock_skew_ms: store.clock().skew_nanos().map(|nanos| nanos / 1_000_000),
     })
+}
+
+/// A success that can't be read is no refusal.
+fn told(bucket: &str, action: &'static str, failure: Failure) -> BucketError {
+    match failure.status {
+        Some(200..=299) => BucketError::Unreadable { bucket: bucket.to_owned(), action, what: failure.error.what },
+        _ => StoreError::from(failure).into(),
+    }
 }
 
 /// Asks once for what is not about one object.

@@ -1,6 +1,7 @@
 //! S3 servers whose locks do not hold, which `tachograph bucket doctor` must find out: real ones, processes of their own.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +19,14 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct WeakStore {
     directory: tempfile::TempDir,
     address: SocketAddr,
+    /// Where it is talked to.
+    front: SocketAddr,
+    /// Held for its end.
+    _running: Running,
+}
+
+#[derive(Debug)]
+struct Running {
     shell: Child,
     /// The shell kills the server when this closes.
     life_line: Option<ChildStdin>,
@@ -32,12 +41,13 @@ impl WeakStore {
         let program = std::env::var_os(VERSITYGW).map(PathBuf::from);
         let program = program.unwrap_or_else(|| panic!("{VERSITYGW} is not set: run `cargo xtask test`"));
         Self::start(|directory, address| {
-            for name in ["iam", "versions", "data"] {
-                std::fs::create_dir(directory.path().join(name)).expect("a directory");
+            let [iam, versions, data] = ["iam", "versions", "data"].map(|name| directory.path().join(name));
+            for folder in [&iam, &versions, &data] {
+                std::fs::create_dir(folder).expect("a directory");
             }
             let mut command = Command::new(program);
-            command.args(["--quiet", "--port", &address.to_string(), "--iam-dir", "iam"]);
-            command.args(["posix", "--versioning-dir", "versions", "data"]);
+            command.args(["--quiet", "--port", &address.to_string(), "--iam-dir"]).arg(iam);
+            command.args(["posix", "--versioning-dir"]).arg(versions).arg(data);
             command.envs([("ROOT_ACCESS_KEY", minio::ACCESS_KEY), ("ROOT_SECRET_KEY", minio::SECRET_KEY)]);
             command
         })
@@ -54,6 +64,22 @@ impl WeakStore {
             command.args(["-B", "-m", "moto.server", "--host", &host, "--port", &port]);
             command
         })
+    }
+
+    /// moto, which is never told of these header fields: a store that does not know them, and answers as if all were well.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn deaf(fields: &'static [&'static str]) -> Self {
+        let moto = Self::moto();
+        let (back, listener) = (moto.address, TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let front = listener.local_addr().expect("a port");
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                std::thread::spawn(move || relay(client, back, fields));
+            }
+        });
+        Self { front, ..moto }
     }
 
     fn start(server: impl FnOnce(&tempfile::TempDir, SocketAddr) -> Command) -> Self {
@@ -74,7 +100,7 @@ impl WeakStore {
             .spawn()
             .expect("sh");
         let life_line = shell.stdin.take();
-        let store = Self { directory, address, shell, life_line };
+        let store = Self { directory, address, front: address, _running: Running { shell, life_line } };
         let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
             assert!(Instant::now() < deadline, "{server:?} does not start: {}", store.log());
@@ -85,7 +111,7 @@ impl WeakStore {
 
     /// Where it answers.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.front)
     }
 
     /// What it said.
@@ -94,9 +120,38 @@ impl WeakStore {
     }
 }
 
-impl Drop for WeakStore {
+impl Drop for Running {
     fn drop(&mut self) {
         drop(self.life_line.take());
         let _ = self.shell.wait();
     }
+}
+
+/// One request without those fields, and its answer; then the connection is closed.
+fn relay(client: TcpStream, back: SocketAddr, without: &[&str]) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(back)?;
+    let mut request = BufReader::new(client.try_clone()?);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if request.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let (name, value) = line.trim_end().split_once(':').unwrap_or((line.trim_end(), ""));
+        let name = name.to_ascii_lowercase();
+        if name == "content-length" {
+            length = value.trim().parse().map_err(std::io::Error::other)?;
+        }
+        if line == "\r\n" {
+            head.push_str("connection: close\r\n\r\n");
+            break;
+        }
+        if name != "connection" && !without.contains(&name.as_str()) {
+            head.push_str(&line);
+        }
+    }
+    server.write_all(head.as_bytes())?;
+    std::io::copy(&mut request.take(length), &mut server)?;
+    std::io::copy(&mut server, &mut &client)?;
+    client.shutdown(Shutdown::Both)
 }

@@ -62,10 +62,9 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The bucket is made, and the doctor refuses the store for these reasons and no other.
+/// The doctor refuses the store for these reasons and no other.
 #[track_caller]
 fn expect_unfit(endpoint: &str, reasons: &[&str]) {
-    bucket("init", endpoint, "unfit", &["--json"]).expect(0, &[]);
     let outcome = bucket("doctor", endpoint, "unfit", &["--json"]);
     let report = outcome.json();
     assert_eq!(
@@ -117,22 +116,56 @@ fn a_default_retention_does_not_make_the_doctor_leave_locked_litter() {
 #[test]
 fn versitygw_is_refused() {
     let store = WeakStore::versitygw();
+    bucket("init", &store.endpoint(), "unfit", &["--json"]).expect(0, &[]);
     expect_unfit(&store.endpoint(), &["a lock can't be shortened", "a locked version can't be deleted in a batch"]);
 }
 
 #[test]
 fn moto_is_refused() {
-    let store = WeakStore::moto();
-    expect_unfit(
-        &store.endpoint(),
+    let store = moto(&[]);
+    expect_unfit(&store.endpoint(), &OF_MOTO);
+}
+
+/// What moto does not do, whatever it is told.
+const OF_MOTO: [&str; 6] = [
+    "the bucket's own words are S3's",
+    "a body with another SHA-256 is refused",
+    "a lock can't be shortened",
+    "mode compliance can't be downgraded",
+    "a lock can't be removed",
+    "versioning can't be suspended",
+];
+
+/// moto with a bucket, deaf to some header fields.
+fn moto(deaf_to: &'static [&'static str]) -> WeakStore {
+    let store = if deaf_to.is_empty() { WeakStore::moto() } else { WeakStore::deaf(deaf_to) };
+    // It makes the bucket, and then can't read what is said of it.
+    let outcome = bucket("init", &store.endpoint(), "unfit", &["--json"]);
+    outcome.expect(2, &["bucket unfit answers s3:GetBucketVersioning with what is not S3's language"]);
+    store
+}
+
+/// As Ceph's gateway 16 does it.
+#[test]
+fn a_store_that_overlooks_the_condition_is_refused() {
+    let store = moto(&["if-none-match"]);
+    let reasons = [&["a second conditional create is refused"], &OF_MOTO[..]].concat();
+    expect_unfit(&store.endpoint(), &reasons);
+}
+
+#[test]
+fn a_store_that_overlooks_the_lock_is_refused() {
+    let store = moto(&["x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date"]);
+    let reasons = [
         &[
-            "a body with another SHA-256 is refused",
-            "a lock can't be shortened",
-            "mode compliance can't be downgraded",
-            "a lock can't be removed",
-            "versioning can't be suspended",
+            "mode and date are as asked",
+            "a locked version can't be deleted",
+            "a locked version can't be deleted in a batch",
         ],
-    );
+        &OF_MOTO[..],
+    ]
+    .concat();
+    expect_unfit(&store.endpoint(), &reasons);
 }
 
 #[test]

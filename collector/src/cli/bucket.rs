@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 use tachograph_collector::config::{Config, Overrides};
 use tachograph_exporters::archive::store::s3::{Brief, Encryption, S3Settings, S3Store, S3Url};
-use tachograph_exporters::bucket::{self, Check, Outcome, Role};
+use tachograph_exporters::bucket::{self, BucketError, Check, Outcome, Role};
 use tachograph_ledger::Lock;
 
 use super::{Exit, output};
@@ -177,20 +177,34 @@ impl Init {
 impl Doctor {
     fn run(self) -> anyhow::Result<Exit> {
         let store = self.which.store()?;
-        let inspection = bucket::inspect(&store)?;
-        let checks = bucket::doctor(&store)?;
+        let (inspection, unreadable) = match bucket::inspect(&store) {
+            Ok(inspection) => (Some(inspection), None),
+            // What it does can be tried all the same.
+            Err(error @ BucketError::Unreadable { .. }) => (None, Some(error)),
+            Err(error) => return Err(error.into()),
+        };
+        let mut checks = bucket::doctor(&store)?;
+        if let Some(error) = unreadable {
+            let name = "the bucket's own words are S3's";
+            checks.insert(0, Check { name, outcome: Outcome::Refuted, what: error.to_string() });
+        }
         let has = |outcome: Outcome| checks.iter().any(|check| check.outcome == outcome);
-        let skewed =
-            inspection.clock_skew_ms.is_some_and(|ms| Duration::from_millis(ms.unsigned_abs()) > bucket::MAX_SKEW);
+        let skew_ms = inspection.as_ref().and_then(|inspection| inspection.clock_skew_ms);
+        let skewed = skew_ms.is_some_and(|ms| Duration::from_millis(ms.unsigned_abs()) > bucket::MAX_SKEW);
         let mode = store.settings().lock.as_str();
-        let fit = inspection.object_lock && inspection.versioning && !has(Outcome::Refuted) && !skewed;
+        let unlocked = inspection.as_ref().is_some_and(|inspection| !inspection.object_lock);
+        let unversioned = inspection.as_ref().is_some_and(|inspection| !inspection.versioning);
+        let fit = !unlocked && !unversioned && !has(Outcome::Refuted) && !skewed;
         if self.which.json {
             output::json(&json!({ "bucket": inspection, "mode": mode, "checks": checks, "fit": fit }));
         } else {
-            if !inspection.object_lock {
+            if unlocked {
                 output::line("  REFUTED   Object Lock is on\n            the bucket says that it is not");
             }
-            if let Some(ms) = inspection.clock_skew_ms {
+            if unversioned {
+                output::line("  REFUTED   versioning is on\n            the bucket says that it is not");
+            }
+            if let Some(ms) = skew_ms {
                 output::line(&format!(
                     "  {}   the clocks agree\n            the store is {ms} ms ahead",
                     if skewed { "REFUTED " } else { "proven  " }

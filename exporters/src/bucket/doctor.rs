@@ -101,7 +101,7 @@ impl Patient<'_> {
         let lock = self.settings.lock;
         let version = match self.put(|put| locked(put.if_none_match("*"), lock, until)) {
             Ok(version) => version,
-            // A store that can't, in its own words. What is missing in the request or the bucket is no verdict on the store.
+            // It can't, or not in this bucket; why, it says in its own words.
             Err(failure) if failure.status.is_some_and(|status| status == 400 || status == 501) => {
                 self.note("an object is created with a lock", Outcome::Refuted, failure.error.what);
                 return Ok(());
@@ -116,15 +116,23 @@ impl Patient<'_> {
         self.conditional_create(until);
         self.read_back(&version, until);
         self.checksum_is_checked();
+        let mut version = version;
         if lock != Lock::None {
             self.delete_version(&version);
+            // What comes next is tried on another one, not put down to what has happened to this.
+            if self.head(&version).is_err_and(|failure| failure.is_not_found()) {
+                version = self.put(|put| locked(put, lock, until))?.unwrap_or_default();
+            }
             self.change_retention(&version);
         }
         self.overwrite(&version);
         self.marker(&version);
         self.versioning_stays();
         if let Some(brief) = brief {
-            while self.now() <= brief.until {
+            for _ in 0..100 * LOCKED_BRIEFLY {
+                if self.now() > brief.until {
+                    break;
+                }
                 std::thread::sleep(Duration::from_millis(100));
             }
             self.delete_in_a_batch(&brief);

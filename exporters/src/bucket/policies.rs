@@ -172,7 +172,8 @@ fn bucket_policy(place: &Place, settings: &S3Settings, max_days: u64) -> Value {
             json!(place.bucket),
         ),
         with(
-            deny("NotLongerThanMeant", &["s3:PutObject", "s3:PutObjectRetention"], json!(objects)),
+            // A PutObject with a lock needs this right too.
+            deny("NotLongerThanMeant", &["s3:PutObjectRetention"], json!(objects)),
             json!({ "NumericGreaterThan": { "s3:object-lock-remaining-retention-days": max_days.to_string() } }),
         ),
     ];

@@ -107,7 +107,7 @@ fn policy_of_the_bucket() {
             json!(bucket),
         ),
         when(
-            deny("NotLongerThanMeant", json!(["s3:PutObject", "s3:PutObjectRetention"]), json!(within("*"))),
+            deny("NotLongerThanMeant", json!(["s3:PutObjectRetention"]), json!(within("*"))),
             json!({ "NumericGreaterThan": { "s3:object-lock-remaining-retention-days": "4018" } }),
         ),
         when(
