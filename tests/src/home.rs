@@ -67,6 +67,17 @@ impl Home {
         home
     }
 
+    /// A ledger that somebody else made in `data`; configuration and log are elsewhere.
+    ///
+    /// # Panics
+    /// If the configuration can't be written.
+    pub fn of_ledger(data: PathBuf, config: &str) -> Self {
+        let mut home = Self::temporary();
+        home.data = data;
+        home.configure(config);
+        home
+    }
+
     /// A new ledger whose collectors are let into the test's S3 server.
     ///
     /// # Panics
