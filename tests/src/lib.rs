@@ -11,6 +11,7 @@ pub mod command;
 pub mod home;
 pub mod http;
 pub mod load;
+pub mod minio;
 pub mod otlp;
 pub mod programs;
 pub mod seed;
