@@ -9,6 +9,8 @@
 //! A store that fails for a while (no space, say) is tried again with growing pauses while the journal goes on taking records
 //! up to its bound. Anything else ends the thread, and with it the process.
 
+mod budget;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,7 @@ use crate::journal::{JournalError, JournalReader, StoredRecord};
 use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::seal::Queue;
+use budget::Budget;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -124,7 +127,7 @@ impl Archiver {
     /// # Errors
     /// If it had to stop before.
     pub fn run(mut self) -> Result<(), ArchiverError> {
-        let mut budget = Budget::new(self.cut.max_objects_per_day);
+        let mut budget = Budget::new(self.cut.max_objects_per_day, Instant::now());
         let mut pause = FIRST_PAUSE;
         let mut ended_since = None;
         loop {
@@ -154,7 +157,7 @@ impl Archiver {
         loop {
             let wait = open.as_ref().map_or(self.cut.max_age, |open| {
                 let age = self.cut.max_age.saturating_sub(open.since.elapsed());
-                age.max(budget.wait_for(open.objects()))
+                age.max(budget.wait_for(open.objects(), Instant::now()))
             });
             let state = self.progress.wait_beyond(position, wait);
             if state.durable > position {
@@ -173,9 +176,9 @@ impl Archiver {
                 }
             }
             let drained = position >= self.progress.now().durable;
-            let old = open
-                .as_ref()
-                .is_some_and(|open| open.since.elapsed() >= self.cut.max_age && budget.take(open.objects()));
+            let old = open.as_ref().is_some_and(|open| {
+                open.since.elapsed() >= self.cut.max_age && budget.take(open.objects(), Instant::now())
+            });
             let now = self.progress.now();
             let wanted = now.wanted.min(position) > now.archived;
             if open.is_some() && (old || wanted || (state.ended && drained)) {
@@ -251,41 +254,6 @@ impl Open {
     /// Objects that it makes: one for each class, leaves, commit, checkpoint.
     fn objects(&self) -> u64 {
         self.segment.classes() as u64 + 3
-    }
-}
-
-/// How many objects may still be made by closing segments for their age: a quarter of a day's at once, and then as they come.
-struct Budget {
-    per_day: f64,
-    left: f64,
-    at: Instant,
-}
-
-impl Budget {
-    fn new(per_day: u64) -> Self {
-        Self { per_day: per_day as f64, left: per_day as f64 / 4.0, at: Instant::now() }
-    }
-
-    fn refill(&mut self) {
-        let since = self.at.elapsed();
-        self.at += since;
-        self.left = (self.left + since.as_secs_f64() / 86_400.0 * self.per_day).min(self.per_day / 4.0);
-    }
-
-    /// Takes what `objects` cost, if there is enough.
-    fn take(&mut self, objects: u64) -> bool {
-        self.refill();
-        let enough = self.left >= objects as f64;
-        if enough {
-            self.left -= objects as f64;
-        }
-        enough
-    }
-
-    /// How long until there is enough.
-    fn wait_for(&self, objects: u64) -> Duration {
-        let missing = (objects as f64 - self.left).max(0.0);
-        Duration::from_secs_f64((missing / self.per_day * 86_400.0 - self.at.elapsed().as_secs_f64()).max(0.0))
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::process;
+
 pub(crate) struct Collector {
     process: Child,
     pub(crate) http: String,
@@ -58,17 +60,12 @@ impl Collector {
 
     /// CPU seconds used so far: user and system, all threads.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-        (ticks(11) + ticks(12)) / 100.0
+        process::cpu_seconds(self.process.id())
     }
 
     /// A line of `/proc/<pid>/status`, in MB.
     pub(crate) fn memory_mb(&self, name: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
-        line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+        process::memory_mb(self.process.id(), name)
     }
 
     /// One number off the metrics page.

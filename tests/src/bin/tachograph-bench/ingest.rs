@@ -13,7 +13,7 @@ use tachograph_exporters::archive::reader::Reader;
 use tachograph_exporters::archive::store::DirectoryStore;
 
 use crate::collector::{Collector, new_ledger};
-use crate::load;
+use crate::{load, process};
 
 /// Most records whose JSON lines are compressed for comparison.
 const COMPARED: u64 = 200_000;
@@ -21,7 +21,7 @@ const COMPARED: u64 = 200_000;
 pub(crate) fn run(dir: &Path, batch: u64, seconds: u64) -> Value {
     let data = new_ledger(dir, &format!("ingest-{batch}"));
     let collector = Collector::start(&data, "archive: { max_age: 5s }\n");
-    let own = own_cpu();
+    let own = process::cpu_seconds("self");
     let done = AtomicBool::new(false);
     let ((sent, took, _), memory) = std::thread::scope(|scope| {
         let memory = scope.spawn(|| {
@@ -36,7 +36,7 @@ pub(crate) fn run(dir: &Path, batch: u64, seconds: u64) -> Value {
         done.store(true, Ordering::Relaxed);
         (sent, memory.join().expect("memory"))
     });
-    let generator = own_cpu() - own;
+    let generator = process::cpu_seconds("self") - own;
     let behind = collector.metric("tachograph_archive_lag_records");
     let drained = Instant::now();
     collector.wait_archived();
@@ -74,14 +74,6 @@ pub(crate) fn run(dir: &Path, batch: u64, seconds: u64) -> Value {
 
 pub(crate) fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
-}
-
-/// CPU seconds of this process.
-fn own_cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / 100.0
 }
 
 pub(crate) fn size_on_disk(dir: &Path) -> u64 {

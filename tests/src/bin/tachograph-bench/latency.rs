@@ -39,7 +39,8 @@ pub(crate) fn run(dir: &Path, seconds: u64) -> Value {
     numbers
 }
 
-fn at(sorted: &[u64], share: f64) -> f64 {
+/// The value below which `share` of the microseconds lie, in milliseconds.
+pub(crate) fn at(sorted: &[u64], share: f64) -> f64 {
     let at = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
     round(sorted.get(at).copied().unwrap_or(0) as f64 / 1e3)
 }

@@ -32,12 +32,12 @@ impl Random {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
     /// Text of words whose frequencies fall off as in a language.
-    fn text(&mut self, bytes: usize) -> String {
+    pub(crate) fn text(&mut self, bytes: usize) -> String {
         let mut text = String::with_capacity(bytes + 12);
         while text.len() < bytes {
             let rank = (self.below(1 << 20) as f64 / (1 << 20) as f64).powi(3);
@@ -234,8 +234,7 @@ fn sender(
     pause: Option<Duration>,
     sent: &Sent,
 ) -> Vec<u64> {
-    let mut stream = BufReader::with_capacity(4096, TcpStream::connect(address).expect("connect"));
-    stream.get_ref().set_nodelay(true).expect("nodelay");
+    let mut stream = connect(address);
     let mut latencies = Vec::new();
     let mut due =
         Instant::now() + pause.map_or(Duration::ZERO, |pause| pause.mul_f64(random.below(100) as f64 / 100.0));
@@ -250,13 +249,7 @@ fn sender(
             due += pause;
         }
         let began = Instant::now();
-        let head = format!(
-            "POST /v1/traces HTTP/1.1\r\nhost: bench\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
-            template.bytes.len()
-        );
-        stream.get_mut().write_all(head.as_bytes()).expect("send");
-        stream.get_mut().write_all(&template.bytes).expect("send");
-        if answer(&mut stream) == 200 {
+        if post(&mut stream, &template.bytes) == 200 {
             latencies.push(began.elapsed().as_micros() as u64);
             sent.acknowledged.fetch_add(template.places.len() as u64, Ordering::Relaxed);
             sent.bytes.fetch_add(template.bytes.len() as u64, Ordering::Relaxed);
@@ -266,6 +259,43 @@ fn sender(
         }
     }
     latencies
+}
+
+/// One connection of its own, which sends when it is told to.
+pub(crate) struct Line {
+    stream: BufReader<TcpStream>,
+    template: Template,
+    random: Random,
+}
+
+impl Line {
+    pub(crate) fn open(address: &str, batch: u64) -> Self {
+        let mut random = Random::new(SystemClock.now().unix_nanos());
+        Self { stream: connect(address), template: Template::new(&mut random, batch), random }
+    }
+
+    /// Sends one batch and waits for its acknowledgement.
+    pub(crate) fn send(&mut self) {
+        self.template.renew(&mut self.random);
+        assert_eq!(post(&mut self.stream, &self.template.bytes), 200, "refused under light load");
+    }
+}
+
+fn connect(address: &str) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(address).expect("connect");
+    stream.set_nodelay(true).expect("nodelay");
+    BufReader::with_capacity(4096, stream)
+}
+
+/// Sends one request and gives the status of its answer.
+fn post(stream: &mut BufReader<TcpStream>, bytes: &[u8]) -> u16 {
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: bench\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+        bytes.len()
+    );
+    stream.get_mut().write_all(head.as_bytes()).expect("send");
+    stream.get_mut().write_all(bytes).expect("send");
+    answer(stream)
 }
 
 /// Reads one answer and gives its status.

@@ -1,13 +1,16 @@
 //! `cargo xtask bench`: the numbers of `docs/benchmarks.md`.
 //!
 //! The load is what the documents say: GenAI spans of about 2.2 KB protobuf with 25 attributes, 8 connections, collector and
-//! generator on the same cores, fsync on. The collector is the real binary in a process of its own.
+//! generator on the same cores, fsync on. The collector is the real binary in a process of its own. The parts `s3-…` need MinIO,
+//! which `TACHOGRAPH_TEST_MINIO` names; `s3` is all of them.
 
 mod collector;
 mod ingest;
 mod instrument;
 mod latency;
 mod load;
+mod process;
+mod s3;
 mod startup;
 mod verify;
 
@@ -26,6 +29,9 @@ const PARTS: [&str; 5] = ["ingest", "latency", "verify", "startup", "instrument"
 
 fn main() {
     let plan = plan();
+    if plan.parts.iter().any(|part| s3::PARTS.contains(&part.as_str())) {
+        s3::ensure_environment();
+    }
     let mut report = serde_json::Map::new();
     report.insert("machine".to_owned(), machine());
     for part in &plan.parts {
@@ -35,6 +41,7 @@ fn main() {
             "latency" => latency::run(&plan.dir, plan.seconds),
             "verify" => verify::run(&plan.dir, plan.seconds),
             "startup" => startup::run(&plan.dir),
+            part if s3::PARTS.contains(&part) => s3::run(part, &plan.dir, plan.seconds),
             _ => instrument::run(),
         };
         println!("{numbers:#}");
@@ -50,18 +57,26 @@ fn plan() -> Plan {
         match argument.as_str() {
             "--seconds" => plan.seconds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or_else(usage),
             "--dir" => plan.dir = arguments.next().map_or_else(usage, PathBuf::from),
-            part if PARTS.contains(&part) => plan.parts.push(part.to_owned()),
+            "s3" => plan.parts.extend(s3::PARTS.map(str::to_owned)),
+            part if PARTS.contains(&part) || s3::PARTS.contains(&part) => plan.parts.push(part.to_owned()),
             _ => usage(),
         }
     }
     if plan.parts.is_empty() {
-        plan.parts = PARTS.iter().map(|part| (*part).to_owned()).collect();
+        plan.parts = PARTS.map(str::to_owned).to_vec();
+        if s3::can_run() {
+            plan.parts.extend(s3::PARTS.map(str::to_owned));
+        } else {
+            eprintln!("no S3 server (TACHOGRAPH_TEST_MINIO is not set): its parts are left out");
+        }
     }
     plan
 }
 
 fn usage<T>() -> T {
-    eprintln!("usage: cargo xtask bench [{}] [--seconds N] [--dir DIR on the disk to measure]", PARTS.join("|"));
+    let parts = PARTS.join("|");
+    let of_s3 = s3::PARTS.join("|");
+    eprintln!("usage: cargo xtask bench [{parts}|s3|{of_s3}] [--seconds N] [--dir DIR on the disk to measure]");
     std::process::exit(2)
 }
 
@@ -76,6 +91,10 @@ fn machine() -> Value {
         "cpu": model,
         "cpus": std::thread::available_parallelism().map_or(0, usize::from),
         "sha_extensions": cpuinfo.contains(" sha_ni"),
-        "loadavg": std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
+        "loadavg": loadavg(),
     })
+}
+
+fn loadavg() -> String {
+    std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
 }

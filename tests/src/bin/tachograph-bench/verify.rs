@@ -54,7 +54,8 @@ pub(crate) fn run(dir: &Path, seconds: u64) -> Value {
     numbers
 }
 
-fn timed(command: &mut Command) -> f64 {
+/// Seconds that a command takes, which must succeed.
+pub(crate) fn timed(command: &mut Command) -> f64 {
     let began = Instant::now();
     let status = command.stdout(Stdio::null()).status().expect("command");
     assert!(status.success(), "{command:?} failed");
