@@ -1,12 +1,10 @@
 //! Making a bucket, or bringing one into shape.
 
-use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, CreateBucketConfiguration, DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled,
     ObjectLockRetentionMode, ObjectLockRule, PublicAccessBlockConfiguration, ServerSideEncryption,
     ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
-use aws_smithy_types::error::operation::BuildError;
 use serde::Serialize;
 use tachograph_ledger::Lock;
 
@@ -64,8 +62,7 @@ pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, Sto
             let configuration = encryption_of(&encryption);
             async move {
                 let put = client.put_bucket_encryption().bucket(bucket);
-                let configuration = configuration.map_err(SdkError::construction_failure)?;
-                put.server_side_encryption_configuration(configuration).send().await
+                put.server_side_encryption_configuration(configuration?).send().await
             }
         });
         steps.push(outcome("encryption", encrypted, "by default, for every object"));
@@ -90,15 +87,22 @@ pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, Sto
     Ok(steps)
 }
 
-fn encryption_of(encryption: &Encryption) -> Result<ServerSideEncryptionConfiguration, BuildError> {
+#[allow(clippy::result_large_err)] // the SDK's own error, made once
+fn encryption_of<E>(
+    encryption: &Encryption,
+) -> Result<ServerSideEncryptionConfiguration, aws_sdk_s3::error::SdkError<E>> {
     let (algorithm, key) = match encryption {
         Encryption::SseKms(key) => (ServerSideEncryption::AwsKms, key.clone()),
         Encryption::SseS3 | Encryption::Default => (ServerSideEncryption::Aes256, None),
     };
-    let by_default =
-        ServerSideEncryptionByDefault::builder().sse_algorithm(algorithm).set_kms_master_key_id(key).build()?;
+    let construction = aws_sdk_s3::error::SdkError::construction_failure;
+    let by_default = ServerSideEncryptionByDefault::builder()
+        .sse_algorithm(algorithm)
+        .set_kms_master_key_id(key)
+        .build()
+        .map_err(construction)?;
     let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(by_default).build();
-    ServerSideEncryptionConfiguration::builder().rules(rule).build()
+    ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(construction)
 }
 
 fn step(name: &'static str, done: bool, what: impl Into<String>) -> Step {
