@@ -83,7 +83,9 @@ impl Home {
     /// # Panics
     /// If it can't be made.
     pub fn in_s3(config: &str) -> Self {
-        Self { environment: s3_environment(), ..Self::new(config) }
+        let mut home = Self::new(config);
+        home.environment = s3_environment();
+        home
     }
 
     /// The same ledger with other variables for its collectors; each replaces one of the same name.

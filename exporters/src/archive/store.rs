@@ -43,12 +43,7 @@ pub trait Store: Send + Sync {
     fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError>;
 
     /// Many small objects, whole, in the order of `paths`. A store that is far away asks for several at once.
-    fn read_each(
-        &self,
-        paths: &[String],
-        limit: u64,
-        each: &mut EachRead<'_>,
-    ) {
+    fn read_each(&self, paths: &[String], limit: u64, each: &mut EachRead<'_>) {
         for path in paths {
             if each(path, self.read(path, limit)).is_break() {
                 return;

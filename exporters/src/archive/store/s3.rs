@@ -317,12 +317,7 @@ impl Store for S3Store {
         Ok(bytes)
     }
 
-    fn read_each(
-        &self,
-        paths: &[String],
-        limit: u64,
-        each: &mut EachRead<'_>,
-    ) {
+    fn read_each(&self, paths: &[String], limit: u64, each: &mut EachRead<'_>) {
         for some in paths.chunks(READ_TOGETHER) {
             let next = AtomicUsize::new(0);
             let read: Vec<OnceLock<_>> = some.iter().map(|_| OnceLock::new()).collect();

@@ -146,7 +146,9 @@ fn by_status(settings: &S3Settings, asked: Asked<'_>, raw: &HttpResponse, code: 
                 false,
             )
         }
-        (200..=299, "") => (ErrorKind::Misplaced, format!("the answer to {} can't be read ({said})", asked.action), false),
+        (200..=299, "") => {
+            (ErrorKind::Misplaced, format!("the answer to {} can't be read ({said})", asked.action), false)
+        }
         _ => (ErrorKind::Misplaced, format!("the store refuses {}: {said}", asked.action), false),
     };
     let failure = Failure::new(settings, asked, kind, what);
