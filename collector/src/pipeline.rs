@@ -18,6 +18,7 @@ use std::time::Duration;
 use tachograph_exporters::archive::Archive;
 use tachograph_exporters::archive::store::s3::Patience;
 use tachograph_exporters::verify::ARCHIVE_ORPHANS;
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Health};
@@ -152,6 +153,8 @@ pub async fn run(
         http: bound.local_addrs().http,
         admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
     };
+    // Open before anybody is told that we are here; served once there is somebody to speak.
+    let control = bind_control(&ready.data_dir);
     started(&ready, addresses);
 
     let metrics = Arc::clone(&shared.metrics);
@@ -192,7 +195,7 @@ pub async fn run(
         clock: Arc::clone(&shared.clock),
     };
     let admin = admin.map(|listener| tokio::spawn(admin::serve(listener, health)));
-    let control = begin_control(&data_dir, &shared, &queue, &stages, &config);
+    let control = control.map(|listener| begin_control(listener, &shared, &queue, &stages, &config));
     let intake = seal::Intake {
         queue: queue.clone(),
         clock: Arc::clone(&shared.clock),
@@ -267,14 +270,23 @@ struct Stages {
     ended: mpsc::Receiver<()>,
 }
 
-/// Lets commands speak. Without the socket everything else goes on.
+/// The socket for commands. Without it everything else goes on.
+fn bind_control(data_dir: &DataDir) -> Option<UnixListener> {
+    control::bind(data_dir)
+        .inspect_err(|error| {
+            tracing::warn!(%error, "no control socket: `tachograph hold` and `tachograph expire` can't reach this collector");
+        })
+        .ok()
+}
+
+/// Lets commands speak.
 fn begin_control(
-    data_dir: &DataDir,
+    listener: UnixListener,
     shared: &Shared,
     queue: &Queue,
     stages: &Stages,
     config: &Config,
-) -> Option<tokio::task::JoinHandle<()>> {
+) -> tokio::task::JoinHandle<()> {
     let speaker = Speaker {
         queue: queue.clone(),
         own: Arc::clone(&shared.own),
@@ -283,13 +295,7 @@ fn begin_control(
         progress: Arc::clone(&stages.progress),
         retention: config.archive.retention.is_some(),
     };
-    match control::bind(data_dir) {
-        Ok(listener) => Some(tokio::spawn(control::serve(listener, speaker))),
-        Err(error) => {
-            tracing::warn!(%error, "no control socket: `tachograph hold` and `tachograph expire` can't reach this collector");
-            None
-        }
-    }
+    tokio::spawn(control::serve(listener, speaker))
 }
 
 impl Stages {

@@ -14,7 +14,8 @@ pub fn copy(from: &Path, to: &Path) {
         let target = to.join(path.file_name().expect("an entry has a name"));
         if path.is_dir() {
             copy(&path, &target);
-        } else {
+        } else if path.is_file() {
+            // A socket is nobody's to copy.
             let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
             fs::write(&target, bytes).unwrap_or_else(|e| panic!("{}: {e}", target.display()));
         }

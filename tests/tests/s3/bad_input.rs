@@ -89,12 +89,6 @@ fn a_wrong_region() {
 }
 
 #[test]
-fn an_endpoint_where_nobody_answers() {
-    let bucket = Bucket::named(&SERVER, Mode::Compliance);
-    refused(&bucket.config_at("http://127.0.0.1:1"), &["no answer", "archive.s3.endpoint"]);
-}
-
-#[test]
 fn what_the_configuration_lacks() {
     let bucket = Bucket::named(&SERVER, Mode::Compliance);
     let config = bucket.config();

@@ -309,6 +309,10 @@ impl Store for S3Store {
 
     fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
         let key = self.key(path)?;
+        if path == crate::archive::paths::LEDGER && self.requests.writer.is_none() {
+            // Read before anything was listed: it may be hidden, or have another version in front.
+            self.paths(path, None)?;
+        }
         let (settings, version) = (self.requests.settings.clone(), self.version_of(path));
         let bytes = self.requests.ask(move |client| {
             let (settings, key, version) = (settings.clone(), key.clone(), version.clone());
