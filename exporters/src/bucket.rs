@@ -1,6 +1,6 @@
 //! The bucket itself: made, looked at, and tried, before an archive relies on it.
 //!
-//! Object Lock is a promise of the store. [`inspect`] reads what the bucket says of itself, [`doctor`] tries what it does: on keys of
+//! Object Lock is a promise of the store. [`inspect`] reads what the bucket says of itself, [`doctor()`] tries what it does: on keys of
 //! its own below `probe/`, with locks of seconds, it does what an attacker would do and expects to be refused.
 
 mod doctor;

@@ -31,12 +31,13 @@ const EXAMPLES: [(&str, &str); 4] = [
 
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let examples = find_examples()?;
         let root = match self.dir {
             Some(dir) => dir,
             None => PathBuf::from("tachograph-demo").join(std::process::id().to_string()),
         };
         ensure!(!root.exists(), "{} exists; choose another directory with --dir", root.display());
+        // Behind what may go wrong at once: it may build them first.
+        let examples = find_examples()?;
         std::fs::create_dir_all(&root).with_context(|| root.display().to_string())?;
         let data = root.join("ledger");
         let this = std::env::current_exe()?;
