@@ -62,7 +62,7 @@ class Visit:
 def visit_all(ledger, docs, work):
     visit = Visit(ledger, docs, work)
     answers = visit.sql()
-    expect_verify(answers.pop("verify"))
+    expect_verify(answers.pop("verify"), 43)
     expect_findings(answers.pop("findings"))
     assert answers.pop("export") == [(43,)]
     (kept,) = answers.pop("kept")

@@ -106,10 +106,12 @@ fn what_is_hidden_is_not_there_for_duckdb(server: &Minio, home: &Home) {
     verify(server, home).expect_clean();
     let mut hider = in_s3("hidden_s3", server).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python");
     let mut path = String::new();
-    BufReader::new(hider.stdout.take().expect("a pipe")).read_line(&mut path).expect("a path");
+    let mut said = BufReader::new(hider.stdout.take().expect("a pipe"));
+    said.read_line(&mut path).expect("a path");
     let (path, verified) = (path.trim(), verify(server, home));
-    hider.stdin.take().expect("a pipe").write_all(b"seen\n").expect("it waits");
-    assert!(hider.wait().expect("Python").success(), "what it said stands above");
+    let released = hider.stdin.take().expect("a pipe").write_all(b"seen\n");
+    let status = hider.wait().expect("Python");
+    assert!(released.is_ok() && status.success(), "{released:?}, {status}, {path:?}; what it said stands above");
     assert!(path.starts_with("records/class=prompts/"), "{path:?}");
     assert_eq!((verified.code, verified.verdict(Axis::Storage)), (1, "fail"), "{:#}", verified.report);
     assert_eq!(verified.verdict(Axis::Integrity), "pass", "{:#}", verified.report);

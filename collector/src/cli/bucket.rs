@@ -206,8 +206,10 @@ impl Doctor {
             }
             if let Some(ms) = skew_ms {
                 output::line(&format!(
-                    "  {}   the clocks agree\n            the store is {ms} ms ahead",
-                    if skewed { "REFUTED " } else { "proven  " }
+                    "  {}  the clocks agree\n            the store is {} ms {}",
+                    if skewed { "REFUTED " } else { "proven  " },
+                    ms.unsigned_abs(),
+                    if ms < 0 { "behind" } else { "ahead" }
                 ));
             }
             checks.iter().for_each(print);

@@ -66,7 +66,12 @@ pub fn policy(role: Role, settings: &S3Settings, max_days: u64) -> Value {
         Role::Reader => vec![allow(&READ, json!(place.object("*")))],
         Role::Auditor => vec![sees_locks(), sees_bucket()],
         // Bodies alone: leaves, commits and checkpoints are never destroyed.
-        Role::Destroyer => vec![on_bodies("s3:DeleteObjectVersion"), sees_locks()],
+        Role::Destroyer if settings.endpoint.is_none() => vec![on_bodies("s3:DeleteObjectVersion"), sees_locks()],
+        // Some stores ask for both rights, whatever is deleted; what has no version is still not to be, as it would hide a body.
+        Role::Destroyer => {
+            let versions = json!({ "StringLike": { "s3:versionid": "?*" } });
+            vec![on_bodies("s3:DeleteObjectVersion"), with(on_bodies("s3:DeleteObject"), versions), sees_locks()]
+        }
         Role::Holder => vec![on_bodies("s3:PutObjectLegalHold"), sees_locks()],
     };
     statements.extend(lists(&place, &settings.prefix));

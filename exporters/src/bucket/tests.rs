@@ -70,6 +70,19 @@ fn policies_of_roles() {
     }
 }
 
+/// MinIO asks for `s3:DeleteObject` too.
+#[test]
+fn in_a_store_of_ones_own_the_destroyer_still_hides_nothing() {
+    let own = S3Settings { endpoint: Some("https://minio.example:9000".to_owned()), ..settings() };
+    let printed = policy(Role::Destroyer, &own, 4018);
+    let records = "arn:aws:s3:::acme-ai-audit/prod/records/*";
+    assert_eq!(
+        printed["Statement"][1],
+        json!({ "Effect": "Allow", "Action": ["s3:DeleteObject"], "Resource": records,
+            "Condition": { "StringLike": { "s3:versionid": "?*" } } })
+    );
+}
+
 #[test]
 fn without_a_prefix_the_whole_bucket_is_the_archive() {
     let whole = S3Settings { prefix: String::new(), ..settings() };
