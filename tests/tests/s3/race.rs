@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tachograph_record::{EventId, Kind};
 use tachograph_tests::bucket::{Bucket, Mode};
-use tachograph_tests::collector::Collector;
+use tachograph_tests::collector::{Collector, Starting, log_end};
 use tachograph_tests::command::{self, tachograph_in_s3};
 use tachograph_tests::home::{Home, SMALL};
 use tachograph_tests::load::{Load, Settings};
@@ -16,6 +16,8 @@ use tachograph_tests::tree;
 
 use crate::scene::{SERVER, expect_all_in_good_order, expect_verified, send};
 
+/// How the refusal ends of whoever comes second to make an archive.
+const MADE_TWICE: &str = "holds an archive already: open it, or choose an empty place";
 /// What a collector says of itself in one life: start, probe of the bucket, stop.
 const OWN_RECORDS: usize = 3;
 /// How long; the soak test takes longer.
@@ -30,51 +32,72 @@ struct Rival {
     running: Option<Collector>,
     /// The exit code with which it had to stop.
     out: Option<i32>,
-    kills: u64,
 }
 
 impl Rival {
     fn new(name: &'static str, home: Home, random: &mut Random) -> Self {
         let load = Load::start(Settings { senders: 2, ..Settings::default() }, random);
-        Self { name, home, load, running: None, out: None, kills: 0 }
+        Self { name, home, load, running: None, out: None }
     }
 
-    fn start(&mut self) {
-        match self.home.spawn().outcome() {
-            Ok(collector) => {
-                self.load.aim(Some(collector.http));
-                self.running = Some(collector);
-            }
-            Err(code) => self.end(code),
+    /// Whether it can be started, which is begun then.
+    fn spawn(&self) -> Option<Starting> {
+        (self.running.is_none() && self.out.is_none()).then(|| self.home.spawn())
+    }
+
+    fn started(&mut self, starting: Starting) {
+        match starting.outcome() {
+            Ok(collector) => self.running = Some(collector),
+            // Both made the archive at the same moment. Started again, it finds one.
+            Err(2) if log_end(&self.home.log()).ends_with(MADE_TWICE) => {}
+            Err(code) => self.out = Some(code),
         }
     }
 
-    fn end(&mut self, code: i32) {
-        self.load.aim(None);
-        self.out = Some(code);
+    fn aim(&self) {
+        self.load.aim(self.running.as_ref().map(|collector| collector.http));
     }
 
-    /// Whether it goes on; it may have been fenced meanwhile.
+    /// It may have been fenced meanwhile.
     fn look(&mut self) {
         if let Some(collector) = self.running.take() {
             match collector.ended() {
                 Ok(collector) => self.running = Some(collector),
-                Err(code) => self.end(code),
+                Err(code) => self.out = Some(code),
             }
         }
     }
 
-    /// SIGKILL, unless it has ended by itself.
-    fn kill(&mut self) {
+    /// SIGKILL, unless it has ended by itself. Whether it was killed.
+    fn kill(&mut self) -> bool {
+        let Some(collector) = self.running.take() else { return false };
+        self.out = collector.kill_unless_ended();
+        self.out.is_none()
+    }
+
+    /// It hangs for a while, and goes on as if it still had the ledger.
+    fn hang(&mut self, duration: Duration) {
         self.look();
-        if let Some(collector) = self.running.take() {
-            self.load.aim(None);
-            match collector.kill_unless_ended() {
-                None => self.kills += 1,
-                Some(code) => self.end(code),
-            }
+        if let Some(collector) = &self.running {
+            collector.pause();
+            std::thread::sleep(duration);
+            collector.resume();
         }
     }
+}
+
+/// What happened in the races so far.
+#[derive(Debug, Default)]
+struct Tally {
+    ledgers: u64,
+    kills: u64,
+    hangs: u64,
+    /// Fenced while they ran, with exit code 3.
+    fenced: u64,
+    /// Refused at their next start, with exit code 2.
+    refused: u64,
+    /// Records that only a loser had, sealed again.
+    saved: usize,
 }
 
 #[test]
@@ -85,61 +108,73 @@ fn two_collectors_make_one_history() {
     };
     let mut random = Random::of_test("race");
     let until = Instant::now() + Duration::from_secs(seconds);
-    let (mut rounds, mut kills) = (0, 0);
-    while rounds == 0 || Instant::now() < until {
-        kills += one_race(&mut random);
-        rounds += 1;
+    let mut tally = Tally::default();
+    while tally.ledgers == 0 || Instant::now() < until {
+        one_race(&mut random, &mut tally);
+        println!("race: {tally:?}");
     }
-    println!("race: {rounds} ledgers, {kills} kills");
 }
 
-/// Until one of the two is out. How many kills that took.
-fn one_race(random: &mut Random) -> u64 {
+/// Until one of the two is out.
+fn one_race(random: &mut Random, tally: &mut Tally) {
     let bucket = Bucket::make(&SERVER, Mode::Compliance);
-    let first = Home::in_s3(&bucket.config());
-    let common = begin(&first, random);
+    // Segments are closed by size under load, and not before both run.
+    let first = Home::in_s3(&bucket.config().replace("200ms", "3s"));
+    let common = if random.below(2) == 0 { begin(&first, random) } else { Vec::new() };
     let second = first.copy();
     let mut rivals = [Rival::new("first", first, random), Rival::new("second", second, random)];
     let deadline = Instant::now() + Duration::from_secs(60);
     while rivals.iter().all(|rival| rival.out.is_none()) {
         assert!(Instant::now() < deadline, "two collectors write one ledger, and neither is fenced");
-        for rival in &mut rivals {
-            if rival.running.is_none() && rival.out.is_none() {
-                rival.start();
+        let starting: Vec<Option<Starting>> = rivals.iter().map(Rival::spawn).collect();
+        for (rival, starting) in rivals.iter_mut().zip(starting) {
+            if let Some(starting) = starting {
+                rival.started(starting);
             }
         }
-        std::thread::sleep(random.millis(50, 900));
+        rivals.iter().for_each(Rival::aim);
+        std::thread::sleep(random.millis(1, 600));
+        let at = random.at(2);
         match random.below(4) {
-            0 => rivals[0].kill(),
-            1 => rivals[1].kill(),
-            _ => rivals.iter_mut().for_each(Rival::look),
+            0 | 1 => tally.kills += u64::from(rivals[at].kill()),
+            2 => {
+                rivals[at].hang(random.millis(100, 900));
+                tally.hangs += 1;
+            }
+            _ => {}
         }
+        rivals.iter_mut().for_each(Rival::look);
+        rivals.iter().for_each(Rival::aim);
     }
-    let kills = rivals.iter().map(|rival| rival.kills).sum();
     let [a, b] = rivals;
     let (loser, mut winner) = if a.out.is_some() { (a, b) } else { (b, a) };
     assert_eq!(winner.out, None, "both are out: {:?} and {:?}", loser.out, winner.out);
+    expect_fenced(&loser);
 
     if winner.running.is_none() {
-        winner.start();
+        winner.started(winner.home.spawn());
     }
+    winner.aim();
     let Some(collector) = winner.running.take() else {
         panic!("the {} had to stop too, with {:?}: {}", winner.name, winner.out, winner.home.log_text());
     };
     winner.load.drain();
     collector.stop();
-    expect_fenced(&loser);
     // Objects that the loser had no time to commit are reported by the next start that finds them.
     winner.home.start().stop();
 
     let records = bucket.records();
-    let of_winner: Vec<EventId> = [common, winner.load.acknowledged()].concat();
-    stored::expect_once(&stored::counts(&records), &of_winner);
+    let mut acknowledged: Vec<EventId> = [common, winner.load.acknowledged()].concat();
+    // What the loser archived before it lost is of the one history too.
+    let counts = stored::counts(&records);
+    acknowledged.extend(loser.load.acknowledged().iter().filter(|id| counts.contains_key(*id)));
+    stored::expect_once(&counts, &acknowledged);
     expect_verified(&winner.home, &bucket);
     expect_nothing_lost(&loser, &records);
-    let saved = expect_resealed(&loser.home, &records, &loser.load.acknowledged());
-    println!("race: the {} won after {kills} kills; {saved} records of the other were sealed again", winner.name);
-    kills
+    tally.ledgers += 1;
+    tally.fenced += u64::from(loser.out == Some(3));
+    tally.refused += u64::from(loser.out == Some(2));
+    tally.saved += expect_resealed(&loser.home, &records, &loser.load.acknowledged());
 }
 
 /// A ledger with something in it, stopped in good order.
