@@ -14,8 +14,8 @@ mod budget;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tachograph_exporters::archive::store::StoreError;
 use tachograph_exporters::archive::store::s3::Patience;
+use tachograph_exporters::archive::store::{ErrorKind, StoreError};
 use tachograph_exporters::archive::{Archive, ArchiveError, Classify, Committed, Pushed, Row, Segment, SegmentError};
 use tachograph_ledger::{MacKey, leaf_hash};
 
@@ -80,6 +80,16 @@ impl ArchiverError {
         }
     }
 
+    /// Whether it was the store that did not answer, for as long as it was asked.
+    fn is_outage(&self) -> bool {
+        let (Self::Archive(ArchiveError::Store(error) | ArchiveError::Segment(SegmentError::Store(error)))
+        | Self::Segment(SegmentError::Store(error))) = self
+        else {
+            return false;
+        };
+        matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unknown)
+    }
+
     /// Whether bytes were not what they must be.
     pub fn is_tampering(&self) -> bool {
         match self {
@@ -133,19 +143,25 @@ impl Archiver {
         loop {
             let error = match self.work(&mut budget) {
                 Ok(()) => return Ok(()),
+                // At a stop the store was asked for as long as a stop may take; what became of the last write the next start finds out.
+                Err(error) if error.is_outage() && self.progress.now().ended => return Err(self.gave_up(error)),
                 Err(error) if error.is_retryable() => error,
                 Err(error) => return Err(error),
             };
             self.metrics.archive_retries.add(1);
             let state = self.progress.now();
             if state.ended && ended_since.get_or_insert_with(Instant::now).elapsed() > self.cut.drain_timeout {
-                let left = state.durable - self.archive.tail().size;
-                return Err(ArchiverError::GaveUp { left, error: Box::new(error) });
+                return Err(self.gave_up(error));
             }
             tracing::error!(%error, retry_in = ?pause, "the archive can't be written; records stay in the journal");
             std::thread::sleep(pause.min(if state.ended { FIRST_PAUSE } else { pause }));
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    fn gave_up(&self, error: ArchiverError) -> ArchiverError {
+        let left = self.progress.now().durable.saturating_sub(self.archive.tail().size);
+        ArchiverError::GaveUp { left, error: Box::new(error) }
     }
 
     /// From the archive's end to the journal's, segment after segment.

@@ -194,6 +194,16 @@ impl Collector {
         Ok(running)
     }
 
+    /// SIGSTOP: as a machine that hangs for a while, and does not know it.
+    pub fn pause(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
     /// The number of its process.
     pub fn id(&self) -> u32 {
         self.process.child.id()

@@ -22,13 +22,17 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Every file below `root`, sorted.
+/// Every file below `root`, sorted. A socket is none.
 pub fn files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut todo = vec![root.to_owned()];
     while let Some(directory) = todo.pop() {
         for path in entries(&directory) {
-            if path.is_dir() { todo.push(path) } else { found.push(path) }
+            if path.is_dir() {
+                todo.push(path);
+            } else if path.is_file() {
+                found.push(path);
+            }
         }
     }
     found.sort();

@@ -16,8 +16,13 @@ fn refused(config: &str, words: &[&str]) -> Outcome {
 
 #[track_caller]
 fn refused_by(home: &Home, words: &[&str]) -> Outcome {
+    refused_with(2, home, words)
+}
+
+#[track_caller]
+fn refused_with(code: i32, home: &Home, words: &[&str]) -> Outcome {
     let outcome = home.refused();
-    outcome.expect(2, words);
+    outcome.expect(code, words);
     let journal: u64 = home.journal_files().iter().map(|file| file.metadata().unwrap().len()).sum();
     assert_eq!((outcome.stdout.as_str(), journal), ("", 0), "it took something before it refused");
     outcome
@@ -86,6 +91,14 @@ fn a_wrong_region() {
     let server = Minio::start_in("eu-central-1");
     let bucket = Bucket::named(&server, Mode::Compliance);
     refused(&bucket.config(), &["another region", "archive.s3.region"]);
+}
+
+/// That may pass, so the exit code is the one that has it started again.
+#[test]
+fn an_endpoint_where_nobody_answers() {
+    let bucket = Bucket::named(&SERVER, Mode::Compliance);
+    let home = Home::in_s3(&bucket.config_at("http://127.0.0.1:1"));
+    refused_with(3, &home, &["no answer", "archive.s3.endpoint"]);
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! The archive in a bucket, from what a user sees: the real collector, a real S3 server with Object Lock, and between them a proxy
 //! that makes planned requests fail.
 //!
-//! Each module is a promise: an administrator is refused or found out (`administrator`), a replica is complete or what it lacks is
-//! named (`replica`), and what can't work is said before the first record is taken (`bad_input`).
+//! Each module is a promise: no step that fails forks, loses or doubles ([`steps`], [`replies`], [`race`]), the store may be gone for a
+//! while ([`outage`]) or the collector ([`failover`]), an administrator is refused or found out ([`administrator`]), and what can't work
+//! is said before the first record is taken ([`bad_input`]).
 
 mod administrator;
 mod bad_input;
+mod durability;
+mod failover;
+mod outage;
+mod race;
 mod replica;
-#[allow(dead_code)] // not every module needs all of it
+mod replies;
 mod scene;
+mod steps;
