@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tachograph_exporters::archive::store::s3::{Patience, S3Store, S3Url};
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, ErrorKind, Store, StoreError};
-use tachograph_exporters::archive::{Archive, ArchiveError, Settings, Settled, Tail};
+use tachograph_exporters::archive::{Archive, ArchiveError, SegmentError, Settings, Settled, Tail};
 use tachograph_exporters::bucket::{self, BucketError, Check, Inspection};
 use tachograph_ledger::{
     ChainError, ChainVerifier, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
@@ -136,11 +136,15 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether the same start may succeed later without anybody changing anything: the store does not answer.
+    /// Whether the same start may succeed later without anybody changing anything: the store does not answer. (A full disk needs a person.)
     pub fn is_temporary(&self) -> bool {
+        let away = |error: &StoreError| error.kind == ErrorKind::Unavailable;
         match self {
-            Self::Store(error) | Self::Bucket(BucketError::Store(error)) => error.is_retryable(),
-            Self::Archive(error) => error.is_retryable(),
+            Self::Store(error)
+            | Self::Bucket(BucketError::Store(error))
+            | Self::Archive(ArchiveError::Store(error) | ArchiveError::Segment(SegmentError::Store(error))) => {
+                away(error)
+            }
             _ => false,
         }
     }
