@@ -10,6 +10,9 @@ use crate::{process, setup};
 /// How many kills a soak makes; the test suite makes fewer.
 const SOAK_ROUNDS: &str = "200";
 
+/// How long two collectors race in a soak.
+const RACE_SECONDS: &str = "60";
+
 /// `cargo xtask bench`: runs the benchmark program with the arguments given.
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<bool> {
     if !build_collector(place)? {
@@ -20,15 +23,21 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<bool> {
     process::run(command.args(arguments))
 }
 
-/// `cargo xtask soak`: the crash test of the suite, ten times as long.
+/// `cargo xtask soak`: the crash test of the suite, ten times as long, and the race of two collectors for a minute.
 pub(crate) fn soak(place: &Place) -> Result<bool> {
     if !build_collector(place)? {
         return Ok(false);
     }
-    let mut command =
-        place.cargo(&["test", "--release", "-p", "tachograph-tests", "--test", "crash", "--", "--nocapture"]);
-    tell_programs(place, &mut command)?;
-    process::run(command.env("TACHOGRAPH_CRASH_ROUNDS", SOAK_ROUNDS))
+    let mut good = true;
+    for (test, only, variable, value) in
+        [("crash", "", "TACHOGRAPH_CRASH_ROUNDS", SOAK_ROUNDS), ("s3", "race", "TACHOGRAPH_RACE_SECONDS", RACE_SECONDS)]
+    {
+        let mut command =
+            place.cargo(&["test", "--release", "-p", "tachograph-tests", "--test", test, only, "--", "--nocapture"]);
+        tell_programs(place, &mut command)?;
+        good &= process::run(command.env(variable, value))?;
+    }
+    Ok(good)
 }
 
 /// Names Python and the S3 servers, which are fetched first if need be.
