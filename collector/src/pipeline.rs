@@ -317,6 +317,7 @@ impl Stages {
             metrics: Arc::clone(&shared.metrics),
             progress: Arc::clone(&progress),
             durability: config.durability,
+            archive_wait: config.archive.max_age + seal::ARCHIVE_TAKES,
         });
         let (bell, ended) = mpsc::channel(2);
         let lock = ready.lock;

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tachograph_exporters::archive::reader::{ReadError, Reader};
@@ -234,6 +235,7 @@ fn begin_writer(data_dir: &Arc<DataDir>, own: Arc<Own>, around: &Surroundings) -
         metrics: Arc::new(Metrics::default()),
         progress: Arc::new(Progress::new(0)),
         durability: Durability::Wal,
+        archive_wait: Duration::ZERO,
     }))
 }
 

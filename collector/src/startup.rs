@@ -212,10 +212,12 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         None => Place::Directory(config.archive.path.clone().unwrap_or_else(|| data_dir.own_archive())),
     };
     let (store, bucket) = open_store(config, &place, writer, patience)?;
+    let signed = remembered(&data_dir, &vkey)?;
     let settings = Settings {
         zstd_level: config.archive.compression_level,
         retention: config.archive.retention.clone(),
         writer: writer.to_owned(),
+        known: signed,
     };
     let (archive, settled) = open_archive(settings, &data_dir, store, &vkey, signing_key, now)?;
     if config.archive.path.is_some() || config.archive.s3.is_some() {
@@ -223,7 +225,9 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         data_dir.remember_archive(&place)?;
     }
     let tail = archive.tail().clone();
-    check_remembered(&data_dir, &vkey, tail.size)?;
+    if tail.size < signed {
+        return Err(StartError::ArchiveBehind { archived: tail.size, signed });
+    }
 
     let settings = journal::Settings {
         max_bytes: config.journal.max_bytes,
@@ -339,15 +343,13 @@ fn refuse_a_store_that_overwrites(store: &dyn Store) -> Result<(), StartError> {
     }
 }
 
-/// The archive may be ahead of the remembered checkpoint (a crash between the two), never behind it.
-fn check_remembered(data_dir: &DataDir, vkey: &VerifyingKey, archived: u64) -> Result<(), StartError> {
-    let Some(note) = data_dir.checkpoint()? else { return Ok(()) };
+/// Size of the newest checkpoint that was signed here, 0 if there is none. The archive may be ahead of it (a crash between the two),
+/// never behind.
+fn remembered(data_dir: &DataDir, vkey: &VerifyingKey) -> Result<u64, StartError> {
+    let Some(note) = data_dir.checkpoint()? else { return Ok(0) };
     let checkpoint = tachograph_ledger::Checkpoint::open(&note, vkey)
         .map_err(|e| DataDirError::Damaged { path: data_dir.root().join("checkpoint"), what: e.to_string() })?;
-    if checkpoint.size > archived {
-        return Err(StartError::ArchiveBehind { archived, signed: checkpoint.size });
-    }
-    Ok(())
+    Ok(checkpoint.size)
 }
 
 /// Where the ledger ends.

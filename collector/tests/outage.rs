@@ -225,6 +225,7 @@ fn simulate() {
         metrics: Arc::clone(&metrics),
         progress: Arc::clone(&progress),
         durability: config.durability,
+        archive_wait: Duration::MAX,
     });
     let senders = Senders {
         queue: queue.clone(),

@@ -61,12 +61,14 @@ pub struct Settings {
     pub retention: Option<Retention>,
     /// Names this writer in commits: `[A-Za-z0-9._:-]{1,128}`.
     pub writer: String,
+    /// Records of which the caller knows that they are archived, or 0: commits are listed from about there on, and not all of years.
+    pub known: u64,
 }
 
 impl Settings {
     /// One class, no dates: commits of format version 1.
     pub fn undated(zstd_level: i32) -> Self {
-        Self { zstd_level, retention: None, writer: "local".to_owned() }
+        Self { zstd_level, retention: None, writer: "local".to_owned(), known: 0 }
     }
 }
 
@@ -232,7 +234,7 @@ impl Archive {
         Identity::read(&*store)?
             .and_then(check)
             .map_err(|source| ArchiveError::Identity { place: store.place(), source })?;
-        let tail = Tail::recover(&*store, &vkey)?;
+        let tail = Tail::recover(&*store, &vkey, settings.known)?;
         let mut archive =
             Self { store, key, vkey, settings, tail, unsettled: true, stopped: false, orphans: Vec::new() };
         let settled = archive.settle()?;
@@ -426,9 +428,22 @@ impl Tail {
         })
     }
 
+    /// Path of the newest commit: it begins before `known` if nothing was archived since, and how far before is not known.
+    fn newest_commit(store: &dyn Store, known: u64) -> Result<Option<String>, StoreError> {
+        let mut back = 1 << 17;
+        while let Some(after) = known.checked_sub(back) {
+            let newest = store.list_after(paths::COMMITS, &paths::commit(after))?.pop();
+            if newest.is_some() {
+                return Ok(newest);
+            }
+            back = back.saturating_mul(8);
+        }
+        Ok(store.list(paths::COMMITS)?.pop())
+    }
+
     /// From the newest commit, whose objects must be there.
-    fn recover(store: &dyn Store, vkey: &VerifyingKey) -> Result<Self, ArchiveError> {
-        let Some(path) = store.list(paths::COMMITS)?.pop() else { return Ok(Self::empty(vkey)) };
+    fn recover(store: &dyn Store, vkey: &VerifyingKey, known: u64) -> Result<Self, ArchiveError> {
+        let Some(path) = Self::newest_commit(store, known)? else { return Ok(Self::empty(vkey)) };
         let bytes = store.read(&path, MAX_NOTE_BYTES)?;
         let of_commit = |source| ArchiveError::Commit { path: path.clone(), source };
         let commit = Commit::open(&bytes, vkey).map_err(of_commit)?;

@@ -123,7 +123,7 @@ impl Denied {
         match self {
             Self::Behind(Refusal::Malformed { field, reason }) => format!("{field}: {reason}"),
             Self::Behind(Refusal::Full { what, .. }) => {
-                format!("no room now ({what}); nothing was recorded, send it again later")
+                format!("no room now ({what}); nothing was acknowledged, send it again later")
             }
             Self::Behind(Refusal::Stopping) => {
                 "the collector is shutting down; nothing was recorded, send it again later".into()

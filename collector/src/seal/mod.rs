@@ -8,6 +8,7 @@
 //! | batches to the writer | [`QUEUE_BATCHES`] (their bytes are bounded by `receive.limits.max_bytes_in_flight`) | the sender is refused and comes back |
 //!
 //! With durability `archive` a sender's answer waits further, until the archive holds its records; such batches go on counting as waiting.
+//! One that waits for longer than `archive.max_age` and [`ARCHIVE_TAKES`] is told to come back: its records are durable here and known again.
 //!
 //! Failure cases:
 //! - *no room* (disk or journal limit): the group's records are taken back (sealer, index), its senders refused; the next group tries again;
@@ -45,6 +46,8 @@ use queue::{Job, Message};
 pub const GROUP_BYTES: u64 = 8 << 20;
 /// When a sender that was refused for lack of room is to come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What an archive that works needs at most for a segment; from then on senders learn that theirs does not.
+pub const ARCHIVE_TAKES: Duration = Duration::from_secs(30);
 /// When the writer takes it that nothing is coming for now.
 const IDLE: Duration = Duration::from_secs(1);
 /// How often runs of the duplicate index are looked at for their age.
@@ -104,6 +107,8 @@ pub struct Parts {
     pub progress: Arc<Progress>,
     /// When a sender is answered.
     pub durability: Durability,
+    /// How long a sender waits for the archive at most.
+    pub archive_wait: Duration,
 }
 
 /// The writer of the ledger.
@@ -116,12 +121,21 @@ pub struct Writer {
     /// Batches whose records are all in the frame or durable already, not yet answered.
     complete: Vec<(Job, Accepted)>,
     last_expiry: Instant,
-    /// Batches that are durable and wait for the archive, with the size of the ledger that holds them.
-    unarchived: VecDeque<(u64, Job, Accepted)>,
+    /// Batches that are durable and wait for the archive, in order.
+    unarchived: VecDeque<Unarchived>,
     fill: Fill,
     /// Archived up to here, and the journal has not let go of it yet.
     to_release: Option<u64>,
     stopping: bool,
+}
+
+/// A batch that is durable and waits for the archive.
+struct Unarchived {
+    /// Size of the ledger that holds it.
+    size: u64,
+    since: Instant,
+    job: Job,
+    accepted: Accepted,
 }
 
 /// Why a group was not written.
@@ -171,6 +185,7 @@ impl Writer {
             if let Err(error) = worked {
                 break Err(error);
             }
+            self.refuse_late();
         };
         match ended {
             Ok(()) => {
@@ -179,7 +194,7 @@ impl Writer {
             }
             Err(error) => {
                 let reason = error.to_string();
-                let waiting = self.unarchived.into_iter().map(|(_, job, _)| job);
+                let waiting = self.unarchived.into_iter().map(|waiting| waiting.job);
                 for job in self.complete.into_iter().map(|(job, _)| job).chain(waiting) {
                     job.answer(Err(Refusal::Failed { reason: reason.clone() }));
                 }
@@ -400,14 +415,23 @@ impl Writer {
             if archived || !job.is_of_sender() {
                 job.answer(Ok(accepted));
             } else {
-                self.unarchived.push_back((size, job, accepted));
+                self.unarchived.push_back(Unarchived { size, since: Instant::now(), job, accepted });
             }
         }
     }
 
     fn answer_archived(&mut self, archived: u64) {
-        while let Some((_, job, accepted)) = self.unarchived.pop_front_if(|(size, ..)| *size <= archived) {
-            job.answer(Ok(accepted));
+        while let Some(waiting) = self.unarchived.pop_front_if(|waiting| waiting.size <= archived) {
+            waiting.job.answer(Ok(waiting.accepted));
+        }
+    }
+
+    /// Sends those back who have waited for the archive for too long.
+    fn refuse_late(&mut self) {
+        let bound = self.parts.archive_wait;
+        while let Some(waiting) = self.unarchived.pop_front_if(|waiting| waiting.since.elapsed() > bound) {
+            let reason = format!("the archive has not taken the records within {} s", bound.as_secs());
+            waiting.job.answer(Err(Refusal::Failed { reason }));
         }
     }
 

@@ -34,7 +34,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    fn new(held: &Arc<AtomicUsize>, bytes: usize) -> Self {
+    pub(super) fn new(held: &Arc<AtomicUsize>, bytes: usize) -> Self {
         held.fetch_add(bytes, Ordering::Relaxed);
         Self { held: Arc::clone(held), bytes }
     }

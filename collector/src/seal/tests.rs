@@ -113,6 +113,7 @@ impl Place {
             own: Arc::new(Own::new(&SystemEntropy).unwrap()),
             metrics: Arc::clone(&self.metrics),
             durability: Durability::Wal,
+            archive_wait: Duration::MAX,
         }
     }
 }

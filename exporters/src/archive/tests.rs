@@ -67,6 +67,12 @@ fn what_is_appended_is_read_back_and_verifies() {
     let (archive, settled) = open(Arc::clone(&store), &ledger).unwrap();
     assert_eq!((archive.tail(), settled), (&tail, Settled::default()));
     assert_eq!(verify_clean(&*store, &ledger), 300);
+    // From wherever commits are listed on.
+    for known in [1, 300, 1 << 17, (1 << 17) + 239, (1 << 17) + 240, 1 << 40, u64::MAX] {
+        let settings = Settings { known, ..Settings::undated(DEFAULT_ZSTD_LEVEL) };
+        let (archive, _) = Archive::open(Arc::clone(&store), Arc::clone(&ledger.key), settings).unwrap();
+        assert_eq!(archive.tail(), &tail, "{known}");
+    }
     let mut seen = Vec::new();
     reader::Reader::open(store)
         .unwrap()

@@ -140,6 +140,34 @@ fn a_sender_that_went_away_costs_nobody_anything() {
 }
 
 #[test]
+fn a_sender_waits_for_the_archive_and_comes_back_when_it_takes_too_long() {
+    for archive_wait in [Duration::MAX, Duration::ZERO] {
+        let place = Place::new();
+        let (parts, _lock) = place.open().unwrap();
+        let progress = Arc::clone(&parts.progress);
+        let running = Running::start(Parts { durability: Durability::Archive, archive_wait, ..parts });
+        let held = Arc::default();
+        let send = || running.queue.submit(batch(&[record(1, "a")]), Some(queue::Charge::new(&held, 1))).unwrap();
+        let answer = send();
+        progress.wait_beyond(0, Duration::from_secs(60));
+        if archive_wait.is_zero() {
+            let Err(Refusal::Failed { reason }) = answer.blocking_recv().unwrap() else { panic!("it is acknowledged") };
+            assert!(reason.contains("the archive has not taken the records"), "{reason}");
+            assert_eq!(held.load(Ordering::Relaxed), 0, "it counts no longer");
+        } else {
+            running.seal(&[record(2, "b")]).unwrap();
+            assert_eq!(held.load(Ordering::Relaxed), 1, "it waits");
+            progress.archived(2);
+            assert!(running.queue.archived(2));
+            assert_eq!(answer.blocking_recv().unwrap(), accepted(1, 0));
+        }
+        progress.archived(2);
+        assert_eq!(send().blocking_recv().unwrap(), accepted(0, 1), "known, and archived");
+        running.finish().unwrap();
+    }
+}
+
+#[test]
 fn a_queue_that_is_full_refuses() {
     let (queue, _receiver) = queue();
     let waiting: Vec<_> = (0..QUEUE_BATCHES).map(|_| queue.submit(Batch::default(), None).unwrap()).collect();
