@@ -121,8 +121,6 @@ pub struct Archiver {
     pub classify: Box<dyn Classify>,
     /// When segments are closed.
     pub cut: Cut,
-    /// The newest segment, if it is archived and its checkpoint is not remembered yet.
-    pub unremembered: Option<Committed>,
 }
 
 /// A segment being filled.
@@ -235,29 +233,28 @@ impl Archiver {
         let began = Instant::now();
         let committed = self.archive.append(segment)?;
         self.report(&committed, began.elapsed());
-        self.unremembered = Some(committed);
         self.remember()
     }
 
-    /// Remembers the newest checkpoint, and only then lets the writer go of what it covers. Tried again if there is no room.
+    /// Remembers the newest checkpoint, and only then lets the writer go of what it covers. Tried again if that failed, and if a
+    /// commit was written and its checkpoint was not.
     fn remember(&mut self) -> Result<(), ArchiverError> {
-        if let Some(committed) = &self.unremembered {
-            self.data_dir.remember_checkpoint(committed.checkpoint.as_bytes())?;
+        let size = self.archive.tail().size;
+        if size > self.progress.now().archived {
+            self.archive.settle(u64::MAX)?;
+            self.data_dir.remember_checkpoint(self.archive.checkpoint().as_bytes())?;
+            self.metrics.archived.set(size);
             // If the writer is gone the journal keeps what it has: the next start lets go of it.
-            let size = committed.first + committed.count;
-            self.queue.archived(size);
             self.progress.archived(size);
-            self.unremembered = None;
+            self.queue.archived(size);
         }
         Ok(())
     }
 
     fn report(&self, committed: &Committed, took: Duration) {
-        let size = committed.first + committed.count;
         self.metrics.segments.add(1);
         // A commit and a checkpoint beside them.
         self.metrics.objects.add(committed.objects.len() as u64 + 2);
-        self.metrics.archived.set(size);
         if let Some(skew) = self.archive.clock_skew_ms() {
             self.metrics.store_clock_skew_ms.set(skew.unsigned_abs());
         }

@@ -22,10 +22,11 @@ pub use client::{Client, ControlError};
 pub use server::{Speaker, bind, serve};
 
 use crate::holds::{Added, Released, check_reason};
-use crate::inventory::{Destroy, DestroyedNow};
+use crate::inventory::{Destroy, DestroyedNow, Named};
 use crate::statements::{BY_PEOPLE, HOLD_ADD, HOLD_RELEASE};
 use std::time::Duration;
 use tachograph_exporters::verify::{RETENTION_DESTROY, RETENTION_DESTROYED};
+use tachograph_record::Time;
 
 /// Name of the socket in the data directory.
 pub const SOCKET: &str = "control.sock";
@@ -59,19 +60,19 @@ enum Reply {
 
 impl Request {
     /// The statement that is asked for, checked as whoever reads the ledger later will read it.
-    fn statement(&self) -> Result<(&'static str, String), String> {
+    fn statement(&self, now: Time) -> Result<(&'static str, String), String> {
         if self.v != VERSION {
             return Err(format!("version {} of a request; this collector knows {VERSION}", self.v));
         }
         let action = BY_PEOPLE.into_iter().find(|action| *action == self.action);
         let action =
             action.ok_or_else(|| format!("no statement `{}`; there are {}", self.action, BY_PEOPLE.join(", ")))?;
-        check(action, &self.details).map_err(|what| format!("{action}: {what}"))?;
+        check(action, &self.details, now).map_err(|what| format!("{action}: {what}"))?;
         Ok((action, self.details.to_string()))
     }
 }
 
-fn check(action: &str, details: &Json) -> Result<(), String> {
+fn check(action: &str, details: &Json, now: Time) -> Result<(), String> {
     let odd = |error: serde_json::Error| error.to_string();
     match action {
         HOLD_ADD => {
@@ -80,10 +81,24 @@ fn check(action: &str, details: &Json) -> Result<(), String> {
             added.query.check()
         }
         HOLD_RELEASE => check_reason(&Released::deserialize(details).map_err(odd)?.reason),
-        RETENTION_DESTROY => Destroy::deserialize(details).map(drop).map_err(odd),
-        RETENTION_DESTROYED => DestroyedNow::deserialize(details).map(drop).map_err(odd),
+        RETENTION_DESTROY => past(&Destroy::deserialize(details).map_err(odd)?.objects, now),
+        RETENTION_DESTROYED => past(&DestroyedNow::deserialize(details).map_err(odd)?.objects, now),
         _ => Err("unknown".to_owned()),
     }
+}
+
+/// Checks that the recorder's clock, which dates the statement, is past the objects' dates too.
+fn past(objects: &[Named], now: Time) -> Result<(), String> {
+    for object in objects {
+        let until = Time::parse(&object.retain_until).map_err(|error| format!("{}: {error}", object.path))?;
+        if until > now {
+            return Err(format!(
+                "{} is kept until {}, and the collector's clock says {now}: wait, or set that clock right",
+                object.path, object.retain_until
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
-use tachograph_ledger::{LedgerName, MacKey, SigningKey, VerifyingKey};
+use tachograph_ledger::{Checkpoint, CheckpointError, LedgerName, MacKey, SigningKey, VerifyingKey};
 use tachograph_record::{Hex, Time};
 use zeroize::Zeroizing;
 
@@ -30,6 +30,9 @@ use crate::place::Place;
 
 const MAC_KEY_HEADER: &str = "tachograph-mac-key/v1";
 const ESCROW_HEADER: &str = "tachograph-mac-escrow/v1";
+
+/// Stands in a ledger that is being filled from another.
+const UNFINISHED: &str = "unfinished";
 
 /// What is wrong with a data directory, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,11 @@ pub enum DataDirError {
     /// `init` into a place that is in use.
     #[error("{0} is not empty; a ledger is only created in a new or empty directory")]
     NotEmpty(PathBuf),
+    /// Its filling was interrupted.
+    #[error(
+        "{0} is half made: a reseal into it was interrupted. Remove it and run `tachograph reseal` again; the fenced journal is untouched"
+    )]
+    Unfinished(PathBuf),
     /// A file stands where a directory is needed.
     #[error("{0} is a file; a data directory is needed there. Move the file away or name another directory")]
     NotADirectory(PathBuf),
@@ -158,6 +166,9 @@ impl DataDir {
             }
             Err(e) => return Err(DataDirError::io(&path)(e)),
         };
+        if root.join(UNFINISHED).exists() {
+            return Err(DataDirError::Unfinished(root.to_owned()));
+        }
         let format = serde_json::from_slice::<serde_json::Value>(&text).ok();
         if let Some(found) = format.as_ref().and_then(|json| json["format"].as_str()).filter(|found| *found != "1") {
             return Err(DataDirError::NewerFormat { path, found: found.to_owned() });
@@ -349,6 +360,24 @@ impl DataDir {
         if self.root.join("begun").is_file() { Ok(()) } else { self.replace("begun", b"") }
     }
 
+    /// From here until [`finish`](Self::finish) nobody opens the ledger: it is being filled.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn begin_filling(&self) -> Result<(), DataDirError> {
+        self.replace(UNFINISHED, b"")
+    }
+
+    /// All is in it.
+    ///
+    /// # Errors
+    /// If the mark can't be removed.
+    pub fn finish(&self) -> Result<(), DataDirError> {
+        let path = self.root.join(UNFINISHED);
+        fs::remove_file(&path).map_err(DataDirError::io(&path))?;
+        sync_dir(&self.root)
+    }
+
     /// The newest checkpoint that was signed here, if any.
     ///
     /// # Errors
@@ -360,6 +389,19 @@ impl DataDir {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(DataDirError::io(&path)(e)),
         }
+    }
+
+    /// Records under the remembered checkpoint, 0 if there is none: the archive may hold more (a crash between the two), never fewer.
+    ///
+    /// # Errors
+    /// If it can't be read, or is not this ledger's.
+    pub fn signed_size(&self) -> Result<u64, DataDirError> {
+        let Some(note) = self.checkpoint()? else { return Ok(0) };
+        let damaged = |error: CheckpointError| DataDirError::Damaged {
+            path: self.root.join("checkpoint"),
+            what: error.to_string(),
+        };
+        Ok(Checkpoint::open(&note, self.vkey()).map_err(damaged)?.size)
     }
 
     /// Remembers the newest checkpoint.

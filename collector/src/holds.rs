@@ -100,7 +100,8 @@ pub fn of(statements: &[Statement]) -> Result<Vec<Hold>, String> {
             let Released { hold, reason } =
                 Released::deserialize(&statement.details).map_err(|e| odd(e.to_string()))?;
             let lifted = holds.iter_mut().find(|known| known.id == hold && known.released.is_none());
-            if let Some(lifted) = lifted {
+            // A release that is only in the journal does not count yet.
+            if let Some(lifted) = lifted.filter(|_| statement.archived) {
                 lifted.released = Some((statement.said_at.to_string(), reason));
             }
         }
@@ -230,7 +231,7 @@ mod tests {
 
     fn statement(action: &str, id: u8, details: Json) -> Statement {
         let (action, event_id) = (action.to_owned(), EventId([id; 16]));
-        Statement { index: id.into(), event_id, said_at: Time::default(), action, by: None, details }
+        Statement { index: id.into(), event_id, said_at: Time::default(), action, by: None, details, archived: true }
     }
 
     use serde_json::{Value as Json, json};
@@ -263,6 +264,9 @@ mod tests {
         assert_eq!(holds.iter().map(Hold::is_active).collect::<Vec<_>>(), [false, true]);
         assert_eq!(holds[0].released.as_ref().unwrap().1, "settled");
         assert!(of(&[release(1)]).unwrap().is_empty(), "what was never held can't be released");
+        let in_the_journal = |statement| Statement { archived: false, ..statement };
+        let holds = of(&[add(1), in_the_journal(add(2)), in_the_journal(release(3))]).unwrap();
+        assert!(holds.iter().all(Hold::is_active), "a hold counts at once, its end only when it is archived");
     }
 
     #[test]

@@ -187,7 +187,7 @@ fn state(
     if until > now.unix_nanos() / 1_000_000_000 {
         return Ok(State::Kept);
     }
-    let announced = destructions.announced.get(&object.path);
+    let announced = destructions.announced(object, until);
     let held = match held(archive, object, holds, now) {
         Ok(held) => held,
         Err(InventoryError::Store(error)) if error.kind == ErrorKind::NotFound => return Ok(gone(announced)),
@@ -196,18 +196,20 @@ fn state(
     Ok(match (held, announced) {
         (None, _) => gone(announced),
         (Some(by), _) if !by.is_empty() => State::Held { by },
-        (Some(_), Some(intent)) => State::Announced { intent: intent.clone() },
+        (Some(_), Some(intent)) => State::Announced { intent: intent.to_owned() },
         (Some(_), None) => State::Due,
     })
 }
 
-fn gone(announced: Option<&String>) -> State {
-    announced.map_or(State::Missing, |intent| State::Announced { intent: intent.clone() })
+fn gone(announced: Option<&str>) -> State {
+    announced.map_or(State::Missing, |intent| State::Announced { intent: intent.to_owned() })
 }
 
 /// What holds an object whose date is past; `None` if it is gone.
 fn held(archive: &Reader, object: &Object, holds: &[Hold], now: Time) -> Result<Option<Vec<String>>, InventoryError> {
     let mut by = Vec::new();
+    // Somebody may have hidden it, or put another version in front.
+    archive.store().pin(&object.path)?;
     if let Some(held) = archive.store().retention(&object.path)? {
         if held.legal_hold {
             by.push("a legal hold of the store".to_owned());
@@ -218,7 +220,21 @@ fn held(archive: &Reader, object: &Object, holds: &[Hold], now: Time) -> Result<
     } else if archive.store().len(&object.path)?.is_none() {
         return Ok(None);
     }
-    for hold in holds.iter().filter(|hold| hold.is_active()) {
+    let active: Vec<&Hold> = holds.iter().filter(|hold| hold.is_active()).collect();
+    if active.is_empty() {
+        return Ok(Some(by));
+    }
+    // What is asked must be what was sealed. What can't be read is held.
+    match archive.check(object) {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(error @ ReadError::Damaged { .. }) => {
+            by.push(error.to_string());
+            return Ok(Some(by));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    for hold in active {
         match hold.holds(archive, object)? {
             Some(true) => by.push(hold.id.clone()),
             Some(false) => {}
@@ -228,25 +244,38 @@ fn held(archive: &Reader, object: &Object, holds: &[Hold], now: Time) -> Result<
     Ok(Some(by))
 }
 
+/// An intent about one object.
+struct Announcement {
+    /// Its event id.
+    id: String,
+    said_at: Time,
+    sha256: String,
+}
+
 /// What the ledger says of destruction, by path.
 #[derive(Default)]
 struct Destructions {
-    /// Event id of the intent.
-    announced: BTreeMap<String, String>,
+    /// The intents.
+    announced: BTreeMap<String, Announcement>,
     certified: BTreeMap<String, State>,
 }
 
 impl Destructions {
     fn of(said: &[Statement]) -> Result<Self, String> {
         let mut all = Self::default();
-        for statement in said {
+        for statement in said.iter().filter(|statement| statement.archived) {
             let odd = |error: serde_json::Error| {
                 format!("record {} ({}) can't be understood: {error}", statement.index, statement.action)
             };
             if statement.action == RETENTION_DESTROY {
                 let Destroy { objects } = Destroy::deserialize(&statement.details).map_err(odd)?;
                 let id = statement.event_id.to_string();
-                all.announced.extend(objects.into_iter().map(|object| (object.path, id.clone())));
+                let announcements = objects.into_iter().map(|object| {
+                    let announcement =
+                        Announcement { id: id.clone(), said_at: statement.said_at, sha256: object.sha256 };
+                    (object.path, announcement)
+                });
+                all.announced.extend(announcements);
             } else if statement.action == RETENTION_DESTROYED {
                 let DestroyedNow { intent, objects } = DestroyedNow::deserialize(&statement.details).map_err(odd)?;
                 let destroyed = State::Destroyed {
@@ -258,5 +287,12 @@ impl Destructions {
             }
         }
         Ok(all)
+    }
+
+    /// Event id of the intent about an object. One that was said before the object's date does not count: a verifier would not take it.
+    fn announced(&self, object: &Object, until: u64) -> Option<&str> {
+        let said = self.announced.get(&object.path)?;
+        let counts = said.sha256 == object.sha256.to_string() && said.said_at.unix_nanos() / 1_000_000_000 >= until;
+        counts.then_some(said.id.as_str())
     }
 }

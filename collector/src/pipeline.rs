@@ -358,7 +358,6 @@ impl Starting {
                 max_objects_per_day: config.archive.max_objects_per_day,
                 drain_timeout: ARCHIVE_DRAIN,
             },
-            unremembered: None,
         };
         let archiver = spawn("archiver", self.bell, Arc::new(Progress::default()), move || archiver.run())?;
         Ok(Stages { writer: self.writer, archiver, progress, ended: self.ended })

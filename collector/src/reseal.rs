@@ -137,6 +137,7 @@ pub fn reseal(fenced: &Path, into: &Path, name: &LedgerName, around: &Surroundin
     let mut seeds = Zeroizing::new([0; 64]);
     around.entropy.fill(&mut *seeds).map_err(ResealError::Entropy)?;
     let data_dir = Arc::new(DataDir::init(into, name, around.clock.now(), &seeds)?);
+    data_dir.begin_filling()?;
     let own = Arc::new(Own::new(&*around.entropy).map_err(ResealError::Entropy)?);
     let details = serde_json::json!({
         "ledger": from.ledger().as_str(),
@@ -158,6 +159,7 @@ pub fn reseal(fenced: &Path, into: &Path, name: &LedgerName, around: &Surroundin
     let records = sealed?;
     ended?;
     data_dir.remember_begun()?;
+    data_dir.finish()?;
     Ok(Resealed {
         from: from.ledger().to_string(),
         into: name.to_string(),

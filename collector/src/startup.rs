@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use tachograph_exporters::archive::reader::Reader;
 use tachograph_exporters::archive::store::s3::{Patience, S3Store, S3Url};
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, ErrorKind, Store, StoreError};
 use tachograph_exporters::archive::{Archive, ArchiveError, SegmentError, Settings, Settled, Tail};
-use tachograph_exporters::bucket::{self, BucketError, Check, Inspection};
+use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Outcome};
 use tachograph_ledger::{
     ChainError, ChainVerifier, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
 };
@@ -71,7 +72,7 @@ pub enum StartError {
     JournalMissing(String),
     /// The archive is gone.
     #[error(
-        "the archive in {0} is empty, but checkpoints over it were signed: restore it, or point archive.path at where it is now"
+        "the archive in {0} is empty, but checkpoints over it were signed: restore it, or point archive.path or archive.s3 at where it is now. A ledger stays where it began: for another place make a new one (tachograph init)"
     )]
     ArchiveGone(String),
     /// Records are in neither journal nor archive.
@@ -212,14 +213,15 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         None => Place::Directory(config.archive.path.clone().unwrap_or_else(|| data_dir.own_archive())),
     };
     let (store, bucket) = open_store(config, &place, writer, patience)?;
-    let signed = remembered(&data_dir, &vkey)?;
+    let signed = data_dir.signed_size()?;
     let settings = Settings {
         zstd_level: config.archive.compression_level,
         retention: config.archive.retention.clone(),
         writer: writer.to_owned(),
         known: signed,
+        opened_at: now,
     };
-    let (archive, settled) = open_archive(settings, &data_dir, store, &vkey, signing_key, now)?;
+    let mut archive = open_archive(settings, &data_dir, store, &vkey, signing_key, now)?;
     if config.archive.path.is_some() || config.archive.s3.is_some() {
         // It is ours and it is good: from now on it can be found without the configuration.
         data_dir.remember_archive(&place)?;
@@ -249,6 +251,9 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         return Err(StartError::Gap { archived: tail.size, journal: first });
     }
     if next < tail.size {
+        if first < next && differs(&archive, &journal, next - 1)? {
+            return Err(StartError::Fenced { archived: tail.size, writer: tail.writer });
+        }
         return Err(StartError::JournalBehind { archived: tail.size, journal: next, writer: tail.writer });
     }
     if let Some(known) = dedup.highest_index().filter(|known| *known >= next) {
@@ -256,6 +261,8 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
     }
     check_mac_key(&mac_key, next).map_err(StartError::MacKey)?;
     let end = replay(&journal, &mut dedup, &vkey, &mac_key, first, &tail)?;
+    // Only now is it sure that what an interrupted segment left is in the journal too.
+    let settled = archive.settle(next)?;
     dedup.sync()?;
     journal.release_before(tail.size).map_err(|e| StartError::Record { index: tail.size, what: e.to_string() })?;
     let mac_key_epoch = mac_key.epoch();
@@ -290,6 +297,9 @@ fn open_store(
             // With the writer's rights not everything can be tried; what is seen to be wrong is enough.
             let checks = bucket::doctor(&store)?;
             bucket::refuse(settings, &checks)?;
+            for check in checks.iter().filter(|check| check.outcome == Outcome::Refuted) {
+                tracing::warn!(check = check.name, what = %check.what, "the store does not do what the archive relies on");
+            }
             Ok((Arc::new(store), Some(Probed { inspection, checks })))
         }
         (_, _, Place::Directory(path)) => {
@@ -312,7 +322,7 @@ fn open_archive(
     vkey: &VerifyingKey,
     key: Arc<tachograph_ledger::SigningKey>,
     now: Time,
-) -> Result<(Archive, Settled), StartError> {
+) -> Result<Archive, StartError> {
     // The ledger exists already; its archive is made at the first start, and again only if nothing was ever archived.
     if store.len(tachograph_exporters::archive::paths::LEDGER)?.is_none() && store.list("")?.is_empty() {
         if data_dir.checkpoint()?.is_some() {
@@ -323,12 +333,29 @@ fn open_archive(
     if store.lock() != tachograph_ledger::Lock::None {
         refuse_a_store_that_overwrites(&*store)?;
     }
-    Ok(Archive::open(store, key, settings)?)
+    Ok(Archive::recover(store, key, settings)?)
 }
 
 /// The fence rests on this: what is there is never created a second time. Tried on what is there anyway.
 fn refuse_a_store_that_overwrites(store: &dyn Store) -> Result<(), StartError> {
     const LEDGER: &str = tachograph_exporters::archive::paths::LEDGER;
+    // Behind a delete marker it would be created again, which S3 allows.
+    let versions = store.versions(LEDGER)?.unwrap_or_default();
+    if let Some(front) = versions.iter().rfind(|version| version.path == LEDGER)
+        && versions.iter().filter(|version| version.path == LEDGER).count() > 1
+    {
+        let what =
+            if front.is_delete_marker { "a delete marker hides it" } else { "another version is in front of it" };
+        return Err(StoreError::new(
+            ErrorKind::Misplaced,
+            format!("{}{LEDGER}", store.place()),
+            format!(
+                "{what}. Find out who put that there; then remove it (aws s3api delete-object --version-id {})",
+                front.id
+            ),
+        )
+        .into());
+    }
     let bytes = store.read(LEDGER, 1 << 16)?;
     match store.create(LEDGER, &bytes, None) {
         Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
@@ -343,13 +370,16 @@ fn refuse_a_store_that_overwrites(store: &dyn Store) -> Result<(), StartError> {
     }
 }
 
-/// Size of the newest checkpoint that was signed here, 0 if there is none. The archive may be ahead of it (a crash between the two),
-/// never behind.
-fn remembered(data_dir: &DataDir, vkey: &VerifyingKey) -> Result<u64, StartError> {
-    let Some(note) = data_dir.checkpoint()? else { return Ok(0) };
-    let checkpoint = tachograph_ledger::Checkpoint::open(&note, vkey)
-        .map_err(|e| DataDirError::Damaged { path: data_dir.root().join("checkpoint"), what: e.to_string() })?;
-    Ok(checkpoint.size)
+/// Whether the archive holds another record at `index` than the journal.
+fn differs(archive: &Archive, journal: &Journal, index: u64) -> Result<bool, StartError> {
+    let damaged = |what: String| StartError::Record { index, what };
+    let archived = Reader::open(Arc::clone(archive.store()))
+        .and_then(|reader| reader.leaf_hash(index))
+        .map_err(|error| damaged(error.to_string()))?;
+    let mut frames = journal.read_from(index)?;
+    let frame = frames.next_frame()?;
+    let ours = frame.and_then(|frame| frame.records().find(|record| record.index == index).map(|r| leaf_hash(r.leaf)));
+    Ok(archived != ours)
 }
 
 /// Where the ledger ends.

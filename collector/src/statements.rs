@@ -38,6 +38,8 @@ pub struct Statement {
     pub by: Option<String>,
     /// What it says.
     pub details: Json,
+    /// Whether it is in the archive. What is only in the journal may still be lost with it: nothing is destroyed on the strength of that.
+    pub archived: bool,
 }
 
 /// Whether it is what the recorder says of holds, of destruction, of leftovers.
@@ -50,21 +52,22 @@ pub fn is_statement(record: &Record<'_>) -> bool {
 /// All statements of a ledger, in order.
 ///
 /// # Errors
-/// If the archive can't be read.
+/// If any of them may be missing: a commit or an object of theirs is not there or not as it was, or the archive can't be read.
 pub fn read(view: &View) -> Result<Vec<Statement>, ReadError> {
     let mut statements = Vec::new();
     if let Some(archive) = &view.archive {
+        archive.check_commits(view.signed)?;
         archive.scan_class(RECORDER_CLASS, |index, body| {
-            statements.extend(Statement::of(index, body));
+            statements.extend(Statement::of(index, body, true));
             true
         })?;
     }
-    statements.extend(view.tail.iter().filter_map(|(index, body)| Statement::of(*index, body)));
+    statements.extend(view.tail.iter().filter_map(|(index, body)| Statement::of(*index, body, false)));
     Ok(statements)
 }
 
 impl Statement {
-    fn of(index: u64, bytes: &[u8]) -> Option<Self> {
+    fn of(index: u64, bytes: &[u8], archived: bool) -> Option<Self> {
         if !is_statement(&Body::parse_columns(bytes).ok()?.record) {
             return None;
         }
@@ -78,6 +81,7 @@ impl Statement {
             action: record.action_type.as_deref()?.to_owned(),
             by: record.actor_id.as_deref().map(str::to_owned),
             details: serde_json::from_str(record.details.as_ref()?.as_str()).ok()?,
+            archived,
         })
     }
 }

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use tachograph_exporters::archive::IdentityError;
 use tachograph_exporters::archive::reader::{ReadError, Reader};
 use tachograph_exporters::archive::store::{Store, StoreError};
+use tachograph_record::Body;
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::journal::{Journal, JournalError};
 use crate::place::Place;
+use crate::statements::is_statement;
 use crate::trace::Records;
 
 /// How often a collector that runs meanwhile may move records from the journal to the archive between two looks.
@@ -28,6 +31,14 @@ pub enum ViewError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The archive is another ledger's.
+    #[error("{place}: {source}")]
+    Identity {
+        /// The archive.
+        place: String,
+        /// What is wrong.
+        source: IdentityError,
+    },
 }
 
 /// What can be read of a ledger at one moment.
@@ -36,6 +47,8 @@ pub struct View {
     pub archive: Option<Reader>,
     /// Index and body of each record behind it.
     pub tail: Vec<(u64, Vec<u8>)>,
+    /// Records under the newest checkpoint that was signed here, 0 if none is remembered: the archive can't hold fewer.
+    pub signed: u64,
 }
 
 impl View {
@@ -46,7 +59,7 @@ impl View {
     pub fn open(place: &Place) -> Result<Self, ViewError> {
         match place.directory().filter(|path| DataDir::is_one(path)) {
             Some(data) => Self::of_data_dir(&DataDir::open(data)?),
-            None => Ok(Self { archive: Some(Reader::open(place.reader()?)?), tail: Vec::new() }),
+            None => Ok(Self { archive: Some(Reader::open(place.reader()?)?), tail: Vec::new(), signed: 0 }),
         }
     }
 
@@ -55,9 +68,26 @@ impl View {
     /// # Errors
     /// If it can't be read.
     pub fn of_data_dir(data_dir: &DataDir) -> Result<Self, ViewError> {
+        Self::of(data_dir, |_| true)
+    }
+
+    /// The same, of the records behind the archive only the recorder's statements: what an outage leaves in the journal may be large.
+    ///
+    /// # Errors
+    /// If it can't be read, or the archive is not this ledger's.
+    pub fn of_statements(data_dir: &DataDir) -> Result<Self, ViewError> {
+        let view = Self::of(data_dir, |body| Body::parse_columns(body).is_ok_and(|body| is_statement(&body.record)))?;
+        if let Some(archive) = &view.archive {
+            let check = archive.identity().clone().check_key(data_dir.vkey());
+            check.map_err(|source| ViewError::Identity { place: archive.store().place(), source })?;
+        }
+        Ok(view)
+    }
+
+    fn of(data_dir: &DataDir, keep: fn(&[u8]) -> bool) -> Result<Self, ViewError> {
         let mut looks = 1;
         loop {
-            match Self::look(data_dir) {
+            match Self::look(data_dir, keep) {
                 // What the journal let go of meanwhile is in the archive now.
                 Err(ViewError::Journal(_)) if looks < LOOKS => looks += 1,
                 seen => return seen,
@@ -65,7 +95,8 @@ impl View {
         }
     }
 
-    fn look(data_dir: &DataDir) -> Result<Self, ViewError> {
+    fn look(data_dir: &DataDir, keep: fn(&[u8]) -> bool) -> Result<Self, ViewError> {
+        let signed = data_dir.signed_size()?;
         let place = data_dir.archive()?;
         let archive = match place.directory().is_none_or(Path::is_dir) {
             true => Some(Reader::open(place.reader()?)?),
@@ -77,10 +108,11 @@ impl View {
         if journal.next_index().is_some_and(|next| next > archived) {
             let mut frames = journal.read_from(archived)?;
             while let Some(frame) = frames.next_frame()? {
-                tail.extend(frame.records().map(|record| (record.index, record.body.to_vec())));
+                let kept = frame.records().filter(|record| keep(record.body));
+                tail.extend(kept.map(|record| (record.index, record.body.to_vec())));
             }
         }
-        Ok(Self { archive, tail })
+        Ok(Self { archive, tail, signed })
     }
 
     /// For looking events up.

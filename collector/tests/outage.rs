@@ -210,7 +210,6 @@ fn simulate() {
             max_objects_per_day: config.archive.max_objects_per_day,
             drain_timeout: Duration::from_secs(60),
         },
-        unremembered: None,
     };
     let writer = Writer::new(Parts {
         sealer: ready.sealer,

@@ -7,7 +7,7 @@
 //! - objects that no commit names were never evidence, and are removed before the next segment;
 //! - a checkpoint that is missing behind the newest commit is signed again: signing is deterministic.
 //!
-//! Recovery is the code of normal work: [`Archive::open`] and [`Archive::begin`] both go through `settle`.
+//! Recovery is the code of normal work: [`Archive::settle`] comes before the first segment, and in [`Archive::begin`] after a failure.
 
 mod columns;
 mod identity;
@@ -34,10 +34,13 @@ pub use identity::{Identity, IdentityError};
 pub use retention::{Classify, MAX_CLASSES, OneClass, RECORDER_CLASS, Retention};
 use segment::Written;
 pub use segment::{DEFAULT_CLASS, DEFAULT_ZSTD_LEVEL, Pushed, Row, Segment, SegmentError};
-use store::{Confirmed, Removal, Store, StoreError};
+use store::{Confirmed, ErrorKind, Removal, Store, StoreError};
 
 /// Longest commit or checkpoint that is read.
 pub const MAX_NOTE_BYTES: u64 = 1 << 20;
+
+/// What somebody put behind the newest commit is read up to this many.
+const MAX_FOREIGN_COMMITS: usize = 1_000;
 
 /// The writing end of an archive. One per archive: the store's lock or the commit's fence sees to it.
 pub struct Archive {
@@ -50,6 +53,8 @@ pub struct Archive {
     unsettled: bool,
     stopped: bool,
     orphans: Vec<String>,
+    /// Objects behind the end that hold more records than the caller has: they stay.
+    foreign: Vec<String>,
 }
 
 /// How an archive is written.
@@ -63,12 +68,14 @@ pub struct Settings {
     pub writer: String,
     /// Records of which the caller knows that they are archived, or 0: commits are listed from about there on, and not all of years.
     pub known: u64,
+    /// The moment of opening, for a store that has no clock of its own.
+    pub opened_at: Time,
 }
 
 impl Settings {
     /// One class, no dates: commits of format version 1.
     pub fn undated(zstd_level: i32) -> Self {
-        Self { zstd_level, retention: None, writer: "local".to_owned(), known: 0 }
+        Self { zstd_level, retention: None, writer: "local".to_owned(), known: 0, opened_at: Time::default() }
     }
 }
 
@@ -223,22 +230,27 @@ impl Archive {
         }
     }
 
-    /// Opens the archive for writing and finishes what an earlier process left half done.
+    /// Opens the archive for writing and finishes what an earlier process left half done, whose records the caller all has.
     pub fn open(
         store: Arc<dyn Store>,
         key: Arc<SigningKey>,
         settings: Settings,
     ) -> Result<(Self, Settled), ArchiveError> {
+        let mut archive = Self::recover(store, key, settings)?;
+        let settled = archive.settle(u64::MAX)?;
+        Ok((archive, settled))
+    }
+
+    /// Opens the archive for writing and finds out where it ends. Nothing is changed before [`settle`](Self::settle).
+    pub fn recover(store: Arc<dyn Store>, key: Arc<SigningKey>, settings: Settings) -> Result<Self, ArchiveError> {
         let vkey = key.public();
         let check = |identity: Identity| identity.check_key(&vkey);
         Identity::read(&*store)?
             .and_then(check)
             .map_err(|source| ArchiveError::Identity { place: store.place(), source })?;
-        let tail = Tail::recover(&*store, &vkey, settings.known)?;
-        let mut archive =
-            Self { store, key, vkey, settings, tail, unsettled: true, stopped: false, orphans: Vec::new() };
-        let settled = archive.settle()?;
-        Ok((archive, settled))
+        let tail = Tail::recover(&*store, &vkey, &settings)?;
+        let (orphans, foreign) = (Vec::new(), Vec::new());
+        Ok(Self { store, key, vkey, settings, tail, unsettled: true, stopped: false, orphans, foreign })
     }
 
     /// Where the archive ends.
@@ -253,7 +265,7 @@ impl Archive {
 
     /// Begins a segment at [`Tail::size`]. It holds no lock on the archive; dropped, it leaves nothing behind.
     pub fn begin(&mut self) -> Result<Segment, ArchiveError> {
-        self.settle()?;
+        self.settle(u64::MAX)?;
         let chain = ChainVerifier::resume(&self.vkey, self.tail.edge.clone(), self.tail.last_hash);
         Ok(Segment::begin(Arc::clone(&self.store), chain, self.settings.zstd_level)?)
     }
@@ -314,7 +326,8 @@ impl Archive {
         }
     }
 
-    fn checkpoint(&self) -> String {
+    /// The signed checkpoint over all that is archived: the same bytes each time.
+    pub fn checkpoint(&self) -> String {
         let checkpoint =
             Checkpoint { origin: self.vkey.name().clone(), size: self.tail.size, root: self.tail.edge.root() };
         checkpoint.sign(&self.key)
@@ -345,7 +358,10 @@ impl Archive {
     }
 
     /// Puts right what an interrupted or failed append left.
-    fn settle(&mut self) -> Result<Settled, ArchiveError> {
+    ///
+    /// Objects behind the end are removed where a store lets them go, for their records are archived again; but not if they hold one
+    /// at `sealed` or behind it, which the caller has not. Those are told as kept.
+    pub fn settle(&mut self, sealed: u64) -> Result<Settled, ArchiveError> {
         if self.stopped {
             return Err(ArchiveError::Stopped);
         }
@@ -353,7 +369,17 @@ impl Archive {
         if !self.unsettled {
             return Ok(settled);
         }
-        for path in self.behind_the_end()? {
+        let behind = self.behind_the_end()?;
+        let ends =
+            behind.iter().filter_map(|path| paths::leaves_of(path).map(|(first, count)| first.saturating_add(count)));
+        if ends.max().is_some_and(|end| end > sealed) {
+            self.foreign.clone_from(&behind);
+        }
+        for path in behind {
+            if self.foreign.contains(&path) {
+                settled.kept.push(path);
+                continue;
+            }
             match self.store.remove_orphan(&path)? {
                 Removal::Removed => settled.removed.push(path),
                 Removal::Kept => settled.kept.push(path),
@@ -428,33 +454,35 @@ impl Tail {
         })
     }
 
-    /// Path of the newest commit: it begins before `known` if nothing was archived since, and how far before is not known.
-    fn newest_commit(store: &dyn Store, known: u64) -> Result<Option<String>, StoreError> {
+    /// The newest commit, its path and its bytes. How far before `known` it begins, if nothing was archived since, is not known.
+    fn newest_commit(
+        store: &dyn Store,
+        vkey: &VerifyingKey,
+        known: u64,
+    ) -> Result<Option<(String, Vec<u8>, Commit)>, ArchiveError> {
         let mut back = 1 << 17;
         while let Some(after) = known.checked_sub(back) {
-            let newest = store.list_after(paths::COMMITS, &paths::commit(after))?.pop();
-            if newest.is_some() {
-                return Ok(newest);
+            let listed = store.list_after(paths::COMMITS, &paths::commit(after))?;
+            if let Ok(Some(newest)) = newest_of(store, vkey, listed) {
+                return Ok(Some(newest));
             }
             back = back.saturating_mul(8);
         }
-        Ok(store.list(paths::COMMITS)?.pop())
+        newest_of(store, vkey, store.list(paths::COMMITS)?)
     }
 
     /// From the newest commit, whose objects must be there.
-    fn recover(store: &dyn Store, vkey: &VerifyingKey, known: u64) -> Result<Self, ArchiveError> {
-        let Some(path) = Self::newest_commit(store, known)? else { return Ok(Self::empty(vkey)) };
-        let bytes = store.read(&path, MAX_NOTE_BYTES)?;
+    fn recover(store: &dyn Store, vkey: &VerifyingKey, settings: &Settings) -> Result<Self, ArchiveError> {
+        let newest = Self::newest_commit(store, vkey, settings.known)?;
+        let Some((path, bytes, commit)) = newest else { return Ok(Self::empty(vkey)) };
         let of_commit = |source| ArchiveError::Commit { path: path.clone(), source };
-        let commit = Commit::open(&bytes, vkey).map_err(of_commit)?;
-        if paths::commit(commit.first) != path {
-            let what = format!("the commit is of record {} on", commit.first);
-            return Err(ArchiveError::Damaged { path, what });
-        }
+        let now = store.now()?.unwrap_or(settings.opened_at).unix_nanos() / 1_000_000_000;
         for object in &commit.objects {
+            store.pin(&object.path)?;
             let found = store.len(&object.path)?;
-            // The newest may be past its date in a ledger that rested for long.
-            if found.is_none() && object.retain_until.is_some() && matches!(object.kind, ObjectKind::Records { .. }) {
+            // In a ledger that rested for long the newest may be past its date, and destroyed.
+            let is_past = object.retain_until.is_some_and(|until| until <= now);
+            if found.is_none() && is_past && matches!(object.kind, ObjectKind::Records { .. }) {
                 continue;
             }
             if found != Some(object.size) {
@@ -464,7 +492,67 @@ impl Tail {
                 };
                 return Err(ArchiveError::Damaged { path: object.path.clone(), what });
             }
+            if let (Some(terms), Some(until), false) = (&commit.terms, object.retain_until, is_past) {
+                locked(store, &object.path, terms.lock, until)?;
+            }
+        }
+        if let Some(terms) = commit.terms.as_ref().filter(|terms| terms.retain_until > now) {
+            locked(store, &path, terms.lock, terms.retain_until)?;
         }
         Self::behind(&commit, &bytes).map_err(of_commit)
     }
+}
+
+/// Of listed commits the newest that the ledger's key signed.
+///
+/// Whoever may write in the store can put something behind it. That is no reason to stand still, unless it is in the way of the next
+/// commit; a verifier reports it.
+fn newest_of(
+    store: &dyn Store,
+    vkey: &VerifyingKey,
+    listed: Vec<String>,
+) -> Result<Option<(String, Vec<u8>, Commit)>, ArchiveError> {
+    let mut in_front: Option<(u64, ArchiveError)> = None;
+    let numbered = listed.into_iter().rev().filter_map(|path| Some((paths::number_of(&path, paths::COMMITS)?, path)));
+    for (number, path) in numbered.take(MAX_FOREIGN_COMMITS) {
+        let bytes = match store.read(&path, MAX_NOTE_BYTES) {
+            Err(error) if error.kind == ErrorKind::TooLarge => {
+                in_front = Some((number, error.into()));
+                continue;
+            }
+            read => read?,
+        };
+        let error = match Commit::open(&bytes, vkey) {
+            Ok(commit) if commit.first != number => {
+                let what = format!("the commit is of record {} on", commit.first);
+                ArchiveError::Damaged { path, what }
+            }
+            Ok(commit) => {
+                return match in_front {
+                    Some((first, error)) if first <= commit.first.saturating_add(commit.count) => Err(error),
+                    _ => Ok(Some((path, bytes, commit))),
+                };
+            }
+            Err(source) => ArchiveError::Commit { path, source },
+        };
+        in_front = Some((number, error));
+    }
+    in_front.map_or(Ok(None), |(_, error)| Err(error))
+}
+
+/// Whether the store holds an object as its commit says. Only then may the journal let go of its records.
+fn locked(store: &dyn Store, path: &str, lock: Lock, until: u64) -> Result<(), ArchiveError> {
+    let Some(held) = store.retention(path)? else { return Ok(()) };
+    if held.lock.is_some_and(|(found, date)| found >= lock && date >= until) {
+        return Ok(());
+    }
+    let what = match held.lock {
+        None => "not locked".to_owned(),
+        Some((found, date)) => format!("locked in mode {} until {date}", found.as_str()),
+    };
+    let what = format!(
+        "{what}, though its commit says {} until {until} (seconds since 1970): lock it again (aws s3api put-object-retention)",
+        lock.as_str()
+    );
+    Err(ArchiveError::Damaged { path: path.to_owned(), what })
 }

@@ -134,7 +134,13 @@ fn open(place: &Path, key: &Arc<SigningKey>) -> Archive {
         classes: vec![(PROMPTS.to_owned(), Duration::from_secs(DAY))],
         proofs: Duration::from_secs(760 * DAY),
     };
-    let settings = Settings { zstd_level: 3, retention: Some(retention.clone()), writer: WRITER.to_owned(), known: 0 };
+    let settings = Settings {
+        zstd_level: 3,
+        retention: Some(retention.clone()),
+        writer: WRITER.to_owned(),
+        known: 0,
+        opened_at: Time::default(),
+    };
     Archive::create(&*store, &key.public(), time(BEGIN), Some(&retention)).expect("an archive");
     Archive::open(store, Arc::clone(key), settings).expect("an archive").0
 }

@@ -19,6 +19,9 @@ pub const SECRET_KEY: &str = "tachograph-test-secret";
 /// What MinIO takes for a region.
 pub const REGION: &str = "us-east-1";
 
+/// The key of [`Minio::start_with_key`].
+pub const KMS_KEY: &str = "tachograph-key";
+
 /// Runs the server until the pipe says `keep`, or closes because the test process is gone: then its storage goes too.
 const SCRIPT: &str = r#""$0" server --quiet --address "$1" "$2/storage" </dev/null &
 read -r word
@@ -34,6 +37,7 @@ pub struct Minio {
     directory: tempfile::TempDir,
     address: SocketAddr,
     region: &'static str,
+    has_key: bool,
     running: Mutex<Option<Running>>,
 }
 
@@ -58,9 +62,21 @@ impl Minio {
     /// # Panics
     /// If it does not start.
     pub fn start_in(region: &'static str) -> Self {
+        Self::start_as(region, false)
+    }
+
+    /// The same with a key, [`KMS_KEY`], by which it encrypts.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_with_key() -> Self {
+        Self::start_as(REGION, true)
+    }
+
+    fn start_as(region: &'static str, has_key: bool) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-        let server = Self { directory, address, region, running: Mutex::new(None) };
+        let server = Self { directory, address, region, has_key, running: Mutex::new(None) };
         server.up();
         server
     }
@@ -73,18 +89,22 @@ impl Minio {
         let program = std::env::var_os(VARIABLE).map(PathBuf::from);
         let program = program.unwrap_or_else(|| panic!("{VARIABLE} is not set: run `cargo xtask test`"));
         let log = std::fs::File::create(self.directory.path().join("log")).expect("a log");
-        let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT])
-            .arg(program)
-            .arg(self.address.to_string())
-            .arg(self.directory.path())
-            .envs([("MINIO_ROOT_USER", ACCESS_KEY), ("MINIO_ROOT_PASSWORD", SECRET_KEY), ("MINIO_BROWSER", "off")])
-            .envs([("MINIO_UPDATE", "off"), ("MINIO_CALLHOME_ENABLE", "off"), ("MINIO_SITE_REGION", self.region)])
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("a log"))
-            .stderr(log)
-            .spawn()
-            .expect("sh");
+        let mut shell =
+            Command::new("sh")
+                .args(["-c", SCRIPT])
+                .arg(program)
+                .arg(self.address.to_string())
+                .arg(self.directory.path())
+                .envs([("MINIO_ROOT_USER", ACCESS_KEY), ("MINIO_ROOT_PASSWORD", SECRET_KEY), ("MINIO_BROWSER", "off")])
+                .envs([("MINIO_UPDATE", "off"), ("MINIO_CALLHOME_ENABLE", "off"), ("MINIO_SITE_REGION", self.region)])
+                .envs(self.has_key.then(|| {
+                    ("MINIO_KMS_SECRET_KEY", format!("{KMS_KEY}:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
+                }))
+                .stdin(Stdio::piped())
+                .stdout(log.try_clone().expect("a log"))
+                .stderr(log)
+                .spawn()
+                .expect("sh");
         let life_line = shell.stdin.take().expect("a pipe");
         let deadline = Instant::now() + START_TIMEOUT;
         while !self.is_ready() {

@@ -18,6 +18,7 @@ use tachograph_tests::http::{Connection, PROTOBUF};
 use tachograph_tests::minio::Minio;
 use tachograph_tests::otlp::{Events, request, with};
 use tachograph_tests::seed::Random;
+use tachograph_tests::tree::files;
 
 static SERVER: LazyLock<Minio> = LazyLock::new(Minio::start);
 
@@ -138,7 +139,7 @@ fn expiry(mut scene: Scene) {
     // What comes later and answers to the hold is held too, though nobody marked it.
     scene.said(&["hold", "release", &hold, "--reason", "settled"]);
     assert_eq!(scene.states("prompts"), ["due"]);
-    scene.run(&["hold", "release", &hold, "--reason", "again"]).expect(2, &["lifted already", "settled"]);
+    scene.run(&["hold", "release", &hold, "--reason", "again"]).expect(0, &["lifted already", "settled"]);
 
     let shown = scene.said(&["expire"]);
     assert_eq!(shown["would_destroy"].as_array().unwrap().len(), 1);
@@ -192,6 +193,56 @@ fn a_hold_is_a_question_and_heeds_what_comes_later() {
     scene.collector.stop();
 }
 
+/// Whoever may delete without a version, or write, can hide what is locked and put something else in front of it. Our own hand must not
+/// destroy for him what he can't destroy.
+#[test]
+fn a_hold_that_somebody_hides_still_holds() {
+    for forged in [false, true] {
+        let mut scene = Scene::in_a_bucket("retention/hidden", Mode::Compliance);
+        scene.hold(&["--session", "session-0"]);
+        scene.send(10, &[]);
+        scene.born = Instant::now();
+        scene.wait_past_the_date();
+        let Archive::Bucket(bucket) = &scene.archive else { unreachable!() };
+        for path in bucket.paths().iter().filter(|path| path.starts_with("records/")) {
+            if forged {
+                bucket.write(path, b"forged");
+            } else {
+                bucket.hide(path);
+            }
+        }
+        assert_eq!(scene.states("prompts"), ["held"]);
+        assert_eq!(scene.said(&["expire", "--yes"])["destroyed"], json!([]));
+        let verified = scene.verify();
+        assert_eq!((verified.code, verified.verdict(Axis::Storage)), (1, "fail"), "{:#}", verified.report);
+        scene.collector.stop();
+    }
+}
+
+#[test]
+fn nothing_is_destroyed_while_a_statement_is_missing_or_changed() {
+    let mut scene = Scene::in_a_directory("retention/statements");
+    scene.hold(&["--session", "session-0"]);
+    scene.send(10, &[]);
+    scene.born = Instant::now();
+    scene.wait_past_the_date();
+    let archive = scene.home.archive();
+    let (commits, statements) = (files(&archive.join("commit")), files(&archive.join("records/class=recorder")));
+    let (statement, aside) = (&statements[0], scene.home.data().join("aside"));
+    for path in [statement, &commits[1], &commits[commits.len() - 1]] {
+        std::fs::rename(path, &aside).unwrap();
+        scene.run(&["expire", "--yes"]).expect(2, &["missing"]);
+        std::fs::rename(&aside, path).unwrap();
+    }
+    let bytes = std::fs::read(statement).unwrap();
+    std::fs::rename(statement, &aside).unwrap();
+    std::fs::write(statement, [&bytes[..100], b"x", &bytes[101..]].concat()).unwrap();
+    scene.run(&["expire", "--yes"]).expect(2, &["not what its commit says"]);
+    std::fs::rename(&aside, statement).unwrap();
+    assert_eq!(scene.states("prompts"), ["held"]);
+    scene.collector.stop();
+}
+
 #[test]
 fn an_interrupted_destruction_is_finished_and_certified() {
     let mut scene = Scene::in_a_directory("retention/interrupted");
@@ -228,15 +279,21 @@ fn what_is_gone_without_a_statement_or_before_its_date_is_missing() {
         let items = report["items"].as_array().unwrap().clone();
         items.into_iter().find(|item| item["class"] == "prompts").unwrap()
     };
-    // Announced before its date: the announcement excuses nothing.
+    // Announced before its date: the collector does not say it.
     let early = object(&scene);
     let named: Value = ["path", "sha256", "class", "first", "rows", "retain_until"]
         .into_iter()
         .map(|name| (name.to_owned(), early[name].clone()))
         .collect::<serde_json::Map<_, _>>()
         .into();
-    say(&scene.home.data(), &json!({ "v": "1", "action": "retention.destroy", "details": { "objects": [named] } }));
-    std::fs::remove_file(scene.home.archive().join(early["path"].as_str().unwrap())).unwrap();
+    let request = json!({ "v": "1", "action": "retention.destroy", "details": { "objects": [named] } });
+    let refused = ask(&scene.home.data(), format!("{request}\n").as_bytes());
+    let path = early["path"].as_str().unwrap();
+    assert!(
+        refused["error"].as_str().is_some_and(|what| what.contains(path) && what.contains("kept until")),
+        "{refused}"
+    );
+    std::fs::remove_file(scene.home.archive().join(path)).unwrap();
     let verified = scene.verify();
     assert_eq!((verified.code, verified.verdict(Axis::Integrity)), (1, "fail"), "{:#}", verified.report);
     scene.collector.stop();

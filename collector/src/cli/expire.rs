@@ -34,7 +34,7 @@ impl Expire {
         let data_dir = DataDir::open(&self.data)?;
         // Held to the end: no hold comes in between the look at them and the deed.
         let _lock = data_dir.lock_retention()?;
-        let view = View::of_data_dir(&data_dir)?;
+        let view = View::of_statements(&data_dir)?;
         let inventory = Inventory::of(&view, retention::now(&view)?)?;
         if !self.yes {
             return Ok(self.show(&inventory));

@@ -12,8 +12,8 @@ use tachograph_collector::holds::{self, Added, Hold as InForce, Query, Released,
 use tachograph_collector::statements::{self, HOLD_ADD, HOLD_RELEASE};
 use tachograph_collector::view::View;
 use tachograph_exporters::archive::RECORDER_CLASS;
-use tachograph_exporters::archive::store::StoreError;
-use tachograph_ledger::ObjectKind;
+use tachograph_exporters::archive::reader::{ReadError, Reader};
+use tachograph_ledger::{Object, ObjectKind};
 use tachograph_record::Time;
 
 use super::{Exit, output};
@@ -25,6 +25,8 @@ pub(super) enum Hold {
     Add(Add),
     /// Lift a hold
     Release(Release),
+    /// Set the store's own legal hold again on all that a hold in force is about: after a missing right or an outage
+    Mark(Mark),
     /// List all holds, lifted ones too
     List(List),
 }
@@ -75,6 +77,14 @@ pub(super) struct Release {
 }
 
 #[derive(clap::Args)]
+pub(super) struct Mark {
+    #[command(flatten)]
+    data: Data,
+    /// The hold, as `hold add` printed it and `hold list` shows it
+    id: String,
+}
+
+#[derive(clap::Args)]
 pub(super) struct List {
     #[command(flatten)]
     data: Data,
@@ -85,6 +95,7 @@ impl Hold {
         match self {
             Self::Add(add) => add.run(),
             Self::Release(release) => release.run(),
+            Self::Mark(mark) => mark.run(),
             Self::List(list) => list.run(),
         }
     }
@@ -105,10 +116,9 @@ impl Add {
         let _lock = data_dir.lock_retention()?;
         let details = serde_json::to_value(Added { query, reason: self.reason })?;
         let id = Client::new(&self.data.data).say(HOLD_ADD, details)?;
-        let view = View::of_data_dir(&data_dir)?;
+        let view = View::of_statements(&data_dir)?;
         let known = holds_of(&view)?;
-        let hold = known.iter().find(|hold| hold.id == id).ok_or_else(|| anyhow!("hold {id} is not in the ledger"))?;
-        let marked = mark(&view, hold, &[], true)?;
+        let marked = mark(&view, find(&known, &id)?, &[], true);
         report(self.data.json, &id, "is in force", &marked)
     }
 }
@@ -118,26 +128,42 @@ impl Release {
         check_reason(&self.reason).map_err(anyhow::Error::msg)?;
         let data_dir = DataDir::open(&self.data.data)?;
         let _lock = data_dir.lock_retention()?;
-        let view = View::of_data_dir(&data_dir)?;
+        let view = View::of_statements(&data_dir)?;
         let known = holds_of(&view)?;
-        let Some(hold) = known.iter().find(|hold| hold.id == self.id) else {
-            bail!("there is no hold {}; `tachograph hold list` shows all", self.id);
-        };
-        if let Some((when, why)) = &hold.released {
-            bail!("hold {} was lifted already, at {when}: {why}", self.id);
+        let hold = find(&known, &self.id)?;
+        match &hold.released {
+            // An earlier run may have been interrupted before it came to the store.
+            Some((when, why)) => eprintln!("hold {} was lifted already, at {when}: {why}", self.id),
+            None => {
+                let details = serde_json::to_value(Released { hold: self.id.clone(), reason: self.reason })?;
+                Client::new(&self.data.data).say(HOLD_RELEASE, details)?;
+            }
         }
-        let details = serde_json::to_value(Released { hold: self.id.clone(), reason: self.reason })?;
-        Client::new(&self.data.data).say(HOLD_RELEASE, details)?;
         // What another hold is about stays marked.
         let others: Vec<&InForce> = known.iter().filter(|other| other.is_active() && other.id != self.id).collect();
-        let marked = mark(&view, hold, &others, false)?;
+        let marked = mark(&view, hold, &others, false);
         report(self.data.json, &self.id, "is lifted", &marked)
+    }
+}
+
+impl Mark {
+    fn run(self) -> anyhow::Result<Exit> {
+        let data_dir = DataDir::open(&self.data.data)?;
+        let _lock = data_dir.lock_retention()?;
+        let view = View::of_statements(&data_dir)?;
+        let known = holds_of(&view)?;
+        let hold = find(&known, &self.id)?;
+        if let Some((when, why)) = &hold.released {
+            bail!("hold {} was lifted at {when}: {why}", self.id);
+        }
+        let marked = mark(&view, hold, &[], true);
+        report(self.data.json, &self.id, "is in force", &marked)
     }
 }
 
 impl List {
     fn run(self) -> anyhow::Result<Exit> {
-        let holds = holds_of(&View::of_data_dir(&DataDir::open(&self.data.data)?)?)?;
+        let holds = holds_of(&View::of_statements(&DataDir::open(&self.data.data)?)?)?;
         if self.data.json {
             output::json(&json!({ "holds": holds }));
             return Ok(Exit::Done);
@@ -163,6 +189,13 @@ pub(super) fn print(hold: &InForce) {
     output::line(&format!("    on {}", serde_json::to_string(&hold.query).unwrap_or_default()));
 }
 
+fn find<'h>(known: &'h [InForce], id: &str) -> anyhow::Result<&'h InForce> {
+    known
+        .iter()
+        .find(|hold| hold.id == id)
+        .ok_or_else(|| anyhow!("there is no hold {id}; `tachograph hold list` shows all"))
+}
+
 fn holds_of(view: &View) -> anyhow::Result<Vec<InForce>> {
     holds::of(&statements::read(view)?).map_err(anyhow::Error::msg)
 }
@@ -173,39 +206,50 @@ struct Marked {
     done: usize,
     /// The store knows no holds: the ledger's must do.
     not_known: usize,
-    failed: Vec<StoreError>,
+    failed: Vec<String>,
 }
 
-/// Sets or lifts the store's own legal hold on every object that the hold is about.
-fn mark(view: &View, hold: &InForce, others: &[&InForce], on: bool) -> anyhow::Result<Marked> {
+/// Sets or lifts the store's own legal hold on every object that the hold is about, and none of `others`. What fails is told and passed
+/// over: the ledger's own word stands.
+fn mark(view: &View, hold: &InForce, others: &[&InForce], on: bool) -> Marked {
     let mut marked = Marked::default();
-    let Some(archive) = &view.archive else { return Ok(marked) };
+    let Some(archive) = &view.archive else { return marked };
     for object in archive.commits().iter().flat_map(|commit| &commit.objects) {
-        if !matches!(&object.kind, ObjectKind::Records { class } if class != RECORDER_CLASS)
-            || hold.holds(archive, object)? != Some(true)
-        {
+        if !matches!(&object.kind, ObjectKind::Records { class } if class != RECORDER_CLASS) {
             continue;
         }
-        if !on {
-            let mut held = false;
-            for other in others {
-                held |= other.holds(archive, object)? == Some(true);
-            }
-            if held {
-                continue;
-            }
-        }
-        match archive.store().set_legal_hold(&object.path, on) {
-            Ok(true) => marked.done += 1,
-            Ok(false) => marked.not_known += 1,
-            Err(error) => marked.failed.push(error),
+        match mark_one(archive, object, hold, others, on) {
+            Ok(Some(true)) => marked.done += 1,
+            Ok(Some(false)) => marked.not_known += 1,
+            Ok(None) => {}
+            Err(error) => marked.failed.push(format!("{}: {error}", object.path)),
         }
     }
-    Ok(marked)
+    marked
+}
+
+/// `None` if the hold is not about the object, or another is too; else whether the store knows holds.
+fn mark_one(
+    archive: &Reader,
+    object: &Object,
+    hold: &InForce,
+    others: &[&InForce],
+    on: bool,
+) -> Result<Option<bool>, ReadError> {
+    archive.store().pin(&object.path)?;
+    if hold.holds(archive, object)? != Some(true) {
+        return Ok(None);
+    }
+    for other in others {
+        if other.holds(archive, object)? == Some(true) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(archive.store().set_legal_hold(&object.path, on)?))
 }
 
 fn report(as_json: bool, id: &str, state: &str, marked: &Marked) -> anyhow::Result<Exit> {
-    let failed: Vec<String> = marked.failed.iter().map(ToString::to_string).collect();
+    let failed = &marked.failed;
     if as_json {
         output::json(&json!({
             "hold": id, "objects_marked": marked.done, "objects_by_ledger_alone": marked.not_known, "failed": failed,
@@ -215,12 +259,18 @@ fn report(as_json: bool, id: &str, state: &str, marked: &Marked) -> anyhow::Resu
         if marked.done > 0 {
             output::line(&format!("The store's own legal hold was changed on {} objects.", marked.done));
         }
+        if marked.done + marked.not_known + failed.len() == 0 {
+            output::line("No object that is archived by now has a record for which only this hold stands.");
+        }
         if marked.not_known > 0 {
             output::line(&format!("{} objects are in a store that knows no holds.", marked.not_known));
         }
     }
-    for error in &failed {
+    for error in failed {
         eprintln!("not changed in the store: {error}");
+    }
+    if !failed.is_empty() {
+        eprintln!("`tachograph hold mark`, or release, with {id} again tries again.");
     }
     Ok(if failed.is_empty() { Exit::Done } else { Exit::Incomplete })
 }

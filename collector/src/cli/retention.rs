@@ -39,7 +39,7 @@ impl Retention {
 
 impl Report {
     fn run(self) -> anyhow::Result<Exit> {
-        let view = View::of_data_dir(&DataDir::open(&self.data)?)?;
+        let view = View::of_statements(&DataDir::open(&self.data)?)?;
         let inventory = Inventory::of(&view, now(&view)?)?;
         if self.json {
             output::json(&serde_json::to_value(&inventory)?);

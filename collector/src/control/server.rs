@@ -86,7 +86,7 @@ impl Speaker {
             return Err(format!("a request is one line of at most {MAX_REQUEST_BYTES} bytes"));
         }
         let request: Request = serde_json::from_str(line).map_err(|error| format!("not a request: {error}"))?;
-        let (action, details) = request.statement()?;
+        let (action, details) = request.statement(self.clock.now())?;
         if !self.retention {
             return Err(
                 "archive.retention is not configured, so that nothing has a date: set archive.retention.default"
@@ -106,7 +106,8 @@ impl Speaker {
         match archived.await {
             Ok(true) => Ok(id),
             _ => Err(format!(
-                "event {id} is sealed and on the disk, but not archived within {} s: the archive's store fails. Nothing was done on the strength of it",
+                "event {id} is in the journal, but not archived within {} s: the archive's store fails. A hold is in force from now on all the same, \
+                 and `tachograph hold mark {id}` sets the store's own later; a release or a destruction counts once it is archived",
                 ARCHIVE_TIMEOUT.as_secs()
             )),
         }

@@ -8,7 +8,7 @@ fn request(action: &str, details: Json) -> Request {
 
 #[test]
 fn a_statement_is_checked_before_it_is_made() {
-    let wrong = |request: Request| request.statement().unwrap_err();
+    let wrong = |request: Request| request.statement(Time::default()).unwrap_err();
     assert!(wrong(Request { v: "2".to_owned(), ..request(HOLD_ADD, json!({})) }).contains("version 2"));
     assert!(wrong(request("collector.start", json!({}))).contains("hold.add"));
     assert!(wrong(request("archive.orphans", json!({ "objects": ["x"] }))).contains("no statement"));
@@ -17,5 +17,5 @@ fn a_statement_is_checked_before_it_is_made() {
     assert!(wrong(request(HOLD_RELEASE, json!({ "reason": "x" }))).contains("hold"));
     assert!(wrong(request(RETENTION_DESTROY, json!({ "objects": [{}] }))).contains("path"));
     let good = request(HOLD_ADD, json!({ "query": { "session_id": "s" }, "reason": "court" }));
-    assert_eq!(good.statement().unwrap().0, HOLD_ADD);
+    assert_eq!(good.statement(Time::default()).unwrap().0, HOLD_ADD);
 }

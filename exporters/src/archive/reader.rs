@@ -18,6 +18,7 @@ use tachograph_ledger::{Commit, CommitError, Hash, Object, ObjectKind};
 use tachograph_record::{COLUMNS, Value};
 
 use super::identity::{Identity, IdentityError};
+use super::segment::sha256_of;
 use super::store::{ErrorKind, Store, StoreError};
 use super::{MAX_NOTE_BYTES, paths};
 
@@ -85,26 +86,32 @@ impl Reader {
     /// Reads the commits and checks their signatures with the key that the archive itself names. It does not verify the archive.
     pub fn open(store: Arc<dyn Store>) -> Result<Self, ReadError> {
         let identity = Identity::read(&*store)??;
-        let mut commits: Result<Vec<Commit>, ReadError> = Ok(Vec::new());
-        let listed = store.list(paths::COMMITS)?;
+        let mut listed = store.list(paths::COMMITS)?;
+        listed.retain(|path| paths::number_of(path, paths::COMMITS).is_some());
+        let mut commits: Vec<Commit> = Vec::new();
+        let mut bad: Option<(u64, ReadError)> = None;
         store.read_each(&listed, MAX_NOTE_BYTES, &mut |path, bytes| {
             let opened = bytes.map_err(ReadError::from).and_then(|bytes| {
                 Commit::open(&bytes, &identity.vkey)
                     .map_err(|source| ReadError::Commit { path: path.to_owned(), source })
             });
-            match (&mut commits, opened) {
-                (Ok(commits), Ok(commit)) => {
-                    commits.push(commit);
-                    ControlFlow::Continue(())
+            match opened {
+                Ok(commit) => commits.push(commit),
+                Err(ReadError::Store(error)) if error.kind != ErrorKind::TooLarge => {
+                    bad = Some((0, error.into()));
+                    return ControlFlow::Break(());
                 }
-                (_, Ok(_)) => ControlFlow::Break(()),
-                (commits, Err(error)) => {
-                    *commits = Err(error);
-                    ControlFlow::Break(())
-                }
+                Err(error) => bad = bad.take().or(Some((paths::number_of(path, paths::COMMITS).unwrap_or(0), error))),
             }
+            ControlFlow::Continue(())
         });
-        let commits = commits?;
+        let end = commits.last().map_or(0, |commit| commit.first.saturating_add(commit.count));
+        // What somebody put behind the end is a verifier's business.
+        if let Some((number, error)) = bad
+            && number <= end
+        {
+            return Err(error);
+        }
         Ok(Self { store, identity, commits, gone: Mutex::default() })
     }
 
@@ -161,7 +168,13 @@ impl Reader {
     }
 
     fn open_one(&self, object: &Object) -> Result<Option<RecordsObject>, ReadError> {
-        match RecordsObject::open(&*self.store, object) {
+        let mut opened = RecordsObject::open(&*self.store, object);
+        if matches!(&opened, Err(ReadError::Store(error)) if error.kind == ErrorKind::NotFound) {
+            // Gone, or only hidden.
+            self.store.pin(&object.path)?;
+            opened = RecordsObject::open(&*self.store, object);
+        }
+        match opened {
             Err(ReadError::Store(error)) if error.kind == ErrorKind::NotFound && object.retain_until.is_some() => {
                 self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(object.path.clone());
                 Ok(None)
@@ -205,17 +218,59 @@ impl Reader {
 
     /// Calls `each` with every record of the recorder's own class, in order of index, until it returns `false`. Cheap: it is an
     /// object apart.
+    ///
+    /// What decides over destruction rests on these, so all of them must be there, byte for byte as their commits say.
     pub fn scan_class(&self, class: &str, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), ReadError> {
         for object in self.commits.iter().flat_map(|commit| &commit.objects) {
             if !matches!(&object.kind, ObjectKind::Records { class: found } if found == class) {
                 continue;
             }
-            let Some(object) = self.open_one(object)? else { continue };
+            if !self.check(object)? {
+                let what = "missing, though its commit names it; run `tachograph verify`".to_owned();
+                return Err(ReadError::Damaged { path: object.path.clone(), what });
+            }
+            let object = RecordsObject::open(&*self.store, object)?;
             for group in 0..object.group_count() {
                 if !object.bodies(group)?.iter().all(|(index, body)| each(*index, body)) {
                     return Ok(());
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Whether an object is there, whatever stands in front of it. It is read as a whole.
+    ///
+    /// # Errors
+    /// If it is not, byte for byte, what its commit says.
+    pub fn check(&self, object: &Object) -> Result<bool, ReadError> {
+        self.store.pin(&object.path)?;
+        match sha256_of(&*self.store, &object.path, object.size) {
+            Ok(Some(found)) if found == object.sha256 => Ok(true),
+            Ok(_) => {
+                let what = "not what its commit says; run `tachograph verify`".to_owned();
+                Err(ReadError::Damaged { path: object.path.clone(), what })
+            }
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Checks that no commit is missing, up to at least `size` records.
+    ///
+    /// # Errors
+    /// Naming where one is missing.
+    pub fn check_commits(&self, size: u64) -> Result<(), ReadError> {
+        let mut next = 0;
+        for commit in &self.commits {
+            if commit.first != next {
+                break;
+            }
+            next = commit.first.saturating_add(commit.count);
+        }
+        if next < size || next != self.size() {
+            let what = "missing, though the ledger goes on behind it; run `tachograph verify`".to_owned();
+            return Err(ReadError::Damaged { path: paths::commit(next), what });
         }
         Ok(())
     }
@@ -238,9 +293,7 @@ impl Reader {
             return Ok(Some(false));
         }
         for (name, value) in &search.any {
-            let mut found = Vec::new();
-            records.find(column(name)?, *value, usize::MAX, &mut found)?;
-            if found.iter().any(|found| matches(&found.body)) {
+            if records.any(column(name)?, *value, &mut matches)? {
                 return Ok(Some(true));
             }
         }

@@ -79,6 +79,12 @@ pub trait Store: Send + Sync {
         Ok(folders)
     }
 
+    /// Finds out which version of the object counts, where another may stand in front of it or hide it. Listing does it for all
+    /// that it lists.
+    fn pin(&self, _path: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Size of the object, `None` if there is none.
     fn len(&self, path: &str) -> Result<Option<u64>, StoreError>;
 

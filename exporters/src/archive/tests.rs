@@ -2,6 +2,7 @@
 pub(crate) mod sample;
 
 use std::path::Path;
+use std::time::Duration;
 
 use sample::{DAY, Ledger, START, Sample, key_of};
 
@@ -298,4 +299,105 @@ fn a_damaged_end_is_refused() {
     store.remove_orphan(&committed.objects[1].path).unwrap();
     let error = open(Arc::clone(&store), &ledger).err().unwrap().to_string();
     assert!(error.contains(&committed.objects[1].path) && error.contains("missing"), "{error}");
+}
+
+/// Kept for a day, from the ledger's own time on.
+fn dated(opened_at: Time) -> Settings {
+    let day = Duration::from_secs(24 * 3600);
+    let retention = Retention { lock: Lock::None, default: day, classes: Vec::new(), proofs: day };
+    Settings { retention: Some(retention), opened_at, ..Settings::undated(DEFAULT_ZSTD_LEVEL) }
+}
+
+#[test]
+fn a_missing_object_is_only_passed_over_when_it_is_past_its_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let samples = ledger.batch(5);
+    let open_at = |opened_at| Archive::open(Arc::clone(&store), Arc::clone(&ledger.key), dated(opened_at));
+    let (mut archive, _) = open_at(Time::default()).unwrap();
+    let committed = append(&mut archive, &samples).unwrap();
+    let records = committed.objects.iter().find(|object| matches!(object.kind, ObjectKind::Records { .. })).unwrap();
+    let until = Time::from_unix_nanos(records.retain_until.unwrap() * 1_000_000_000).unwrap();
+    store.remove_orphan(&records.path).unwrap();
+    let before = Time::from_unix_nanos(until.unix_nanos() - 1).unwrap();
+    let error = open_at(before).err().unwrap().to_string();
+    assert!(error.contains(&records.path) && error.contains("missing"), "{error}");
+    assert_eq!(open_at(until).unwrap().0.tail().size, 5);
+    let reader = reader::Reader::open(Arc::clone(&store)).unwrap();
+    assert!(!reader.check(records).unwrap() && reader.check(&committed.objects[0]).unwrap());
+}
+
+#[test]
+fn what_holds_more_than_the_journal_is_not_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
+    append(&mut archive, &ledger.batch(5)).unwrap();
+    let lost = append(&mut archive, &ledger.batch(5)).unwrap();
+    store.remove_orphan(&paths::commit(5)).unwrap();
+    let there = || lost.objects.iter().filter(|object| store.len(&object.path).unwrap().is_some()).count();
+    let recover = || {
+        Archive::recover(Arc::clone(&store), Arc::clone(&ledger.key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap()
+    };
+    assert_eq!((recover().tail().size, there()), (5, 2), "nothing is changed by looking");
+    let mut archive = recover();
+    let kept = archive.settle(9).unwrap();
+    assert_eq!((kept.kept.len(), kept.removed.len(), there()), (2, 0, 2));
+    archive.begin().unwrap();
+    assert_eq!(there(), 2, "and not later either");
+    let removed = recover().settle(10).unwrap();
+    assert_eq!((removed.kept.len(), removed.removed.len(), there()), (0, 2, 0), "the journal has it all");
+}
+
+#[test]
+fn what_somebody_put_behind_the_newest_commit_is_passed_over_unless_it_is_in_the_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
+    append(&mut archive, &ledger.batch(5)).unwrap();
+    drop(archive);
+    let size = || open(Arc::clone(&store), &ledger).map(|(archive, _)| archive.tail().size);
+    for path in ["commit/zzz", "commit/99999999999999999999", "commit/00000000000000000006"] {
+        store.create(path, b"not a commit", None).unwrap();
+        assert_eq!(size().unwrap(), 5, "{path}");
+        assert_eq!(reader::Reader::open(Arc::clone(&store)).unwrap().size(), 5, "{path}");
+    }
+    let large = vec![b' '; MAX_NOTE_BYTES as usize + 1];
+    store.create("commit/00000000000000000007", &large, None).unwrap();
+    assert_eq!(size().unwrap(), 5);
+    store.create("commit/00000000000000000005", b"not a commit", None).unwrap();
+    let error = size().unwrap_err().to_string();
+    assert!(error.contains("commit/00000000000000000005"), "{error}");
+    assert!(reader::Reader::open(store).is_err());
+}
+
+#[test]
+fn a_commit_that_is_missing_is_noticed_before_anything_rests_on_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::new();
+    let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+    create(&*store, &ledger.key);
+    let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
+    let first = append(&mut archive, &ledger.batch(5)).unwrap();
+    append(&mut archive, &ledger.batch(5)).unwrap();
+    let check = |size| reader::Reader::open(Arc::clone(&store)).unwrap().check_commits(size).map_err(|e| e.to_string());
+    assert_eq!(check(10), Ok(()));
+    assert!(check(11).unwrap_err().contains("commit/00000000000000000010: missing"));
+    let records = &first.objects[1];
+    let reader = reader::Reader::open(Arc::clone(&store)).unwrap();
+    let mut bytes = store.read(&records.path, u64::MAX).unwrap();
+    bytes[4] ^= 1;
+    store.remove_orphan(&records.path).unwrap();
+    assert!(reader.scan_class(DEFAULT_CLASS, |_, _| true).unwrap_err().to_string().contains("missing"));
+    store.create(&records.path, &bytes, None).unwrap();
+    let error = reader.scan_class(DEFAULT_CLASS, |_, _| true).unwrap_err().to_string();
+    assert!(error.contains("not what its commit says"), "{error}");
+    store.remove_orphan(&paths::commit(0)).unwrap();
+    assert!(check(0).unwrap_err().contains("commit/00000000000000000000: missing"));
 }

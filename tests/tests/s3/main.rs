@@ -8,6 +8,7 @@
 mod administrator;
 mod bad_input;
 mod durability;
+mod encryption;
 mod failover;
 mod outage;
 mod race;

@@ -40,11 +40,15 @@ fn a_tail_cut_with_its_checkpoint_is_found_by_a_memory_outside() {
 #[test]
 fn only_the_newest_commit_and_checkpoint_removed_is_not_clean() {
     let scene = Scene::archived();
+    let objects = [scene.object(-1, true), scene.object(-1, false)];
     fs::remove_file(scene.commit(-1).0).unwrap();
     fs::remove_file(scene.notes("checkpoint").pop().unwrap()).unwrap();
     expect_tampered(&scene.verify_data_dir(), &[Axis::NonEquivocation], "newest commit and checkpoint removed");
     let verified = scene.verify_archive(&[]);
     assert_eq!((verified.code, verified.verdict(Axis::Coverage)), (2, "incomplete"), "{:#}", verified.report);
+    // The collector does not go on, and does not clear away what may be the only copy.
+    scene.home.refused().expect(2, &["rolled back", "Restore it"]);
+    assert!(objects.iter().all(|path| path.is_file()), "{objects:?}");
 }
 
 #[test]

@@ -127,15 +127,7 @@ impl RecordsObject {
     ) -> Result<(), ReadError> {
         let mut left = limit;
         for group in 0..self.0.rows.len() {
-            let hits = self.0.guarded(|object| {
-                if !object.may_hold(group, FIRST_DERIVED + at, value)? {
-                    return Ok(Vec::new());
-                }
-                let mut cells = object.derived(group, at)?;
-                let rows: Vec<usize> =
-                    (0..object.rows[group]).filter(|_| cells.next_cell().is(value)).take(left).collect();
-                object.take(group, &rows)
-            })?;
+            let hits = self.hits(group, at, value, left)?;
             left -= hits.len();
             found.extend(hits);
             if left == 0 {
@@ -143,6 +135,33 @@ impl RecordsObject {
             }
         }
         Ok(())
+    }
+
+    /// Whether any record whose derived column `at` has `value` is such that `matches` says so.
+    pub(crate) fn any(
+        &self,
+        at: usize,
+        value: Value<'_>,
+        matches: &mut impl FnMut(&[u8]) -> bool,
+    ) -> Result<bool, ReadError> {
+        for group in 0..self.0.rows.len() {
+            if self.hits(group, at, value, usize::MAX)?.iter().any(|found| matches(&found.body)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn hits(&self, group: usize, at: usize, value: Value<'_>, limit: usize) -> Result<Vec<Found>, ReadError> {
+        self.0.guarded(|object| {
+            if !object.may_hold(group, FIRST_DERIVED + at, value)? {
+                return Ok(Vec::new());
+            }
+            let mut cells = object.derived(group, at)?;
+            let rows: Vec<usize> =
+                (0..object.rows[group]).filter(|_| cells.next_cell().is(value)).take(limit).collect();
+            object.take(group, &rows)
+        })
     }
 
     /// The smallest and the largest value of a derived column of integers, by the statistics of all row groups; `None` if one

@@ -309,9 +309,9 @@ impl Store for S3Store {
 
     fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
         let key = self.key(path)?;
-        if path == crate::archive::paths::LEDGER && self.requests.writer.is_none() {
+        if path == crate::archive::paths::LEDGER {
             // Read before anything was listed: it may be hidden, or have another version in front.
-            self.paths(path, None)?;
+            self.pin(path)?;
         }
         let (settings, version) = (self.requests.settings.clone(), self.version_of(path));
         let bytes = self.requests.ask(move |client| {
@@ -362,6 +362,10 @@ impl Store for S3Store {
 
     fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
         self.paths(prefix, Some(after))
+    }
+
+    fn pin(&self, path: &str) -> Result<(), StoreError> {
+        self.paths(path, None).map(drop)
     }
 
     fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {

@@ -112,8 +112,13 @@ fn write(bucket: &Bucket, records: u64, of_segment: u64) -> Written {
     let first_day = today - DAYS;
     let created = Time::from_unix_nanos(first_day * NANOS_PER_DAY).expect("a time");
     Archive::create(&*store, &key.public(), created, Some(&retention)).expect("an archive");
-    let settings =
-        Settings { zstd_level: ZSTD_LEVEL, retention: Some(retention), writer: "bench".to_owned(), known: 0 };
+    let settings = Settings {
+        zstd_level: ZSTD_LEVEL,
+        retention: Some(retention),
+        writer: "bench".to_owned(),
+        known: 0,
+        opened_at: Time::default(),
+    };
     let (mut archive, _) = Archive::open(Arc::clone(&store), Arc::clone(&key), settings).expect("an archive");
     let sealer = Sealer::new(&key.public(), MacKey::initial([7; 32])).expect("a sealer");
     let (sender, receiver) = sync_channel(4);
