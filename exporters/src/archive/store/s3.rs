@@ -14,6 +14,7 @@ pub mod error;
 mod listing;
 mod object;
 mod patience;
+mod upload;
 mod url;
 mod write;
 
@@ -23,6 +24,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+#[cfg(test)]
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{ChecksumMode, ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode};
 use tachograph_ledger::Lock;
@@ -155,9 +158,18 @@ impl S3Store {
     #[cfg(test)]
     fn with_credentials(settings: S3Settings, access_key: &str, secret: &str) -> Self {
         let credentials = aws_credential_types::Credentials::new(access_key, secret, None, None, "test");
-        let connection = Connection::with(&settings, Some(credentials)).unwrap();
-        let writer = Some("test".to_owned());
-        let requests = Arc::new(Requests { settings, connection, patience: Arc::new(Brief), writer });
+        Self::with_parts(settings, SharedCredentialsProvider::new(credentials), client::SILENCE, Arc::new(Brief))
+    }
+
+    #[cfg(test)]
+    fn with_parts(
+        settings: S3Settings,
+        credentials: SharedCredentialsProvider,
+        silence: std::time::Duration,
+        patience: Arc<dyn Patience>,
+    ) -> Self {
+        let connection = Connection::with(&settings, Some(credentials), silence).unwrap();
+        let requests = Arc::new(Requests { settings, connection, patience, writer: Some("test".to_owned()) });
         Self { requests, oldest: Mutex::default(), files: None }
     }
 

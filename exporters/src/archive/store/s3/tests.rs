@@ -1,8 +1,14 @@
 //! Against a real server with enforced Object Lock.
 
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 
 use super::super::{Confirmed, conformance};
@@ -80,6 +86,115 @@ fn objects_are_locked_as_asked() {
         assert_eq!(store.create_or_confirm("commit/1", b"text", Some(until)).unwrap(), Confirmed::AlreadyOurs);
         assert_eq!(store.create_or_confirm("commit/1", b"else", Some(until)).unwrap(), Confirmed::Different);
         assert_eq!(store.versions("").unwrap().unwrap().len(), 2);
+    }
+}
+
+/// A line to the server on which bytes go slowly, and none beyond `limit`.
+fn slow_line(limit: u64) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            std::thread::spawn(move || -> io::Result<()> {
+                let server = TcpStream::connect(SERVER.address())?;
+                let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+                std::thread::spawn(move || {
+                    let _ = io::copy(&mut &server, &mut &client);
+                    let _ = client.shutdown(Shutdown::Both);
+                });
+                let (mut piece, mut passed) = (vec![0; 64 << 10], 0);
+                loop {
+                    let length = from.read(&mut piece)?;
+                    if length == 0 {
+                        return to.shutdown(Shutdown::Both);
+                    }
+                    to.write_all(&piece[..length])?;
+                    passed += length as u64;
+                    std::thread::sleep(Duration::from_millis(5));
+                    if passed > limit {
+                        // The line is dead, and neither side is told.
+                        std::thread::sleep(Duration::from_secs(60));
+                    }
+                }
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+/// Gives up at once.
+struct Hasty;
+
+impl Patience for Hasty {
+    fn wait(&self, _error: &StoreError, _attempt: u32, _pause: Duration) -> bool {
+        false
+    }
+}
+
+/// A writer that waits no longer than `silence`, with a line of its own to the bucket of `store`.
+fn over(line: String, store: &S3Store, silence: Duration) -> S3Store {
+    let settings = S3Settings { endpoint: Some(line), ..store.settings().clone() };
+    let credentials = Credentials::new(minio::ACCESS_KEY, minio::SECRET_KEY, None, None, "test");
+    S3Store::with_parts(settings, SharedCredentialsProvider::new(credentials), silence, Arc::new(Hasty))
+}
+
+#[test]
+fn a_large_upload_may_take_longer_than_an_answer() {
+    let silence = Duration::from_secs(2);
+    let store = over(slow_line(u64::MAX), &store(Lock::None), silence);
+    let bytes = vec![7; 48 << 20];
+    let began = Instant::now();
+    store.create("leaves/large.parquet", &bytes, None).unwrap();
+    assert!(began.elapsed() > silence, "the line was too fast to show anything");
+    assert_eq!(store.len("leaves/large.parquet").unwrap(), Some(bytes.len() as u64));
+}
+
+#[test]
+fn an_upload_of_which_nothing_moves_any_more_is_given_up() {
+    let store = over(slow_line(8 << 20), &store(Lock::None), Duration::from_secs(1));
+    let began = Instant::now();
+    let error = store.create("leaves/large.parquet", &vec![7; 48 << 20], None).unwrap_err();
+    // What became of it is not known.
+    assert!(error.kind == ErrorKind::Unknown && error.what.contains("no byte moved"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// Credentials of which there are none, for this reason.
+#[derive(Debug)]
+struct Without(fn() -> CredentialsError);
+
+impl ProvideCredentials for Without {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Err((self.0)()))
+    }
+}
+
+#[test]
+fn credentials_that_can_not_be_had_for_now_are_no_refusal() {
+    let asked = |why: fn() -> CredentialsError| {
+        let credentials = SharedCredentialsProvider::new(Without(why));
+        let store = S3Store::with_parts(settings(Lock::None), credentials, client::SILENCE, Arc::new(Hasty));
+        store.list("").unwrap_err()
+    };
+    let for_now: [fn() -> CredentialsError; 3] = [
+        || CredentialsError::provider_error("dispatch failure: dns error: Temporary failure in name resolution"),
+        || CredentialsError::provider_timed_out(Duration::from_secs(5)),
+        || CredentialsError::unhandled("the answer is no JSON"),
+    ];
+    for why in for_now {
+        let error = asked(why);
+        assert!(error.is_retryable() && error.what.contains("no AWS credentials for now"), "{error}");
+    }
+    let for_good: [fn() -> CredentialsError; 2] = [
+        || CredentialsError::not_loaded("no providers in chain provided credentials"),
+        || CredentialsError::invalid_configuration("profile file timeout.conf timed out"),
+    ];
+    for why in for_good {
+        let error = asked(why);
+        assert!(error.kind == ErrorKind::Denied && error.what.contains("AWS_PROFILE"), "{error}");
     }
 }
 

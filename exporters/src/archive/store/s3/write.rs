@@ -15,7 +15,9 @@ use tachograph_ledger::Lock;
 use tachograph_record::Time;
 use tempfile::NamedTempFile;
 
-use super::error::{Asked, Failure, failure};
+use super::client::Connection;
+use super::error::{Asked, Failure, failure, no_answer};
+use super::upload::Moving;
 use super::{Encryption, Requests, S3Settings};
 use crate::archive::paths;
 use crate::archive::store::{ErrorKind, StoreError, Upload, check_path};
@@ -146,8 +148,8 @@ fn put(requests: &Requests, object: &Object, spool: &Spool) -> Result<(), StoreE
     };
     let sent = requests.ask(|client| {
         let (settings, object, bytes) = (requests.settings.clone(), object.clone(), bytes.clone());
+        let silence = requests.connection.silence();
         async move {
-            let body = bytes.stream(&settings).await?;
             let asked = Asked { action: "s3:PutObject", key: &object.key };
             let (algorithm, kms_key) = encryption(&settings.encryption);
             let put = client
@@ -164,9 +166,17 @@ fn put(requests: &Requests, object: &Object, spool: &Spool) -> Result<(), StoreE
                 .set_server_side_encryption(algorithm)
                 .set_ssekms_key_id(kms_key)
                 .set_object_lock_mode(object.until.and(mode(settings.lock)))
-                .set_object_lock_retain_until_date(object.until.map(date))
-                .body(body);
-            let answer = put.send().await.map_err(|error| failure(&settings, asked, &error))?;
+                .set_object_lock_retain_until_date(object.until.map(date));
+            let answer = match bytes {
+                Body::Memory(bytes) => put.body(ByteStream::from(bytes)).send().await,
+                Body::File(path) => {
+                    let (body, moving) = Moving::watch(read(&path, &settings).await?.into_inner());
+                    let put = put.body(ByteStream::new(body)).customize().config_override(Connection::unhurried());
+                    let sent = moving.limit(silence, put.send()).await;
+                    sent.ok_or_else(|| no_answer(&settings, asked, "no byte moved"))?
+                }
+            };
+            let answer = answer.map_err(|error| failure(&settings, asked, &error))?;
             Ok(answer.version_id().map(str::to_owned))
         }
     });
@@ -278,14 +288,9 @@ enum Body {
     File(Arc<Path>),
 }
 
-impl Body {
-    async fn stream(self, settings: &S3Settings) -> Result<ByteStream, Failure> {
-        match self {
-            Self::Memory(bytes) => Ok(ByteStream::from(bytes)),
-            Self::File(path) => ByteStream::from_path(&path).await.map_err(|error| {
-                let error = io::Error::other(error.to_string());
-                Failure::of_store(StoreError::of_io(settings.spool.display().to_string(), "read", &error))
-            }),
-        }
-    }
+async fn read(path: &Path, settings: &S3Settings) -> Result<ByteStream, Failure> {
+    ByteStream::from_path(path).await.map_err(|error| {
+        let error = io::Error::other(error.to_string());
+        Failure::of_store(StoreError::of_io(settings.spool.display().to_string(), "read", &error))
+    })
 }
