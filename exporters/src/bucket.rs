@@ -7,13 +7,12 @@ mod doctor;
 mod init;
 mod policies;
 
-use std::time::Duration;
-
 use aws_sdk_s3::types::{BucketVersioningStatus, ObjectLockRetentionMode};
 use serde::Serialize;
 use tachograph_ledger::Lock;
 
 use crate::archive::Retention;
+pub use crate::archive::store::MAX_SKEW;
 use crate::archive::store::s3::error::{Asked, Failure, failure};
 use crate::archive::store::s3::{S3Settings, S3Store};
 use crate::archive::store::{ErrorKind, StoreError};
@@ -21,9 +20,6 @@ use crate::archive::store::{ErrorKind, StoreError};
 pub use doctor::{Check, Outcome, doctor};
 pub use init::{Step, init};
 pub use policies::{Role, lifecycle, policy};
-
-/// The most that the store's clock may be off.
-pub const MAX_SKEW: Duration = Duration::from_secs(300);
 
 const DAY: u64 = 24 * 3600;
 
@@ -136,7 +132,7 @@ pub fn inspect(store: &S3Store) -> Result<Inspection, BucketError> {
         object_lock,
         versioning: versioning.status() == Some(&BucketVersioningStatus::Enabled),
         default_retention,
-        clock_skew_ms: store.clock().skew_nanos().map(|nanos| nanos / 1_000_000),
+        clock_skew_ms: store.clock().skew_ms(),
     })
 }
 

@@ -64,8 +64,8 @@ pub struct Terms {
     pub writer: String,
 }
 
-/// How a store holds an object until its date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a store holds an object until its date, the weaker before the stronger: what holds in a stronger mode holds in a weaker one too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lock {
     /// It does not: a directory.
     None,

@@ -9,10 +9,15 @@ use std::time::{Duration, Instant};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 
-use super::super::{Confirmed, conformance};
+use super::super::{Confirmed, Keep, conformance};
 use super::*;
+use crate::archive::tests::sample::{Ledger, Sample};
+use crate::archive::tests::{append, row};
+use crate::archive::{Archive, DEFAULT_ZSTD_LEVEL, OneClass, Retention, Settings};
+use crate::verify::{self, Axis, Options, Verdict};
 
 #[path = "../../../../../tests/src/minio.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -83,9 +88,100 @@ fn objects_are_locked_as_asked() {
         assert_eq!(error.kind, ErrorKind::Held, "{error}");
         assert!(error.what.contains(lock.as_str()) && error.what.contains("until 20"), "{error}");
         assert_eq!(store.read("commit/1", 9).unwrap(), b"text");
-        assert_eq!(store.create_or_confirm("commit/1", b"text", Some(until)).unwrap(), Confirmed::AlreadyOurs);
-        assert_eq!(store.create_or_confirm("commit/1", b"else", Some(until)).unwrap(), Confirmed::Different);
         assert_eq!(store.versions("").unwrap().unwrap().len(), 2);
+    }
+}
+
+/// A store in mode compliance, and objects of the same bytes that are there already, each held in its own way.
+#[test]
+fn what_is_there_already_counts_only_if_it_is_held_as_it_must_be() {
+    let store = store(Lock::Compliance);
+    let until = now() + 600;
+    let (client, settings) = (store.connection().client().clone(), store.settings().clone());
+    let put = client.put_object().bucket(&settings.bucket).key(format!("{}commit/0", settings.prefix));
+    store.connection().run(put.body(ByteStream::from_static(b"text")).send()).unwrap().unwrap();
+    connect(S3Settings { lock: Lock::Governance, ..settings }).create("commit/1", b"text", Some(until)).unwrap();
+    store.create("commit/2", b"text", Some(until - 100)).unwrap();
+    store.create("commit/3", b"text", Some(until)).unwrap();
+
+    let confirm = |path: &str, bytes: &[u8], lock: Lock, at_least: u64| {
+        store.create_or_confirm(path, bytes, Some(Keep { lock, until, at_least }))
+    };
+    for (path, words) in [
+        ("commit/0", "not locked"),
+        ("commit/1", "locked in mode governance until"),
+        ("commit/2", "locked in mode compliance until"),
+    ] {
+        let error = confirm(path, b"text", Lock::Compliance, until).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Misplaced, "{error}");
+        assert!(error.what.contains(words) && error.what.contains("must be locked in mode compliance"), "{error}");
+        assert_eq!(confirm(path, b"else", Lock::Compliance, until).unwrap(), Confirmed::Different);
+    }
+    for (path, lock, at_least) in [
+        ("commit/1", Lock::Governance, until),
+        ("commit/2", Lock::Compliance, until - 100),
+        ("commit/3", Lock::Compliance, until),
+        // The stronger mode does for the weaker.
+        ("commit/3", Lock::Governance, until),
+    ] {
+        assert_eq!(confirm(path, b"text", lock, at_least).unwrap(), Confirmed::AlreadyOurs, "{path}");
+    }
+}
+
+/// After the mode was lowered: a checkpoint whose commit signs the stronger one is not written in the weaker.
+#[test]
+fn nothing_is_written_in_a_weaker_mode_than_it_must_be() {
+    let store = store(Lock::Governance);
+    let until = now() + 60;
+    let keep = Some(Keep { lock: Lock::Compliance, until, at_least: until });
+    let error = store.create_or_confirm("checkpoint/1", b"text", keep).unwrap_err();
+    assert!(error.kind == ErrorKind::Misplaced && error.what.contains("archive.s3.mode"), "{error}");
+    assert_eq!(store.list("").unwrap(), [""; 0]);
+}
+
+/// Objects of a segment that was interrupted before its commit, under one mode; then the collector is started under another.
+#[test]
+fn an_interrupted_upload_is_taken_up_in_its_mode_or_a_weaker_one() {
+    for (then, now, taken) in [
+        (Lock::Governance, Lock::Compliance, false),
+        (Lock::Compliance, Lock::Governance, true),
+        (Lock::Compliance, Lock::Compliance, true),
+    ] {
+        let first = store(then);
+        let second = connect(S3Settings { lock: now, ..first.settings().clone() });
+        let mut ledger = Ledger::new();
+        ledger.now = super::tests::now() * 1_000_000_000;
+        let samples: Vec<Sample> = ledger.batch(3);
+        let kept = |lock| {
+            let (default, proofs) = (Duration::from_secs(600), Duration::from_secs(900));
+            Retention { lock, default, classes: Vec::new(), proofs }
+        };
+        let open = |store: S3Store, lock| {
+            let settings = Settings { retention: Some(kept(lock)), ..Settings::undated(DEFAULT_ZSTD_LEVEL) };
+            Archive::open(Arc::new(store), Arc::clone(&ledger.key), settings).unwrap().0
+        };
+        Archive::create(&first, &ledger.key.public(), Time::default(), Some(&kept(then))).unwrap();
+        let mut segment = open(first, then).begin().unwrap();
+        samples.iter().for_each(|sample| assert!(segment.push(row(sample), &OneClass).is_ok()));
+        segment.finish(Some(&kept(then))).unwrap();
+
+        let mut archive = open(second, now);
+        let appended = append(&mut archive, &samples);
+        if taken {
+            appended.unwrap();
+            let options = Options { key: Some(ledger.key.public()), threads: 2, ..Options::default() };
+            let report = verify::verify(&**archive.store(), options).unwrap();
+            for axis in [Axis::Integrity, Axis::Storage] {
+                assert_eq!(report.verdict(axis), Verdict::Pass, "{then:?}, {now:?}: {}", report.to_json());
+            }
+        } else {
+            let error = appended.unwrap_err().to_string();
+            assert!(
+                error.contains("locked in mode governance") && error.contains("must be locked in mode compliance"),
+                "{error}"
+            );
+            assert_eq!(archive.store().list("commit/").unwrap(), [""; 0]);
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use tachograph_ledger::Lock;
-use tachograph_record::Time;
 use tempfile::NamedTempFile;
 
 use super::client::Connection;
@@ -20,7 +19,7 @@ use super::error::{Asked, Failure, failure, no_answer};
 use super::upload::Moving;
 use super::{Encryption, Requests, S3Settings};
 use crate::archive::paths;
-use crate::archive::store::{ErrorKind, StoreError, Upload, check_path};
+use crate::archive::store::{ErrorKind, StoreError, Upload, check_path, shown_date};
 
 /// What is smaller stays in memory: commits and checkpoints, which are many and small.
 const MAX_IN_MEMORY: usize = 256 << 10;
@@ -182,7 +181,7 @@ fn put(requests: &Requests, object: &Object, spool: &Spool) -> Result<(), StoreE
     });
     match sent {
         Ok(version) => confirm(requests, object, version),
-        // Ours, if the reply to an earlier attempt got lost. Whose else, the caller reads back.
+        // Ours, if the reply to an earlier attempt got lost. Whose else, or how else it is held, the caller reads back.
         Err(failure) if failure.error.kind == ErrorKind::AlreadyExists && failure.in_doubt => {
             let head = requests.head_version(&object.key, None).map_err(|failure| in_doubt(failure, true))?;
             if head.sha256.as_deref() == Some(&object.sha256) && check(requests, object, &head).is_ok() {
@@ -233,9 +232,9 @@ fn check(requests: &Requests, object: &Object, head: &super::Head) -> Result<(),
             let what = format!(
                 "locked it in mode {} until {}, {} until {} was asked for",
                 mode.as_str(),
-                shown(date),
+                shown_date(date),
                 lock.as_str(),
-                shown(until)
+                shown_date(until)
             );
             Err(not_kept(requests, object, what))
         }
@@ -243,10 +242,6 @@ fn check(requests: &Requests, object: &Object, head: &super::Head) -> Result<(),
             Err(not_kept(requests, object, "did not lock it, or does not show it: s3:GetObjectRetention is needed too"))
         }
     }
-}
-
-fn shown(seconds: u64) -> String {
-    Time::from_unix_nanos(seconds.saturating_mul(1_000_000_000)).unwrap_or_default().to_string()
 }
 
 fn not_kept(requests: &Requests, object: &Object, what: impl std::fmt::Display) -> StoreError {
