@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tachograph_exporters::archive::store::s3::{Patience, S3Store, S3Url};
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, ErrorKind, Store, StoreError};
 use tachograph_exporters::archive::{Archive, ArchiveError, SegmentError, Settings, Settled, Tail};
-use tachograph_exporters::bucket::{self, BucketError, Check, Inspection};
+use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Trials};
 use tachograph_ledger::{
     ChainError, ChainVerifier, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
 };
@@ -288,7 +288,7 @@ fn open_store(
             let inspection = bucket::inspect(&store)?;
             inspection.check(settings, retention)?;
             // With the writer's rights not everything can be tried; what is seen to be wrong is enough.
-            let checks = bucket::doctor(&store)?;
+            let checks = bucket::doctor(&store, Trials::Harmless)?;
             bucket::refuse(settings, &checks)?;
             Ok((Arc::new(store), Some(Probed { inspection, checks })))
         }

@@ -11,6 +11,7 @@ mod clock;
 mod durability;
 mod failover;
 mod outage;
+mod probe;
 mod race;
 mod replica;
 mod replies;
