@@ -100,6 +100,8 @@ pub struct Metrics {
     pub store_clock_skew_ms: Gauge,
     /// Attempts to archive that failed and are tried again.
     pub archive_retries: Counter,
+    /// Expressions of retention classes that could not be evaluated on a record.
+    pub class_errors: Counter,
     /// Signatures, chains or hashes of our own that did not verify. Anything but 0 is an alarm.
     pub verification_failures: Counter,
 }
@@ -249,6 +251,12 @@ impl Metrics {
             "counter",
             "Attempts to archive that failed and are tried again.",
             self.archive_retries.get(),
+        );
+        page.single(
+            "tachograph_archive_class_errors_total",
+            "counter",
+            "Expressions of retention classes that could not be evaluated on a record: it is kept as the longest that may take it.",
+            self.class_errors.get(),
         );
         page.single(
             "tachograph_verification_failures_total",

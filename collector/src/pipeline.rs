@@ -351,7 +351,11 @@ impl Starting {
             queue: self.queue,
             data_dir: self.data_dir,
             metrics: Arc::clone(&shared.metrics),
-            classify: Box::new(Classifier::new(config.archive.classes.clone(), config.archive.retention.is_some())),
+            classify: Box::new(Classifier::new(
+                config.archive.classes.clone(),
+                config.archive.retention.clone(),
+                Arc::clone(&shared.metrics),
+            )),
             cut: Cut {
                 max_age: config.archive.max_age,
                 max_bytes: config.archive.max_bytes,

@@ -1,17 +1,23 @@
 //! Which retention class a record belongs to: expressions in CEL (<https://cel.dev>), the first that is true wins.
 //!
 //! An expression sees the record's columns by their names, `attributes` (what the sender gave beyond them, by name), and `risk`. All
-//! is checked when the configuration is read, so that a record is never met by an expression that nobody understood. One that
-//! can't be evaluated on a record (a number compared with nothing, say) does not match.
+//! is checked when the configuration is read, so that a record is never met by an expression that nobody understood.
+//!
+//! What a record does not have (a number compared with nothing) does not match. Where an expression can't be evaluated for another
+//! reason (a number compared with a string), nobody knows whether the class takes the record: it is kept as long as the longest of
+//! those that may take it. Senders decide what type an attribute has, and must not shorten by that how long they are remembered.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use cel::{Context, Env, Program, Value};
+use cel::common::ast::{Expr, operators};
+use cel::{Context, Env, ExecutionError, IdedExpr, Program, Value};
 use serde_json::Value as Json;
-use tachograph_exporters::archive::{Classify, DEFAULT_CLASS, RECORDER_CLASS};
+use tachograph_exporters::archive::{Classify, DEFAULT_CLASS, RECORDER_CLASS, Retention};
 use tachograph_record::{Body, COLUMNS, Hex, Value as Cell};
 
+use crate::observe::Metrics;
 use crate::statements::is_statement;
 
 /// Attributes that the sender gave and that no column has.
@@ -19,6 +25,8 @@ const ATTRIBUTES: &str = "attributes";
 /// The attribute `tachograph.risk`, else `risk`.
 const RISK: &str = "risk";
 const RISK_ATTRIBUTES: [&str; 2] = ["tachograph.risk", "risk"];
+/// CEL's name of the type of what is not there.
+const NULL: &str = "null_type";
 /// Longest expression.
 const MAX_EXPRESSION_BYTES: usize = 4_096;
 
@@ -71,7 +79,8 @@ impl Class {
         Ok(Self { name: name.to_owned(), when: when.to_owned(), program: Arc::new(program), variables })
     }
 
-    fn matches(&self, env: &Arc<Env>, body: &Body<'_>, attributes: &mut Attributes<'_>) -> bool {
+    /// Whether it takes the record; an error if that can't be told.
+    fn takes(&self, env: &Arc<Env>, body: &Body<'_>, attributes: &mut Attributes<'_>) -> Result<bool, ExecutionError> {
         let mut context = Context::with_env(Arc::clone(env));
         for variable in &self.variables {
             let (name, value) = match variable {
@@ -81,7 +90,45 @@ impl Class {
             };
             context.add_variable_from_value(name, value);
         }
-        matches!(self.program.execute(&context), Ok(Value::Bool(true)))
+        holds(self.program.expression(), &context)
+    }
+}
+
+/// Whether a condition is true. `||` and `&&` are taken apart, because of two errors CEL tells only one: what a record does not have
+/// would hide that the other half can't be told.
+fn holds(condition: &IdedExpr, context: &Context<'_, '_>) -> Result<bool, ExecutionError> {
+    if let Expr::Call(call) = &condition.expr
+        && let [left, right] = call.args.as_slice()
+        && let operator @ (operators::LOGICAL_OR | operators::LOGICAL_AND) = call.func_name.as_str()
+    {
+        let decides = operator == operators::LOGICAL_OR;
+        let left = holds(left, context);
+        if left == Ok(decides) {
+            return left;
+        }
+        return match holds(right, context)? {
+            right if right == decides => Ok(right),
+            _ => left,
+        };
+    }
+    match Value::resolve(condition, context) {
+        Ok(Value::Bool(holds)) => Ok(holds),
+        Ok(other) => Err(ExecutionError::UnexpectedType { got: other.type_of().to_string(), want: "bool".to_owned() }),
+        Err(error) if is_absence(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether something was asked of what the record does not have.
+fn is_absence(error: &ExecutionError) -> bool {
+    match error {
+        ExecutionError::NoSuchKey(_) => true,
+        ExecutionError::NoSuchOverload(overload) => overload.argument_types().iter().any(|kind| kind == NULL),
+        ExecutionError::UnexpectedType { got, .. } => got == NULL,
+        ExecutionError::UnsupportedBinaryOperator(_, a, b) | ExecutionError::ValuesNotComparable(a, b) => {
+            [a, b].contains(&&Value::Null)
+        }
+        _ => false,
     }
 }
 
@@ -145,42 +192,76 @@ impl Attributes<'_> {
     }
 }
 
-/// A value as OTLP/JSON types it; lists and maps are left out.
+/// A value as OTLP/JSON types it. Lists, maps and bytes are their JSON, as text: they are there, and equal to nothing that is none.
 fn of_json(value: &Json) -> Value {
     let typed = value.as_object().and_then(|object| object.iter().next());
-    match typed.map(|(kind, value)| (kind.as_str(), value)) {
-        Some(("stringValue", Json::String(text))) => Value::String(Arc::new(text.clone())),
-        Some(("boolValue", Json::Bool(yes))) => Value::Bool(*yes),
-        Some(("intValue", Json::String(digits))) => digits.parse().map_or(Value::Null, Value::Int),
-        Some(("intValue", Json::Number(number))) => number.as_i64().map_or(Value::Null, Value::Int),
-        Some(("doubleValue", Json::Number(number))) => number.as_f64().map_or(Value::Null, Value::Float),
-        _ => Value::Null,
-    }
+    let scalar = match typed.map(|(kind, value)| (kind.as_str(), value)) {
+        Some(("stringValue", Json::String(text))) => Some(Value::String(Arc::new(text.clone()))),
+        Some(("boolValue", Json::Bool(yes))) => Some(Value::Bool(*yes)),
+        Some(("intValue", Json::String(digits))) => digits.parse().ok().map(Value::Int),
+        Some(("intValue", Json::Number(number))) => number.as_i64().map(Value::Int),
+        // Infinities and what is not a number are strings.
+        Some(("doubleValue", Json::String(text))) => text.parse().ok().map(Value::Float),
+        Some(("doubleValue", Json::Number(number))) => number.as_f64().map(Value::Float),
+        Some((_, Json::Null)) | None => Some(Value::Null),
+        Some(_) => None,
+    };
+    scalar.unwrap_or_else(|| Value::String(Arc::new(value.to_string())))
 }
 
 /// All classes, in order.
 pub struct Classifier {
     env: Arc<Env>,
     classes: Vec<Class>,
-    /// Whether the recorder's own statements have a class apart: they must outlive what they speak of.
-    retention: bool,
+    /// With it the recorder's own statements have a class apart: they must outlive what they speak of.
+    retention: Option<Retention>,
+    metrics: Arc<Metrics>,
+    /// Names of classes that the log has spoken of.
+    reported: RefCell<HashSet<String>>,
 }
 
 impl Classifier {
     /// Without classes every record is of the default class; without retention the recorder's own statements are too.
-    pub fn new(classes: Vec<Class>, retention: bool) -> Self {
-        Self { env: Arc::new(Env::stdlib()), classes, retention }
+    pub fn new(classes: Vec<Class>, retention: Option<Retention>, metrics: Arc<Metrics>) -> Self {
+        Self { env: Arc::new(Env::stdlib()), classes, retention, metrics, reported: RefCell::default() }
+    }
+
+    /// Once a class: senders that send one such record send many.
+    fn report(&self, class: &Class, body: &Body<'_>) {
+        self.metrics.class_errors.add(1);
+        if self.reported.borrow_mut().insert(class.name.clone()) {
+            let event = body.record.event_id;
+            tracing::warn!(class = class.name, when = class.when, %event,
+                "the expression of a retention class can't be evaluated on a record, which is kept as the longest of the classes \
+                 that may take it; further ones are counted (tachograph_archive_class_errors_total)");
+        }
     }
 }
 
 impl Classify for Classifier {
     fn class(&self, body: &Body<'_>, bytes: &[u8]) -> &str {
-        if self.retention && is_statement(&body.record) {
+        let Some(retention) = &self.retention else { return DEFAULT_CLASS };
+        if is_statement(&body.record) {
             return RECORDER_CLASS;
         }
         let mut attributes = Attributes { body: bytes, read: None };
-        let class = self.classes.iter().find(|class| class.matches(&self.env, body, &mut attributes));
-        class.map_or(DEFAULT_CLASS, |class| &class.name)
+        let mut may_take = Vec::new();
+        let mut takes = DEFAULT_CLASS;
+        for class in &self.classes {
+            match class.takes(&self.env, body, &mut attributes) {
+                Ok(false) => {}
+                Ok(true) => {
+                    takes = &class.name;
+                    break;
+                }
+                Err(_) => {
+                    self.report(class, body);
+                    may_take.push(class.name.as_str());
+                }
+            }
+        }
+        let longer = |taken, other| if retention.keep(other) > retention.keep(taken) { other } else { taken };
+        may_take.into_iter().fold(takes, longer)
     }
 }
 
@@ -188,7 +269,9 @@ impl Classify for Classifier {
 mod tests {
     use super::*;
     use crate::statements::HOLD_ADD;
+    use std::time::Duration;
     use tachograph_exporters::verify::RECORDER_PRODUCER;
+    use tachograph_ledger::Lock;
     use tachograph_record::{EventId, Json as RecordJson, Kind, Record, Time, write_body};
 
     fn body(change: impl FnOnce(&mut Record<'_>)) -> Vec<u8> {
@@ -210,15 +293,115 @@ mod tests {
             ("eu", "attributes['region'] == 'eu' && !(tenant == 'test')"),
             ("prompts", "kind == 'generation'"),
         ];
-        Classifier::new(classes.map(|(name, when)| Class::new(name, when).unwrap()).to_vec(), true)
+        of(&classes.map(|(name, when)| (name, when, 1)))
+    }
+
+    /// Classes with their expressions and days; the default is kept for 10.
+    fn of(classes: &[(&str, &str, u64)]) -> Classifier {
+        let days = |days| Duration::from_secs(days * 86_400);
+        let retention = Retention {
+            lock: Lock::None,
+            default: days(10),
+            classes: classes.iter().map(|(name, _, keep)| ((*name).to_owned(), days(*keep))).collect(),
+            proofs: days(10_000),
+        };
+        let classes = classes.iter().map(|(name, when, _)| Class::new(name, when).unwrap()).collect();
+        Classifier::new(classes, Some(retention), Arc::default())
+    }
+
+    fn metadata(json: &str) -> Vec<u8> {
+        let json = json.to_owned();
+        body(|record| record.metadata = Some(RecordJson::trusted(json)))
+    }
+
+    /// A record with one attribute, as OTLP/JSON types it.
+    fn scored(value: &str) -> Vec<u8> {
+        metadata(&format!(r#"{{"attributes":[{{"key":"score","value":{value}}}]}}"#))
+    }
+
+    #[test]
+    fn what_is_not_there_does_not_match() {
+        let absent = body(|_| {});
+        for when in [
+            "cost > 0.5",
+            "!(cost > 0.5)",
+            "cost + 1.0 > 0.5",
+            "1.0 + cost > 0.5",
+            "-cost < 0.0",
+            "tokens_in * 2 > 1",
+            "output_path.startsWith('s3://')",
+            "attributes['score'] > 7",
+            "attributes.score > 7",
+            "has(attributes.score) && attributes.score > 7",
+            "risk > 7",
+            "cost > 0.5 || tokens_in > 1000",
+            "cost > 0.5 && tokens_in > 1000",
+        ] {
+            let classes = of(&[("longer", when, 100)]);
+            assert_eq!(class_of(&classes, &absent), DEFAULT_CLASS, "{when}");
+            assert_eq!(classes.metrics.class_errors.get(), 0, "{when}");
+        }
+    }
+
+    /// By the type of an attribute nobody comes away with less.
+    #[test]
+    fn what_can_not_be_evaluated_is_kept_as_the_longest_that_may_take_it() {
+        let sent = [
+            r#"{"stringValue":"9"}"#,
+            r#"{"boolValue":true}"#,
+            r#"{"arrayValue":{"values":[{"intValue":"9"}]}}"#,
+            r#"{"kvlistValue":{"values":[]}}"#,
+            r#"{"bytesValue":"AAAA"}"#,
+        ];
+        for sent in sent {
+            let record = scored(sent);
+            for when in [
+                "attributes['score'] > 7",
+                "attributes.score > 7",
+                "attributes['score'] + 1 > 7",
+                // What is not there hides nothing, on either side.
+                "attributes['score'] > 7 || cost > 0.5",
+                "cost > 0.5 || attributes['score'] > 7",
+                "kind == 'generation' && attributes['score'] > 7",
+            ] {
+                let classes = of(&[("longer", when, 100)]);
+                assert_eq!(class_of(&classes, &record), "longer", "{when}, {sent}");
+                assert_eq!(classes.metrics.class_errors.get(), 1, "{when}, {sent}");
+                // Nor with more than it would have got anyway.
+                assert_eq!(class_of(&of(&[("shorter", when, 1)]), &record), DEFAULT_CLASS, "{when}, {sent}");
+                let between = of(&[("longer", when, 100), ("sure", "true", 50), ("never", when, 500)]);
+                assert_eq!(class_of(&between, &record), "longer", "{when}, {sent}");
+                let among = of(&[("a", when, 100), ("b", when, 300), ("c", when, 200), ("sure", "true", 50)]);
+                assert_eq!(class_of(&among, &record), "b", "{when}, {sent}");
+            }
+            // Decided, whatever the other half is.
+            for (when, class) in [
+                ("kind == 'audit_event' && attributes['score'] > 7", DEFAULT_CLASS),
+                ("attributes['score'] > 7 || kind == 'generation'", "longer"),
+            ] {
+                let classes = of(&[("longer", when, 100)]);
+                assert_eq!(
+                    (class_of(&classes, &record).as_str(), classes.metrics.class_errors.get()),
+                    (class, 0),
+                    "{when}"
+                );
+            }
+        }
+        let classes = of(&[("longer", "attributes['score'] > 7", 100)]);
+        for (sent, class) in [
+            (r#"{"intValue":"9"}"#, "longer"),
+            (r#"{"doubleValue":6.5}"#, DEFAULT_CLASS),
+            (r#"{"doubleValue":"NaN"}"#, DEFAULT_CLASS),
+        ] {
+            assert_eq!(class_of(&classes, &scored(sent)), class, "{sent}");
+        }
+        assert_eq!(classes.metrics.class_errors.get(), 0);
+        // No condition at all.
+        assert_eq!(class_of(&of(&[("longer", "1 + 1", 100)]), &body(|_| {})), "longer");
     }
 
     #[test]
     fn the_first_match_wins() {
-        let metadata = |json: &str| {
-            let json = json.to_owned();
-            body(|record| record.metadata = Some(RecordJson::trusted(json)))
-        };
         let classes = classifier();
         assert_eq!(class_of(&classes, &body(|_| {})), "prompts");
         assert_eq!(class_of(&classes, &body(|record| record.kind = Kind::ToolCall)), DEFAULT_CLASS);
@@ -243,7 +426,8 @@ mod tests {
         };
         assert_eq!(class_of(&classifier(), &statement(RECORDER_PRODUCER)), RECORDER_CLASS);
         assert_eq!(class_of(&classifier(), &statement("somebody")), DEFAULT_CLASS);
-        assert_eq!(class_of(&Classifier::new(Vec::new(), false), &statement(RECORDER_PRODUCER)), DEFAULT_CLASS);
+        let without = Classifier::new(Vec::new(), None, Arc::default());
+        assert_eq!(class_of(&without, &statement(RECORDER_PRODUCER)), DEFAULT_CLASS);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tachograph_exporters::archive::reader::Reader;
 use tachograph_exporters::archive::store::s3::{Patience, S3Store, S3Url};
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, ErrorKind, Store, StoreError};
 use tachograph_exporters::archive::{Archive, ArchiveError, SegmentError, Settings, Settled, Tail};
-use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Outcome};
+use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Outcome, Trials};
 use tachograph_ledger::{
     ChainError, ChainVerifier, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
 };
@@ -295,7 +295,7 @@ fn open_store(
             let inspection = bucket::inspect(&store)?;
             inspection.check(settings, retention)?;
             // With the writer's rights not everything can be tried; what is seen to be wrong is enough.
-            let checks = bucket::doctor(&store)?;
+            let checks = bucket::doctor(&store, Trials::Harmless)?;
             bucket::refuse(settings, &checks)?;
             for check in checks.iter().filter(|check| check.outcome == Outcome::Refuted) {
                 tracing::warn!(check = check.name, what = %check.what, "the store does not do what the archive relies on");

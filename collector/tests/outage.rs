@@ -203,7 +203,7 @@ fn simulate() {
         queue: queue.clone(),
         data_dir: Arc::clone(&ready.data_dir),
         metrics: Arc::clone(&metrics),
-        classify: Box::new(Classifier::new(Vec::new(), true)),
+        classify: Box::new(Classifier::new(Vec::new(), config.archive.retention.clone(), Arc::clone(&metrics))),
         cut: Cut {
             max_age: config.archive.max_age,
             max_bytes: config.archive.max_bytes,

@@ -34,7 +34,7 @@ pub use identity::{Identity, IdentityError};
 pub use retention::{Classify, MAX_CLASSES, OneClass, RECORDER_CLASS, Retention};
 use segment::Written;
 pub use segment::{DEFAULT_CLASS, DEFAULT_ZSTD_LEVEL, Pushed, Row, Segment, SegmentError};
-use store::{Confirmed, ErrorKind, Removal, Store, StoreError};
+use store::{Confirmed, ErrorKind, Keep, Removal, Store, StoreError};
 
 /// Longest commit or checkpoint that is read.
 pub const MAX_NOTE_BYTES: u64 = 1 << 20;
@@ -92,8 +92,8 @@ pub struct Tail {
     pub last_commit_sha256: Hash,
     /// Paths of the newest commit's objects.
     pub objects: Vec<String>,
-    /// Until when the newest commit's checkpoint is kept, in seconds since 1970.
-    pub retain_until: Option<u64>,
+    /// How the newest commit's checkpoint is kept: mode, and seconds since 1970.
+    pub kept: Option<(Lock, u64)>,
     /// Who wrote the newest commit, if it says so.
     pub writer: Option<String>,
 }
@@ -222,9 +222,12 @@ impl Archive {
             return Err(ArchiveError::Exists { place });
         }
         let now = store.now()?.unwrap_or(created_at).unix_nanos().div_ceil(1_000_000_000);
-        let until = retention.map(|retention| now.saturating_add(retention.proofs.as_secs()));
+        let keep = retention.map(|retention| {
+            let until = now.saturating_add(retention.proofs.as_secs());
+            Keep { lock: retention.lock, until, at_least: until }
+        });
         let identity = Identity::new(key.clone(), created_at).encode();
-        match store.create_or_confirm(paths::LEDGER, identity.as_bytes(), until)? {
+        match store.create_or_confirm(paths::LEDGER, identity.as_bytes(), keep)? {
             Confirmed::Created => Ok(()),
             Confirmed::AlreadyOurs | Confirmed::Different => Err(ArchiveError::Exists { place }),
         }
@@ -290,14 +293,14 @@ impl Archive {
 
     fn write(&mut self, segment: Segment) -> Result<Committed, ArchiveError> {
         let written = segment.finish(self.settings.retention.as_ref())?;
-        let until = written.proofs_until;
+        let keep = written.proofs;
         let commit = self.commit_of(written);
         let bytes = commit.sign(&self.key);
-        self.put(&paths::commit(commit.first), &bytes, until)?;
+        self.put(&paths::commit(commit.first), &bytes, keep)?;
         self.tail = Tail::behind(&commit, bytes.as_bytes())
             .map_err(|source| ArchiveError::Commit { path: paths::commit(commit.first), source })?;
         let checkpoint = self.checkpoint();
-        self.put(&paths::checkpoint(self.tail.size), &checkpoint, until)?;
+        self.put(&paths::checkpoint(self.tail.size), &checkpoint, keep)?;
         self.orphans.clear();
         Ok(Committed {
             first: commit.first,
@@ -318,9 +321,9 @@ impl Archive {
             last_hash: written.last_hash,
             objects: written.objects,
             prev_commit_sha256: self.tail.last_commit_sha256,
-            terms: self.settings.retention.as_ref().zip(written.proofs_until).map(|(retention, retain_until)| Terms {
-                lock: retention.lock,
-                retain_until,
+            terms: written.proofs.map(|keep| Terms {
+                lock: keep.lock,
+                retain_until: keep.until,
                 writer: self.settings.writer.clone(),
             }),
         }
@@ -334,8 +337,8 @@ impl Archive {
     }
 
     /// The conditional write: whoever comes second with other bytes is fenced.
-    fn put(&self, path: &str, bytes: &str, until: Option<u64>) -> Result<Confirmed, ArchiveError> {
-        match self.store.create_or_confirm(path, bytes.as_bytes(), until)? {
+    fn put(&self, path: &str, bytes: &str, keep: Option<Keep>) -> Result<Confirmed, ArchiveError> {
+        match self.store.create_or_confirm(path, bytes.as_bytes(), keep)? {
             Confirmed::Different => Err(ArchiveError::Fenced { path: path.to_owned(), writer: self.writer_of(path) }),
             confirmed => Ok(confirmed),
         }
@@ -390,7 +393,7 @@ impl Archive {
             settled.kept.extend(strays::find(&*self.store, &self.vkey, &self.tail)?);
         }
         if self.tail.size > 0 {
-            let confirmed = self.put(&paths::checkpoint(self.tail.size), &self.checkpoint(), self.checkpoint_until()?);
+            let confirmed = self.put(&paths::checkpoint(self.tail.size), &self.checkpoint(), self.keep_checkpoint()?);
             self.stopped = confirmed.as_ref().is_err_and(ArchiveError::leaves_doubt);
             settled.checkpoint_signed = (confirmed? == Confirmed::Created).then_some(self.tail.size);
         }
@@ -419,11 +422,12 @@ impl Archive {
         self.store.clock_skew_ms()
     }
 
-    /// A store takes no date that is past.
-    fn checkpoint_until(&self) -> Result<Option<u64>, StoreError> {
+    /// As its commit signs it; but a store takes no date that is past.
+    fn keep_checkpoint(&self) -> Result<Option<Keep>, StoreError> {
         const LEAST: u64 = 24 * 3600;
+        let Some((lock, until)) = self.tail.kept else { return Ok(None) };
         let now = self.store.now()?.map_or(0, |now| now.unix_nanos() / 1_000_000_000);
-        Ok(self.tail.retain_until.map(|until| until.max(now + LEAST)))
+        Ok(Some(Keep { lock, until: until.max(now + LEAST), at_least: until }))
     }
 }
 
@@ -436,7 +440,7 @@ impl Tail {
             last_hash: genesis(&vkey.to_line()),
             last_commit_sha256: Hash::from_bytes([0; 32]),
             objects: Vec::new(),
-            retain_until: None,
+            kept: None,
             writer: None,
         }
     }
@@ -449,7 +453,7 @@ impl Tail {
             last_hash: commit.last_hash,
             last_commit_sha256: sha256(bytes),
             objects: commit.objects.iter().map(|object| object.path.clone()).collect(),
-            retain_until: commit.terms.as_ref().map(|terms| terms.retain_until),
+            kept: commit.terms.as_ref().map(|terms| (terms.lock, terms.retain_until)),
             writer: commit.terms.as_ref().map(|terms| terms.writer.clone()),
         })
     }

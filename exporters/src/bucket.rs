@@ -7,23 +7,19 @@ mod doctor;
 mod init;
 mod policies;
 
-use std::time::Duration;
-
 use aws_sdk_s3::types::{BucketVersioningStatus, ObjectLockRetentionMode};
 use serde::Serialize;
 use tachograph_ledger::Lock;
 
 use crate::archive::Retention;
+pub use crate::archive::store::MAX_SKEW;
 use crate::archive::store::s3::error::{Asked, Failure, failure};
 use crate::archive::store::s3::{S3Settings, S3Store};
 use crate::archive::store::{ErrorKind, StoreError};
 
-pub use doctor::{Check, Outcome, doctor};
-pub use init::{Step, init};
+pub use doctor::{Check, Outcome, Trials, doctor};
+pub use init::{Step, StepOutcome, init};
 pub use policies::{Role, lifecycle, policy};
-
-/// The most that the store's clock may be off.
-pub const MAX_SKEW: Duration = Duration::from_secs(300);
 
 const DAY: u64 = 24 * 3600;
 
@@ -136,7 +132,7 @@ pub fn inspect(store: &S3Store) -> Result<Inspection, BucketError> {
         object_lock,
         versioning: versioning.status() == Some(&BucketVersioningStatus::Enabled),
         default_retention,
-        clock_skew_ms: store.clock().skew_nanos().map(|nanos| nanos / 1_000_000),
+        clock_skew_ms: store.clock().skew_ms(),
     })
 }
 
@@ -193,17 +189,20 @@ impl Inspection {
     }
 }
 
-/// Refuses, in mode compliance, a store that was seen not to do what is relied on.
+/// Refuses a store that was seen not to do what is relied on: in mode compliance all of it, in any mode that of two collectors one
+/// is fenced.
 ///
 /// # Errors
 /// Naming all that was refuted.
 pub fn refuse(settings: &S3Settings, checks: &[Check]) -> Result<(), BucketError> {
+    let relied_on = |check: &&Check| settings.lock == Lock::Compliance || doctor::FENCE.contains(&check.name);
     let refuted: Vec<String> = checks
         .iter()
         .filter(|check| check.outcome == Outcome::Refuted)
+        .filter(relied_on)
         .map(|check| format!("{} ({})", check.name, check.what))
         .collect();
-    if refuted.is_empty() || settings.lock != Lock::Compliance {
+    if refuted.is_empty() {
         return Ok(());
     }
     Err(BucketError::Refuted { bucket: settings.bucket.clone(), mode: settings.lock.as_str(), refuted })

@@ -64,7 +64,7 @@ pub struct Terms {
     pub writer: String,
 }
 
-/// How a store holds an object until its date, the weakest first.
+/// How a store holds an object until its date, the weaker before the stronger: what holds in a stronger mode holds in a weaker one too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lock {
     /// It does not: a directory.

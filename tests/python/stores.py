@@ -3,6 +3,8 @@
     stores.py roles ENDPOINT POLICIES     each role with credentials of its own, on a bucket of its own
     stores.py plain ENDPOINT BUCKET       makes a bucket without Object Lock
     stores.py brief ENDPOINT BUCKET       what the doctor left is locked for less than a minute
+    stores.py put ENDPOINT BUCKET KEY     puts an object there
+    stores.py without ENDPOINT ACTION     prints credentials, as variables, of somebody who may do all but that
 
 POLICIES is what `tachograph bucket policies --json` printed for the bucket `roles` and the prefix `prod/`.
 Credentials are taken from the environment; those of a role are the server's own temporary ones, bound to its policy.
@@ -38,13 +40,25 @@ def connect(service, endpoint, **credentials):
     return boto3.client(service, region_name=region, endpoint_url=endpoint, config=config, **credentials)
 
 
-def role(endpoint, policy):
-    """An S3 client that may do what the policy says, and nothing else."""
+def bound(endpoint, policy):
+    """Credentials that may do what the policy says, and nothing else."""
     sts = connect("sts", endpoint)
     answer = sts.assume_role(
         RoleArn="arn:aws:iam::000000000000:role/test", RoleSessionName="test", Policy=json.dumps(policy), DurationSeconds=900
     )
-    given = answer["Credentials"]
+    return answer["Credentials"]
+
+
+def without(endpoint, action):
+    may = {"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}
+    given = bound(endpoint, {"Version": "2012-10-17", "Statement": [may, {**may, "Effect": "Deny", "Action": [action]}]})
+    names = {"AccessKeyId": "AWS_ACCESS_KEY_ID", "SecretAccessKey": "AWS_SECRET_ACCESS_KEY", "SessionToken": "AWS_SESSION_TOKEN"}
+    print(json.dumps([[variable, given[name]] for name, variable in names.items()]))
+
+
+def role(endpoint, policy):
+    """An S3 client that may do what the policy says, and nothing else."""
+    given = bound(endpoint, policy)
     return connect(
         "s3",
         endpoint,
@@ -146,6 +160,10 @@ def main():
             roles(endpoint, json.loads(pathlib.Path(policies).read_text(encoding="utf-8")))
         case ["brief", endpoint, bucket]:
             brief(endpoint, bucket)
+        case ["put", endpoint, bucket, key]:
+            connect("s3", endpoint).put_object(Bucket=bucket, Key=key, Body=b"evidence")
+        case ["without", endpoint, action]:
+            without(endpoint, action)
         case ["plain", endpoint, bucket]:
             connect("s3", endpoint).create_bucket(Bucket=bucket)
         case _:

@@ -71,15 +71,26 @@ impl WeakStore {
     /// # Panics
     /// If it does not start.
     pub fn deaf(fields: &'static [&'static str]) -> Self {
-        let moto = Self::moto();
-        let (back, listener) = (moto.address, TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        Self::moto().behind(move |client, back| relay(client, back, fields))
+    }
+
+    /// moto behind a gateway that looks whether there is such an object, and a moment later writes it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn looks_first() -> Self {
+        Self::moto().behind(look_and_relay)
+    }
+
+    fn behind(self, serve: impl Fn(TcpStream, SocketAddr) -> std::io::Result<()> + Copy + Send + 'static) -> Self {
+        let (back, listener) = (self.address, TcpListener::bind("127.0.0.1:0").expect("a free port"));
         let front = listener.local_addr().expect("a port");
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                std::thread::spawn(move || relay(client, back, fields));
+                std::thread::spawn(move || serve(client, back));
             }
         });
-        Self { front, ..moto }
+        Self { front, ..self }
     }
 
     fn start(server: impl FnOnce(&tempfile::TempDir, SocketAddr) -> Command) -> Self {
@@ -125,6 +136,34 @@ impl Drop for Running {
         drop(self.life_line.take());
         let _ = self.shell.wait();
     }
+}
+
+/// How long such a gateway takes between looking and writing: longer than several requests that were sent at once take to arrive.
+const BETWEEN_LOOK_AND_WRITE: Duration = Duration::from_millis(500);
+
+/// The same, with a conditional create made in two steps.
+fn look_and_relay(client: TcpStream, back: SocketAddr) -> std::io::Result<()> {
+    // What is asked is in the first packet; it is left for the relay to read.
+    let mut start = [0; 8 << 10];
+    let length = client.peek(&mut start)?;
+    let start = String::from_utf8_lossy(&start[..length]).to_ascii_lowercase();
+    if let Some(asked) = start.strip_prefix("put ").filter(|_| start.contains("\r\nif-none-match:")) {
+        let mut look = TcpStream::connect(back)?;
+        let target = asked.split(' ').next().unwrap_or_default();
+        write!(look, "HEAD {target} HTTP/1.1\r\nHost: {back}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        look.read_to_string(&mut answer)?;
+        if answer.split(' ').nth(1) == Some("200") {
+            let body = "<Error><Code>PreconditionFailed</Code></Error>";
+            let head = "HTTP/1.1 412 Precondition Failed\r\nConnection: close\r\nContent-Type: application/xml";
+            write!(&client, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+            client.shutdown(Shutdown::Write)?;
+            // Were its request not read to the end, the client would see a reset and no answer.
+            return std::io::copy(&mut &client, &mut std::io::sink()).map(drop);
+        }
+        std::thread::sleep(BETWEEN_LOOK_AND_WRITE);
+    }
+    relay(client, back, &["if-none-match"])
 }
 
 /// One request without those fields, and its answer; then the connection is closed.

@@ -14,8 +14,9 @@ use tachograph_tests::weak_store::WeakStore;
 static MINIO: LazyLock<Minio> = LazyLock::new(Minio::start);
 
 /// All that the doctor tries in mode compliance.
-const CHECKS: [&str; 13] = [
+const CHECKS: [&str; 14] = [
     "a second conditional create is refused",
+    "of conditional creates at the same time one succeeds",
     "the store keeps the SHA-256",
     "mode and date are as asked",
     "a body with another SHA-256 is refused",
@@ -146,7 +147,11 @@ const OF_MOTO: [&str; 6] = [
 
 /// moto with a bucket, deaf to some header fields.
 fn moto(deaf_to: &'static [&'static str]) -> WeakStore {
-    let store = if deaf_to.is_empty() { WeakStore::moto() } else { WeakStore::deaf(deaf_to) };
+    made(if deaf_to.is_empty() { WeakStore::moto() } else { WeakStore::deaf(deaf_to) })
+}
+
+/// moto with a bucket.
+fn made(store: WeakStore) -> WeakStore {
     // It makes the bucket, and then can't read what is said of it.
     let outcome = bucket("init", &store.endpoint(), "unfit", &["--json"]);
     outcome.expect(2, &["bucket unfit answers s3:GetBucketVersioning with what is not S3's language"]);
@@ -157,8 +162,28 @@ fn moto(deaf_to: &'static [&'static str]) -> WeakStore {
 #[test]
 fn a_store_that_overlooks_the_condition_is_refused() {
     let store = moto(&["if-none-match"]);
-    let reasons = [&["a second conditional create is refused"], &OF_MOTO[..]].concat();
+    let fence = ["a second conditional create is refused", "of conditional creates at the same time one succeeds"];
+    expect_unfit(&store.endpoint(), &[&fence, &OF_MOTO[..]].concat());
+}
+
+/// It refuses a second create, but of several at once it takes all.
+#[test]
+fn a_store_that_looks_and_then_writes_is_refused() {
+    let store = made(WeakStore::looks_first());
+    let reasons = [&["of conditional creates at the same time one succeeds"], &OF_MOTO[..]].concat();
     expect_unfit(&store.endpoint(), &reasons);
+}
+
+/// Suspended versioning would be no trial any more for what is kept there.
+#[test]
+fn on_a_bucket_in_use_versioning_is_not_tried() {
+    let name = "versioning can't be suspended";
+    let store = made(WeakStore::moto());
+    let doctor = || bucket("doctor", &store.endpoint(), "unfit", &["--json"]).json();
+    assert!(with(&doctor(), "refuted").contains(name), "moto suspends it");
+    python(&["put", &store.endpoint(), "unfit", "other/commit/1"]);
+    let report = doctor();
+    assert!(with(&report, "unproven").contains(name), "{report:#}");
 }
 
 #[test]
@@ -190,6 +215,35 @@ fn a_bucket_without_object_lock_is_refused() {
     assert!(told.stdout.contains("REFUTED   Object Lock is on"), "{told:?}");
     bucket("doctor", &endpoint, "not-there", &[])
         .expect(2, &["there is no bucket not-there", "tachograph bucket init"]);
+}
+
+/// What the caller may not set is not set, and says so to scripts too; what the store has no setting for is another matter.
+#[test]
+fn init_fails_for_want_of_a_right_and_says_which() {
+    let endpoint = MINIO.endpoint();
+    let init = |caller: &[(String, String)], more: &[&str]| {
+        let mut tachograph = programs::command();
+        tachograph.args(["bucket", "init", "--bucket", "s3://rights/prod", "--endpoint", &endpoint]).args(more);
+        run(tachograph.envs(Minio::environment()).envs(caller.iter().map(|(name, value)| (name, value))))
+    };
+    let told = init(&[], &[]);
+    told.expect(0, &[]);
+    assert!(told.stdout.contains("none public access block: this store has no such setting"), "{told:?}");
+    assert!(told.stdout.contains("Instead: "), "{told:?}");
+
+    let printed = run(programs::python("stores.py")
+        .args(["without", &endpoint, "s3:PutBucketObjectLockConfiguration"])
+        .envs(Minio::environment()));
+    let caller: Vec<(String, String)> =
+        serde_json::from_str(&printed.stdout).unwrap_or_else(|e| panic!("{e}: {printed:?}"));
+    init(&caller, &[]).expect(0, &[]);
+    let told = init(&caller, &["--default-retention", "1"]);
+    assert_eq!(told.code, 2, "{told:?}");
+    assert!(
+        told.stdout.contains("NOT  default retention: missing permission s3:PutBucketObjectLockConfiguration"),
+        "{told:?}"
+    );
+    assert!(init(&caller, &["--default-retention", "1", "--json"]).json()["steps"].to_string().contains("failed"));
 }
 
 #[test]

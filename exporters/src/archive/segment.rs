@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use sha2::{Digest, Sha256};
+use tachograph_ledger::commit::MAX_RETAIN_UNTIL;
 use tachograph_ledger::{ChainError, ChainVerifier, Edge, Hash, Lock, Object, ObjectKind};
 use tachograph_record::{Body, BodyError, COLUMNS, Time, TimeError};
 
@@ -19,7 +20,7 @@ use super::columns::{ColumnBuffer, Strings, int_of, write_ints};
 use super::paths;
 use super::retention::{Classify, MAX_CLASSES, Retention};
 use super::schema::{self, MAX_BODY_BYTES, MAX_GROUP_BODY_BYTES, MAX_GROUP_ROWS};
-use super::store::{ErrorKind, Store, StoreError, Upload};
+use super::store::{ErrorKind, Keep, MAX_SKEW, Store, StoreError, Upload, shown_date};
 
 /// The class of what no other class takes.
 pub const DEFAULT_CLASS: &str = "default";
@@ -99,18 +100,6 @@ pub enum SegmentError {
         /// Its class.
         class: String,
     },
-    /// An object that was uploaded before is locked for a shorter time than it must be now.
-    #[error(
-        "{path} was uploaded before, and is locked until {found} (seconds since 1970), but must be kept until {needed}: extend its retention (aws s3api put-object-retention), or set archive.retention as it was"
-    )]
-    ShortLock {
-        /// The object.
-        path: String,
-        /// Its date.
-        found: u64,
-        /// The date that it needs.
-        needed: u64,
-    },
     /// Nothing was pushed.
     #[error("a segment needs at least one record")]
     Empty,
@@ -177,8 +166,8 @@ pub(crate) struct Written {
     pub(crate) edge: Edge,
     pub(crate) last_hash: Hash,
     pub(crate) objects: Vec<Object>,
-    /// Seconds since 1970 until which the proofs are kept.
-    pub(crate) proofs_until: Option<u64>,
+    /// How commit and checkpoint are kept: not for less than the commit signs.
+    pub(crate) proofs: Option<Keep>,
 }
 
 /// The row group of leaves that is being filled.
@@ -331,7 +320,7 @@ impl Segment {
         let (Some(day), rows) = (self.sealed_on, self.rows()) else { return Err(SegmentError::Empty) };
         self.flush_leaves()?;
         let (first, day, store, failure) = (self.first, day.day(), &*self.store, self.failure);
-        let dates = retention.map(|retention| Dates::new(store, retention, self.newest)).transpose()?;
+        let dates = retention.map(|retention| Dates::in_store(store, retention, self.newest)).transpose()?;
         let mut finished = Vec::with_capacity(self.classes.len() + 1);
         for (name, mut class) in self.classes {
             class.flush().map_err(|error| failure.behind(error))?;
@@ -353,7 +342,7 @@ impl Segment {
             last_hash: self.chain.prev(),
             edge: self.chain.edge().clone(),
             objects,
-            proofs_until: dates.map(|dates| dates.proofs().until),
+            proofs: dates.as_ref().map(Dates::proofs).map(|keep| Keep { at_least: keep.until, ..keep }),
         })
     }
 }
@@ -376,20 +365,29 @@ struct Dates<'r> {
     sealed: u64,
 }
 
-/// How long one object is kept, in seconds since 1970.
-#[derive(Clone, Copy)]
-struct Keep {
-    until: u64,
-    /// An object that is there already may have been given an earlier date than `until`, but not earlier than this.
-    at_least: u64,
-}
-
 impl<'r> Dates<'r> {
-    fn new(store: &dyn Store, retention: &'r Retention, newest: Time) -> Result<Self, StoreError> {
+    /// An error before anything is locked that a commit could not sign.
+    fn in_store(store: &dyn Store, retention: &'r Retention, newest: Time) -> Result<Self, StoreError> {
+        let dates = Self::new(store.now()?, retention, newest);
+        // No class is kept longer than proofs.
+        if dates.proofs().until > MAX_RETAIN_UNTIL {
+            let what = format!(
+                "what counts from {} can't be kept for {} s: no commit signs a date after 2262-04-11. Mend the clock, or lower \
+                 archive.retention. Nothing is lost, and it is tried again",
+                shown_date(dates.base),
+                retention.proofs.as_secs()
+            );
+            return Err(StoreError::new(ErrorKind::Unavailable, store.place(), what));
+        }
+        Ok(dates)
+    }
+
+    /// `now` is the store's. What was sealed while this machine's clock ran ahead counts from there: a lock can't be taken back.
+    fn new(now: Option<Time>, retention: &'r Retention, newest: Time) -> Self {
         let seconds = |time: Time| time.unix_nanos().div_ceil(1_000_000_000);
         let sealed = seconds(newest);
-        let base = store.now()?.map_or(sealed, |now| seconds(now).max(sealed));
-        Ok(Self { retention, base, sealed })
+        let base = now.map_or(sealed, |now| seconds(now).max(sealed.min(seconds(now) + MAX_SKEW.as_secs())));
+        Self { retention, base, sealed: sealed.min(base) }
     }
 
     fn proofs(&self) -> Keep {
@@ -401,7 +399,11 @@ impl<'r> Dates<'r> {
     }
 
     fn keep(&self, seconds: u64) -> Keep {
-        Keep { until: self.base.saturating_add(seconds), at_least: self.sealed.saturating_add(seconds) }
+        Keep {
+            lock: self.retention.lock,
+            until: self.base.saturating_add(seconds),
+            at_least: self.sealed.saturating_add(seconds),
+        }
     }
 }
 
@@ -515,20 +517,17 @@ impl Hashed {
                 if sha256_of(store, &object.path, object.size)? != Some(sha256) {
                     return Err(error.into());
                 }
-                adopt(store, object, keep)
+                Ok(adopt(store, object, keep)?)
             }
             finished => Ok(finished.map(|()| object)?),
         }
     }
 }
 
-/// An object that an interrupted run uploaded keeps the date that it was given then.
-fn adopt(store: &dyn Store, object: Object, keep: Option<Keep>) -> Result<Object, SegmentError> {
-    let (Some(keep), true) = (keep, store.lock() != Lock::None) else { return Ok(object) };
-    let found = store.retention(&object.path)?.and_then(|held| held.lock).map_or(0, |(_, until)| until);
-    if found < keep.at_least {
-        return Err(SegmentError::ShortLock { path: object.path, found, needed: keep.at_least });
-    }
+/// An object that an interrupted run uploaded keeps mode and date that it was given then, if they are enough.
+fn adopt(store: &dyn Store, object: Object, keep: Option<Keep>) -> Result<Object, StoreError> {
+    let Some(keep) = keep.filter(|keep| keep.lock != Lock::None) else { return Ok(object) };
+    let found = store.confirm_held(&object.path, keep.lock, keep.at_least)?;
     Ok(Object { retain_until: Some(found.min(keep.until)), ..object })
 }
 
@@ -561,4 +560,53 @@ pub(crate) fn sha256_of(store: &dyn Store, path: &str, size: u64) -> Result<Opti
         at += length;
     }
     Ok(Some(Hash::from_bytes(hasher.finalize().into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::archive::tests::store_at;
+
+    const THEN: u64 = 1_764_000_000;
+    const KEEP: u64 = 86_400;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_unix_nanos(seconds * 1_000_000_000).unwrap()
+    }
+
+    fn retention(proofs: u64) -> Retention {
+        let (default, proofs) = (Duration::from_secs(KEEP), Duration::from_secs(proofs));
+        Retention { lock: Lock::None, default, classes: Vec::new(), proofs }
+    }
+
+    #[test]
+    fn dates_count_from_the_store_s_clock_and_hardly_from_one_that_runs_ahead() {
+        let retention = retention(2 * KEEP);
+        let skew = MAX_SKEW.as_secs();
+        for (now, sealed, base, least) in [
+            (Some(THEN), THEN - 60, THEN, THEN - 60),
+            (Some(THEN), THEN + 60, THEN + 60, THEN + 60),
+            (Some(THEN), THEN + 400 * KEEP, THEN + skew, THEN + skew),
+            (None, THEN, THEN, THEN),
+        ] {
+            let dates = Dates::new(now.map(at), &retention, at(sealed));
+            let (default, proofs) = (dates.of_class(DEFAULT_CLASS), dates.proofs());
+            assert_eq!((default.until, default.at_least), (base + KEEP, least + KEEP), "{now:?} {sealed}");
+            assert_eq!((proofs.until, proofs.at_least), (base + 2 * KEEP, least + 2 * KEEP), "{now:?} {sealed}");
+        }
+    }
+
+    #[test]
+    fn a_date_that_no_commit_can_sign_is_refused_before_anything_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store_at(directory.path());
+        let century = retention(100 * 365 * KEEP);
+        let told = |sealed: u64| Dates::in_store(&store, &century, at(sealed)).map(|dates| dates.proofs().until);
+        let last = MAX_RETAIN_UNTIL - century.proofs.as_secs();
+        assert_eq!(told(last).unwrap(), MAX_RETAIN_UNTIL);
+        let error = told(last + 1).unwrap_err();
+        assert!(error.is_retryable() && error.what.contains("2262-04-11"), "{error}");
+    }
 }

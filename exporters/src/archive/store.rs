@@ -18,6 +18,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tachograph_ledger::Lock;
@@ -27,6 +28,9 @@ pub use directory::{DirectorySettings, DirectoryStore};
 
 /// Longest object path, in bytes.
 pub const MAX_PATH_BYTES: usize = 512;
+
+/// The most that a store's clock and this machine's may be apart. Beyond it one of them is wrong, and no date is taken from either.
+pub const MAX_SKEW: Duration = Duration::from_secs(300);
 
 /// Takes one object of many: its path, and its bytes or why they can't be read.
 pub type EachRead<'a> = dyn FnMut(&str, Result<Vec<u8>, StoreError>) -> ControlFlow<()> + 'a;
@@ -96,7 +100,8 @@ pub trait Store: Send + Sync {
         Lock::None
     }
 
-    /// The store's own clock, by which it lets go of objects; `None` where that is this machine's.
+    /// The store's own clock, by which it lets go of objects; `None` where that is this machine's. An error if the two are further
+    /// apart than [`MAX_SKEW`].
     fn now(&self) -> Result<Option<Time>, StoreError> {
         Ok(None)
     }
@@ -140,17 +145,58 @@ pub trait Store: Send + Sync {
         upload.finish(path, until)
     }
 
-    /// Creates an object of `bytes`, or finds that it stands there already with just these bytes.
-    fn create_or_confirm(&self, path: &str, bytes: &[u8], until: Option<u64>) -> Result<Confirmed, StoreError> {
-        match self.create(path, bytes, until) {
+    /// Creates an object of `bytes`, or finds that it stands there already with just these bytes, held as `keep` says. The same bytes
+    /// that are held otherwise are an error: nobody may go on as if they were archived.
+    fn create_or_confirm(&self, path: &str, bytes: &[u8], keep: Option<Keep>) -> Result<Confirmed, StoreError> {
+        if let Some(keep) = keep.filter(|keep| keep.lock > self.lock())
+            && self.len(path)?.is_none()
+        {
+            let (needed, configured) = (keep.lock.as_str(), self.lock().as_str());
+            let what = format!(
+                "it must be locked in mode {needed}, and this store locks in mode {configured}: set archive.s3.mode to {needed} for one start"
+            );
+            return Err(StoreError::new(ErrorKind::Misplaced, path, what));
+        }
+        match self.create(path, bytes, keep.map(|keep| keep.until)) {
             Ok(()) => Ok(Confirmed::Created),
             Err(error) if error.kind == ErrorKind::AlreadyExists => {
                 let size = self.len(path)?.unwrap_or(0);
-                let same = size == bytes.len() as u64 && self.read(path, size)? == bytes;
-                Ok(if same { Confirmed::AlreadyOurs } else { Confirmed::Different })
+                if size != bytes.len() as u64 || self.read(path, size)? != bytes {
+                    return Ok(Confirmed::Different);
+                }
+                if let Some(keep) = keep {
+                    self.confirm_held(path, keep.lock, keep.at_least)?;
+                }
+                Ok(Confirmed::AlreadyOurs)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Until when the object at `path`, which is there already, is locked in mode `lock` or a stronger one: `until` (seconds since
+    /// 1970) or later, or this is an error. A store without locks holds nothing, and is asked for nothing.
+    fn confirm_held(&self, path: &str, lock: Lock, until: u64) -> Result<u64, StoreError> {
+        if lock == Lock::None {
+            return Ok(until);
+        }
+        let held = self.retention(path)?.and_then(|held| held.lock);
+        if let Some((mode, date)) = held
+            && mode >= lock
+            && date >= until
+        {
+            return Ok(date);
+        }
+        let found = match held {
+            Some((mode, date)) => format!("locked in mode {} until {}", mode.as_str(), shown_date(date)),
+            None => "not locked, or its lock is not shown (s3:GetObjectRetention is needed)".to_owned(),
+        };
+        let what = format!(
+            "it is there already, {found}, but must be locked in mode {} until {}: lock it so (aws s3api put-object-retention), or set \
+             archive.s3.mode and archive.retention as they were when it was written, for one start",
+            lock.as_str(),
+            shown_date(until)
+        );
+        Err(StoreError::new(ErrorKind::Misplaced, path, what))
     }
 }
 
@@ -174,6 +220,17 @@ pub struct Version {
     pub is_latest: bool,
     /// Bytes; 0 for a marker.
     pub size: u64,
+}
+
+/// How an object is to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// In this mode at least.
+    pub lock: Lock,
+    /// Until then, in seconds since 1970.
+    pub until: u64,
+    /// One that is there already may have been given an earlier date than `until`, but not earlier than this.
+    pub at_least: u64,
 }
 
 /// What holds an object in its store.
@@ -311,6 +368,14 @@ impl StoreError {
             _ => (ErrorKind::Unknown, "check the disk, then start again: start-up finds out what is there"),
         };
         Self::new(kind, place, format_args!("can't {action}: {error}; {remedy}"))
+    }
+}
+
+/// A date of retention, in seconds since 1970, for messages.
+pub(crate) fn shown_date(seconds: u64) -> String {
+    match Time::from_unix_nanos(seconds.saturating_mul(1_000_000_000)) {
+        Ok(time) => time.to_string(),
+        Err(_) => "a time after 2262-04-11".to_owned(),
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn create(store: &dyn Store, key: &SigningKey) {
     Archive::create(store, &key.public(), Time::from_unix_nanos(START).unwrap(), None).unwrap();
 }
 
-fn row(sample: &Sample) -> Row<'_> {
+pub(crate) fn row(sample: &Sample) -> Row<'_> {
     Row { index: sample.index, leaf: &sample.leaf, hash: &sample.hash, mac: &sample.mac, body: &sample.body }
 }
 

@@ -1,7 +1,7 @@
 //! What the store does, tried out.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -21,6 +21,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tachograph_ledger::Lock;
 use tachograph_record::Time;
+use tokio::task::JoinSet;
 
 use super::is_denied;
 use crate::archive::store::s3::error::{Asked, Failure, failure};
@@ -59,6 +60,8 @@ pub struct Check {
 struct Patient<'s> {
     store: &'s S3Store,
     settings: S3Settings,
+    /// The store's time when it was agreed upon: from there on no single answer shifts a lock.
+    began: (Time, Instant),
     key: String,
     checks: Vec<Check>,
 }
@@ -81,22 +84,40 @@ type Answer<T> = Result<T, Failure>;
 
 const BODY: &[u8] = b"tachograph probe";
 
+/// Creates of one name under way at once.
+const RIVALS: usize = 8;
+
+/// What two collectors on one ledger rely on, whatever the mode.
+pub(super) const FENCE: [&str; 2] = [SECOND_CREATE, SIMULTANEOUS_CREATES];
+const SECOND_CREATE: &str = "a second conditional create is refused";
+const SIMULTANEOUS_CREATES: &str = "of conditional creates at the same time one succeeds";
+
+/// How far the doctor may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trials {
+    /// Only what leaves everything beyond `probe/` as it is, wherever it is interrupted: at each start of a collector.
+    Harmless,
+    /// Also whether versioning can be suspended, which a store that does not keep its word does. Only on a bucket that holds nothing.
+    All,
+}
+
 /// Tries the store. What it leaves behind lies below `probe/` and is locked for seconds.
 ///
 /// # Errors
-/// If not even the first object can be written.
-pub fn doctor(store: &S3Store) -> Result<Vec<Check>, StoreError> {
+/// If not even the first object can be written, or the store's clock and this machine's differ.
+pub fn doctor(store: &S3Store, trials: Trials) -> Result<Vec<Check>, StoreError> {
     let settings = store.settings().clone();
     let random = RandomState::new().build_hasher().finish();
     let key = format!("{}{PROBE}{random:016x}", settings.prefix);
-    let mut patient = Patient { store, settings, key, checks: Vec::new() };
+    let began = (store.now()?.unwrap_or_default(), Instant::now());
+    let mut patient = Patient { store, settings, began, key, checks: Vec::new() };
     patient.clear_leftovers();
-    patient.examine().map_err(StoreError::from)?;
+    patient.examine(trials).map_err(StoreError::from)?;
     Ok(patient.checks)
 }
 
 impl Patient<'_> {
-    fn examine(&mut self) -> Answer<()> {
+    fn examine(&mut self, trials: Trials) -> Answer<()> {
         let until = self.now() + LOCKED_FOR;
         let lock = self.settings.lock;
         let version = match self.put(|put| locked(put.if_none_match("*"), lock, until)) {
@@ -114,6 +135,7 @@ impl Patient<'_> {
         };
         let brief = if lock == Lock::None { None } else { Some(self.lock_briefly(until)?) };
         self.conditional_create(until);
+        self.simultaneous_creates()?;
         self.read_back(&version, until);
         self.checksum_is_checked();
         let mut version = version;
@@ -127,7 +149,9 @@ impl Patient<'_> {
         }
         self.overwrite(&version);
         self.marker(&version);
-        self.versioning_stays();
+        if trials == Trials::All {
+            self.versioning_stays();
+        }
         if let Some(brief) = brief {
             for _ in 0..100 * LOCKED_BRIEFLY {
                 if self.now() > brief.until {
@@ -159,12 +183,45 @@ impl Patient<'_> {
 
     fn conditional_create(&mut self, until: i64) {
         let lock = self.settings.lock;
-        let name = "a second conditional create is refused";
         match self.put(|put| locked(put.if_none_match("*"), lock, until)) {
-            Err(failure) if failure.status == Some(412) => self.note(name, Outcome::Proven, "412"),
-            Err(failure) => self.note(name, Outcome::Unproven, failure.error.what),
-            Ok(_) => self.note(name, Outcome::Refuted, "the store took it: two collectors would fork the ledger"),
+            Err(failure) if failure.status == Some(412) => self.note(SECOND_CREATE, Outcome::Proven, "412"),
+            Err(failure) => self.note(SECOND_CREATE, Outcome::Unproven, failure.error.what),
+            Ok(_) => self.note(SECOND_CREATE, Outcome::Refuted, FORK),
         }
+    }
+
+    /// A store that looks whether there is such an object, and then writes, refuses a second one, but not several at once.
+    fn simultaneous_creates(&mut self) -> Answer<()> {
+        let (lock, until) = (self.settings.lock, self.now() + LOCKED_BRIEFLY);
+        let (key, settings) = (format!("{}-race", self.key), self.settings.clone());
+        let client = self.store.connection().client().clone();
+        let answers = self.store.connection().run(async move {
+            let mut under_way = JoinSet::new();
+            for _ in 0..RIVALS {
+                let put = client.put_object().bucket(&settings.bucket).key(&key).body(ByteStream::from_static(BODY));
+                let put = put.checksum_algorithm(ChecksumAlgorithm::Sha256).checksum_sha256(sha256_of(BODY));
+                under_way.spawn(locked(put.if_none_match("*"), lock, until).send());
+            }
+            let asked = Asked { action: "s3:PutObject", key: &key };
+            let answers = under_way.join_all().await.into_iter();
+            answers.map(|answer| answer.map_err(|error| failure(&settings, asked, &error))).collect::<Vec<_>>()
+        });
+        let answers = answers.map_err(Failure::of_store)?;
+        let created = answers.iter().filter(|answer| answer.is_ok()).count();
+        // 409 is said while another create is under way.
+        let other =
+            answers.into_iter().filter_map(Result::err).find(|failure| !matches!(failure.status, Some(409 | 412)));
+        let (outcome, what) = match (created, other) {
+            (2.., _) => (
+                Outcome::Refuted,
+                format!("the store took {created} of {RIVALS}: two collectors would fork the ledger"),
+            ),
+            (1, None) => (Outcome::Proven, format!("one of {RIVALS}")),
+            (_, Some(failure)) => (Outcome::Unproven, failure.error.what),
+            (_, None) => (Outcome::Unproven, format!("the store took none of {RIVALS}")),
+        };
+        self.note(SIMULTANEOUS_CREATES, outcome, what);
+        Ok(())
     }
 
     fn read_back(&mut self, version: &str, until: i64) {
@@ -298,6 +355,9 @@ impl Patient<'_> {
 
     fn versioning_stays(&mut self) {
         let name = "versioning can't be suspended";
+        if let Err(why) = self.holds_nothing() {
+            return self.note(name, Outcome::Unproven, why);
+        }
         let set = |status: BucketVersioningStatus| {
             super::ask(self.store, "s3:PutBucketVersioning", move |client, bucket| {
                 let configuration = VersioningConfiguration::builder().status(status.clone()).build();
@@ -317,6 +377,22 @@ impl Patient<'_> {
                 self.note(name, Outcome::Refuted, format!("the store did it; {state}"));
             }
         }
+    }
+
+    /// Whether nothing would be lost if versioning stayed suspended; or why not.
+    fn holds_nothing(&self) -> Result<(), String> {
+        let listed = super::ask(self.store, "s3:ListBucketVersions", |client, bucket| async move {
+            client.list_object_versions().bucket(bucket).send().await
+        });
+        let listed = listed.map_err(|failure| failure.error.what)?;
+        let probes = format!("{}{PROBE}", self.settings.prefix);
+        let of_probes = |key: Option<&str>| key.is_some_and(|key| key.starts_with(&probes));
+        let versions = listed.versions().iter().all(|version| of_probes(version.key()));
+        let markers = listed.delete_markers().iter().all(|marker| of_probes(marker.key()));
+        if versions && markers && listed.is_truncated() != Some(true) {
+            return Ok(());
+        }
+        Err("not tried on a bucket that is in use, which would be without versions were it interrupted: try it on a new one".to_owned())
     }
 
     /// One request for several versions takes another way through a store. Behind a version that may go, one that may not.
@@ -381,8 +457,9 @@ impl Patient<'_> {
 
     /// Now by the store's clock, in seconds since 1970.
     fn now(&self) -> i64 {
-        let now = self.store.now().ok().flatten().unwrap_or_default();
-        i64::try_from(now.unix_nanos() / 1_000_000_000).unwrap_or(0)
+        let (began, at) = self.began;
+        let nanos = u128::from(began.unix_nanos()) + at.elapsed().as_nanos();
+        i64::try_from(nanos / 1_000_000_000).unwrap_or(0)
     }
 
     fn note(&mut self, name: &'static str, outcome: Outcome, what: impl Into<String>) {
@@ -504,6 +581,8 @@ impl Patient<'_> {
         })
     }
 }
+
+const FORK: &str = "the store took it: two collectors would fork the ledger";
 
 const SHORTER: &str = "a lock can't be shortened";
 const WEAKER: &str = "mode compliance can't be downgraded";

@@ -8,10 +8,10 @@ use aws_sdk_s3::types::{
 use serde::Serialize;
 use tachograph_ledger::Lock;
 
-use super::ask;
+use super::{ask, is_denied};
 use crate::archive::store::StoreError;
 use crate::archive::store::s3::error::Failure;
-use crate::archive::store::s3::{Encryption, S3Store};
+use crate::archive::store::s3::{Encryption, S3Settings, S3Store};
 
 /// One thing that was done, or why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,9 +19,21 @@ pub struct Step {
     /// What.
     pub name: &'static str,
     /// Whether it is so now.
-    pub done: bool,
+    pub outcome: StepOutcome,
     /// What happened.
     pub what: String,
+}
+
+/// Whether a step was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// It is so now.
+    Done,
+    /// The store has no such setting: what it is for must be seen to in another way.
+    NoSuchSetting,
+    /// It is not so, and could be: for want of a right, say.
+    Failed,
 }
 
 /// Makes the bucket with Object Lock and versioning, blocks public access, sets encryption and, if asked, a default retention.
@@ -42,8 +54,8 @@ pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, Sto
         async move { create.set_create_bucket_configuration(configuration).send().await }
     });
     match made {
-        Ok(_) => steps.push(step("bucket", true, "created, with Object Lock and versioning")),
-        Err(failure) if failure.code == "BucketAlreadyOwnedByYou" => steps.push(step("bucket", true, "was there")),
+        Ok(_) => steps.push(done("bucket", "created, with Object Lock and versioning")),
+        Err(failure) if failure.code == "BucketAlreadyOwnedByYou" => steps.push(done("bucket", "was there")),
         Err(failure) => return Err(failure.into()),
     }
     let blocked = ask(store, "s3:PutBucketPublicAccessBlock", |client, bucket| {
@@ -55,7 +67,8 @@ pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, Sto
             .build();
         async move { client.put_public_access_block().bucket(bucket).public_access_block_configuration(block).send().await }
     });
-    steps.push(outcome("public access block", blocked, "nobody outside the account"));
+    let instead = "let no policy of a bucket or user of it allow anonymous access, and keep its address inside";
+    steps.push(outcome("public access block", &settings, blocked, "nobody outside the account", instead));
     if settings.encryption != Encryption::Default {
         let encryption = settings.encryption.clone();
         let encrypted = ask(store, "s3:PutEncryptionConfiguration", move |client, bucket| {
@@ -65,7 +78,8 @@ pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, Sto
                 put.server_side_encryption_configuration(configuration?).send().await
             }
         });
-        steps.push(outcome("encryption", encrypted, "by default, for every object"));
+        let instead = "encrypt the disks that it stores on, or set up its keys and run this again";
+        steps.push(outcome("encryption", &settings, encrypted, "by default, for every object", instead));
     }
     if let Some(days) = default_days {
         let mode = match settings.lock {
@@ -82,7 +96,8 @@ pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, Sto
                 put.object_lock_configuration(configuration).send().await
             }
         });
-        steps.push(outcome("default retention", set, &format!("{days} days")));
+        let instead = "each object of an archive has a date of its own; what others write there is not locked";
+        steps.push(outcome("default retention", &settings, set, &format!("{days} days"), instead));
     }
     Ok(steps)
 }
@@ -105,14 +120,65 @@ fn encryption_of<E>(
     ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(construction)
 }
 
-fn step(name: &'static str, done: bool, what: impl Into<String>) -> Step {
-    Step { name, done, what: what.into() }
+fn done(name: &'static str, what: &str) -> Step {
+    Step { name, outcome: StepOutcome::Done, what: what.to_owned() }
 }
 
-/// A store of one's own may lack what is not relied on.
-fn outcome<T>(name: &'static str, answer: Result<T, Failure>, good: &str) -> Step {
-    match answer {
-        Ok(_) => step(name, true, good),
-        Err(failure) => step(name, false, failure.error.what),
+/// A store of one's own may lack what is not relied on, and there is something else to be done `instead`.
+fn outcome<T>(
+    name: &'static str,
+    settings: &S3Settings,
+    answer: Result<T, Failure>,
+    good: &str,
+    instead: &str,
+) -> Step {
+    let failure = match answer {
+        Ok(_) => return done(name, good),
+        Err(failure) => failure,
+    };
+    if is_unknown(settings, &failure) {
+        let what = format!("this store has no such setting: {}. Instead: {instead}", failure.error.what);
+        return Step { name, outcome: StepOutcome::NoSuchSetting, what };
+    }
+    let remedy = if is_denied(&failure) { ". Run this again with an administrator's credentials" } else { "" };
+    Step { name, outcome: StepOutcome::Failed, what: format!("{}{remedy}", failure.error.what) }
+}
+
+/// Whether the store does not know what it was asked to set. MinIO takes it for an object's access control, which it can't read.
+fn is_unknown(settings: &S3Settings, failure: &Failure) -> bool {
+    matches!(failure.status, Some(405 | 501))
+        || failure.code == "NotImplemented"
+        || (failure.code == "MalformedXML" && settings.endpoint.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::store::{ErrorKind, StoreError};
+
+    fn refused(status: u16, code: &str, endpoint: Option<&str>) -> StepOutcome {
+        let url = "s3://acme-ai-audit/prod".parse().unwrap();
+        let settings = S3Settings { endpoint: endpoint.map(str::to_owned), ..S3Settings::of_url(&url) };
+        let error = StoreError::new(ErrorKind::Denied, "s3://acme-ai-audit", "missing permission s3:PutX");
+        let failure = Failure { status: Some(status), code: code.to_owned(), ..Failure::of_store(error) };
+        outcome::<()>("x", &settings, Err(failure), "good", "something else").outcome
+    }
+
+    #[test]
+    fn what_a_store_does_not_know_is_told_from_what_it_refuses() {
+        let own = Some("https://minio.example:9000");
+        for (status, code, endpoint) in
+            [(501, "NotImplemented", own), (405, "MethodNotAllowed", own), (400, "MalformedXML", own)]
+        {
+            assert_eq!(refused(status, code, endpoint), StepOutcome::NoSuchSetting, "{code}");
+        }
+        for (status, code, endpoint) in [
+            (403, "AccessDenied", own),
+            (403, "AccessDenied", None),
+            (400, "MalformedXML", None),
+            (503, "SlowDown", own),
+        ] {
+            assert_eq!(refused(status, code, endpoint), StepOutcome::Failed, "{code}");
+        }
     }
 }

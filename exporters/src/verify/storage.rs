@@ -135,7 +135,7 @@ fn check_lock(held: Held, terms: Option<(Lock, u64)>, fail: impl Fn(String)) {
     let Some((lock, until)) = terms.filter(|(lock, _)| *lock != Lock::None) else { return };
     match held.lock {
         None => fail(format!("it is not locked; its commit signs mode {} until {}", lock.as_str(), shown(until))),
-        Some((mode, _)) if mode != lock => {
+        Some((mode, _)) if mode < lock => {
             fail(format!("it is locked in mode {}, its commit signs {}", mode.as_str(), lock.as_str()));
         }
         Some((_, date)) if date < until => {

@@ -77,10 +77,14 @@ fn a_clock_that_is_minutes_off() {
 
 #[test]
 fn an_endpoint_that_lies_about_conditional_writes() {
-    for (mode, words) in [(Mode::Compliance, "relies on"), (Mode::Governance, "If-None-Match")] {
+    for (mode, part, words) in [
+        (Mode::Compliance, "/prod/probe/", "relies on"),
+        (Mode::Governance, "/prod/probe/", "relies on"),
+        (Mode::Governance, "/prod/ledger.json", "If-None-Match"),
+    ] {
         let bucket = Bucket::make(&SERVER, mode);
         let proxy = Proxy::start(SERVER.address());
-        proxy.plan(Plan::all("PUT", "", Fault::LieAboutCreate));
+        proxy.plan(Plan::all("PUT", part, Fault::LieAboutCreate));
         refused(&bucket.config_at(&proxy.endpoint()), &[words, "tachograph bucket doctor"]);
         assert!(proxy.hits() > 0);
     }

@@ -216,7 +216,9 @@ impl Upload for FileUpload {
         // An immutable file can't lose a link: the temporary name goes first.
         drop(self);
         if immutable {
-            set_immutable(&path, true).map_err(|error| immutable_refused(&path, &error))?;
+            // The object is there: to try again would be to find somebody else's.
+            set_immutable(&path, true)
+                .map_err(|error| StoreError { kind: ErrorKind::Unknown, ..immutable_refused(&path, &error) })?;
         }
         Ok(())
     }
@@ -310,7 +312,8 @@ fn sync_parent(path: &Path) -> Result<(), StoreError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(|error| of_sync(parent, &error))
+    let synced = File::open(parent).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| of_directory_sync(parent, &error))
 }
 
 fn set_immutable(path: &Path, on: bool) -> io::Result<()> {
@@ -327,11 +330,18 @@ fn immutable_refused(path: &Path, error: &io::Error) -> StoreError {
     StoreError::new(ErrorKind::Denied, path.display().to_string(), what)
 }
 
-/// After a failed sync the kernel may have dropped the data and call the next sync a success: never retried.
+/// After a failed sync the kernel may have dropped the data and call the next sync a success: never retried. For want of space what is
+/// not linked yet is given up, and written anew.
 fn of_sync(path: &Path, error: &io::Error) -> StoreError {
     let failed = of_io(path, "sync", error);
     let kind = if failed.kind == ErrorKind::NoSpace { ErrorKind::NoSpace } else { ErrorKind::Unknown };
     StoreError { kind, ..failed }
+}
+
+/// A name stands in the directory by now, or is gone from it: whatever the reason, it is not known whether that lasts, and whoever
+/// tried again would take it for somebody else's.
+fn of_directory_sync(path: &Path, error: &io::Error) -> StoreError {
+    StoreError { kind: ErrorKind::Unknown, ..of_io(path, "sync", error) }
 }
 
 fn of_io(path: &Path, action: &str, error: &io::Error) -> StoreError {

@@ -14,6 +14,7 @@ pub mod error;
 mod listing;
 mod object;
 mod patience;
+mod upload;
 mod url;
 mod write;
 
@@ -23,6 +24,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+#[cfg(test)]
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{ChecksumMode, ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode};
 use tachograph_ledger::Lock;
@@ -31,6 +34,7 @@ use tachograph_record::Time;
 use super::{Destroyed, EachRead, ErrorKind, Held, ReadAt, Removal, Store, StoreError, Upload, Version, check_path};
 use client::Connection;
 pub use clock::StoreClock;
+use clock::Untold;
 use error::{Asked, Failure, failure};
 use object::{Files, Ranged};
 pub use patience::{Brief, Patience};
@@ -155,9 +159,18 @@ impl S3Store {
     #[cfg(test)]
     fn with_credentials(settings: S3Settings, access_key: &str, secret: &str) -> Self {
         let credentials = aws_credential_types::Credentials::new(access_key, secret, None, None, "test");
-        let connection = Connection::with(&settings, Some(credentials)).unwrap();
-        let writer = Some("test".to_owned());
-        let requests = Arc::new(Requests { settings, connection, patience: Arc::new(Brief), writer });
+        Self::with_parts(settings, SharedCredentialsProvider::new(credentials), client::SILENCE, Arc::new(Brief))
+    }
+
+    #[cfg(test)]
+    fn with_parts(
+        settings: S3Settings,
+        credentials: SharedCredentialsProvider,
+        silence: std::time::Duration,
+        patience: Arc<dyn Patience>,
+    ) -> Self {
+        let connection = Connection::with(&settings, Some(credentials), silence).unwrap();
+        let requests = Arc::new(Requests { settings, connection, patience, writer: Some("test".to_owned()) });
         Self { requests, oldest: Mutex::default(), files: None }
     }
 
@@ -286,7 +299,7 @@ fn lock_of(mode: Option<&ObjectLockMode>, until: Option<&aws_smithy_types::DateT
 }
 
 impl Failure {
-    fn of_store(error: StoreError) -> Self {
+    pub(crate) fn of_store(error: StoreError) -> Self {
         let in_doubt = error.kind == ErrorKind::Unknown;
         Self { error, status: None, code: String::new(), retry_after: None, retry: false, in_doubt }
     }
@@ -390,11 +403,30 @@ impl Store for S3Store {
     }
 
     fn now(&self) -> Result<Option<Time>, StoreError> {
-        Ok(self.requests.connection.clock().now())
+        if let Ok(now) = self.clock().agreed() {
+            return Ok(Some(now));
+        }
+        // Any answer tells the time. The last one is old, or it was wrong: that may have been somebody's between us and the store.
+        match self.head(crate::archive::paths::LEDGER) {
+            Err(failure) if failure.status.is_none() => return Err(failure.into()),
+            _ => {}
+        }
+        self.clock().agreed().map(Some).map_err(|untold| {
+            let what = match untold {
+                Untold::Old => "the store's answers do not tell the time (header Date)".to_owned(),
+                Untold::Apart(ms) => format!(
+                    "the store's clock is {} s {} this machine's: dates of retention could not be told. Mend the clock, with chrony or ntpd",
+                    ms.unsigned_abs() / 1_000,
+                    if ms > 0 { "ahead of" } else { "behind" }
+                ),
+            };
+            let what = format!("{what}. Nothing is lost, and it is tried again");
+            StoreError::new(ErrorKind::Unavailable, self.place(), what)
+        })
     }
 
     fn clock_skew_ms(&self) -> Option<i64> {
-        self.requests.connection.clock().skew_nanos().map(|nanos| nanos / 1_000_000)
+        self.clock().skew_ms()
     }
 
     fn retention(&self, path: &str) -> Result<Option<Held>, StoreError> {

@@ -99,6 +99,8 @@ fn operating_system_errors_get_a_kind_and_a_remedy() {
     // A failed sync is never retried, but for want of space.
     assert_eq!(of_sync(Path::new("x"), &io::Error::from_raw_os_error(5)).kind, ErrorKind::Unknown);
     assert_eq!(of_sync(Path::new("x"), &io::Error::from_raw_os_error(28)).kind, ErrorKind::NoSpace);
+    // By then the name is there.
+    assert_eq!(of_directory_sync(Path::new("x"), &io::Error::from_raw_os_error(28)).kind, ErrorKind::Unknown);
 }
 
 #[test]

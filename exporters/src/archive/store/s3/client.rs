@@ -6,11 +6,11 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use tokio::runtime::Runtime;
@@ -20,8 +20,8 @@ use super::clock::{StoreClock, WatchDates};
 use crate::archive::store::{ErrorKind, StoreError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the first byte of an answer; a store that hashes 5 GiB first may take long.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long nothing may move: until an answer begins, or in the middle of a body on its way here or there.
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// Where no region is configured anywhere: stores of one's own take this one.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -31,6 +31,7 @@ pub struct Connection {
     runtime: Option<Runtime>,
     client: Client,
     clock: Arc<StoreClock>,
+    silence: Duration,
 }
 
 impl Connection {
@@ -41,11 +42,15 @@ impl Connection {
     /// # Errors
     /// If no thread can be started.
     pub fn new(settings: &S3Settings) -> Result<Self, StoreError> {
-        Self::with(settings, None)
+        Self::with(settings, None, SILENCE)
     }
 
-    /// The same with given credentials, for tests.
-    pub(super) fn with(settings: &S3Settings, credentials: Option<Credentials>) -> Result<Self, StoreError> {
+    /// The same with given credentials and another patience, for tests.
+    pub(super) fn with(
+        settings: &S3Settings,
+        credentials: Option<SharedCredentialsProvider>,
+        silence: Duration,
+    ) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("s3")
@@ -56,12 +61,15 @@ impl Connection {
             })?;
         let http =
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(silence).build();
+        // By default a pause of six seconds ends a body on its way, and with it hours of work. Uploads have a watch of their own.
+        let stalled = StalledStreamProtectionConfig::enabled().upload_enabled(false).grace_period(silence).build();
         // Attempts are counted and paused by us, with the same bytes each time.
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts);
+            .timeout_config(timeouts)
+            .stalled_stream_protection(stalled);
         if let Some(region) = &settings.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -82,12 +90,23 @@ impl Connection {
         if let Some(endpoint) = &settings.endpoint {
             config = config.endpoint_url(endpoint);
         }
-        Ok(Self { runtime: Some(runtime), client: Client::from_conf(config.build()), clock })
+        Ok(Self { runtime: Some(runtime), client: Client::from_conf(config.build()), clock, silence })
     }
 
     /// The SDK's client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// How long nothing may move.
+    pub(super) fn silence(&self) -> Duration {
+        self.silence
+    }
+
+    /// For a request whose body takes as long as it takes: what watches it is not the SDK.
+    pub(super) fn unhurried() -> aws_sdk_s3::config::Builder {
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).disable_read_timeout().build();
+        aws_sdk_s3::config::Builder::new().timeout_config(timeouts)
     }
 
     /// What is known of the store's clock.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
@@ -67,23 +68,48 @@ where
         return by_status(settings, asked, context.raw(), "", "");
     }
     let text = chain(error);
-    let credentials = text.contains("credential") || text.contains("identity");
-    if credentials && !text.contains("timed out") && !text.contains("timeout") {
-        let what = format!(
-            "no AWS credentials: {text}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give this machine a role"
-        );
-        return Failure::new(settings, asked, ErrorKind::Denied, what);
-    }
-    let what = match error {
-        SdkError::ConstructionFailure(_) => {
-            return Failure::new(settings, asked, ErrorKind::Misplaced, format!("the request can't be made: {text}"));
+    match of_credentials(error) {
+        Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) => {
+            let what = format!(
+                "no AWS credentials: {text}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give this machine a role"
+            );
+            return Failure::new(settings, asked, ErrorKind::Denied, what);
         }
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        _ => format!("no answer: {text}"),
-    };
-    let what = format!("{what}; check network, DNS and archive.s3.endpoint. Nothing is lost, and it is tried again");
+        // There is somebody to ask for them, who does not answer or refuses for now.
+        Some(_) => {
+            let what = format!("no AWS credentials for now: {text}. Nothing is lost, and it is tried again");
+            let failure = Failure::new(settings, asked, ErrorKind::Unavailable, what);
+            return Failure { retry: true, ..failure };
+        }
+        None => {}
+    }
+    match error {
+        SdkError::ConstructionFailure(_) => {
+            Failure::new(settings, asked, ErrorKind::Misplaced, format!("the request can't be made: {text}"))
+        }
+        SdkError::TimeoutError(_) => no_answer(settings, asked, "not in time"),
+        _ => no_answer(settings, asked, &text),
+    }
+}
+
+/// The store did not answer; whether it did what it was asked is not known.
+pub(super) fn no_answer(settings: &S3Settings, asked: Asked<'_>, why: &str) -> Failure {
+    let what =
+        format!("no answer: {why}; check network, DNS and archive.s3.endpoint. Nothing is lost, and it is tried again");
     let failure = Failure::new(settings, asked, ErrorKind::Unavailable, what);
     Failure { retry: true, in_doubt: true, ..failure }
+}
+
+/// Why there are no credentials, if that is the cause.
+fn of_credentials<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e CredentialsError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn answered(settings: &S3Settings, asked: Asked<'_>, error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> Failure {
@@ -117,9 +143,11 @@ fn by_status(settings: &S3Settings, asked: Asked<'_>, raw: &HttpResponse, code: 
             )
         }
         (_, "RequestTimeTooSkewed" | "RequestExpired") => (
-            ErrorKind::Misplaced,
-            format!("this machine's clock is minutes off the store's; mend it, with chrony or ntpd ({said})"),
-            false,
+            ErrorKind::Unavailable,
+            format!(
+                "this machine's clock is minutes off the store's; mend it, with chrony or ntpd ({said}). Nothing is lost, and it is tried again"
+            ),
+            true,
         ),
         (501, _) | (405, _) => (ErrorKind::Misplaced, format!("the store can't do {} ({said})", asked.action), false),
         (_, "ExpiredToken" | "ExpiredTokenException" | "RequestTimeout" | "OperationAborted")

@@ -12,13 +12,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use tachograph_ledger::Lock;
-use tachograph_record::Time;
 use tempfile::NamedTempFile;
 
-use super::error::{Asked, Failure, failure};
+use super::client::Connection;
+use super::error::{Asked, Failure, failure, no_answer};
+use super::upload::Moving;
 use super::{Encryption, Requests, S3Settings};
 use crate::archive::paths;
-use crate::archive::store::{ErrorKind, StoreError, Upload, check_path};
+use crate::archive::store::{ErrorKind, StoreError, Upload, check_path, shown_date};
 
 /// What is smaller stays in memory: commits and checkpoints, which are many and small.
 const MAX_IN_MEMORY: usize = 256 << 10;
@@ -146,8 +147,8 @@ fn put(requests: &Requests, object: &Object, spool: &Spool) -> Result<(), StoreE
     };
     let sent = requests.ask(|client| {
         let (settings, object, bytes) = (requests.settings.clone(), object.clone(), bytes.clone());
+        let silence = requests.connection.silence();
         async move {
-            let body = bytes.stream(&settings).await?;
             let asked = Asked { action: "s3:PutObject", key: &object.key };
             let (algorithm, kms_key) = encryption(&settings.encryption);
             let put = client
@@ -164,15 +165,23 @@ fn put(requests: &Requests, object: &Object, spool: &Spool) -> Result<(), StoreE
                 .set_server_side_encryption(algorithm)
                 .set_ssekms_key_id(kms_key)
                 .set_object_lock_mode(object.until.and(mode(settings.lock)))
-                .set_object_lock_retain_until_date(object.until.map(date))
-                .body(body);
-            let answer = put.send().await.map_err(|error| failure(&settings, asked, &error))?;
+                .set_object_lock_retain_until_date(object.until.map(date));
+            let answer = match bytes {
+                Body::Memory(bytes) => put.body(ByteStream::from(bytes)).send().await,
+                Body::File(path) => {
+                    let (body, moving) = Moving::watch(read(&path, &settings).await?.into_inner());
+                    let put = put.body(ByteStream::new(body)).customize().config_override(Connection::unhurried());
+                    let sent = moving.limit(silence, put.send()).await;
+                    sent.ok_or_else(|| no_answer(&settings, asked, "no byte moved"))?
+                }
+            };
+            let answer = answer.map_err(|error| failure(&settings, asked, &error))?;
             Ok(answer.version_id().map(str::to_owned))
         }
     });
     match sent {
         Ok(version) => confirm(requests, object, version),
-        // Ours, if the reply to an earlier attempt got lost. Whose else, the caller reads back.
+        // Ours, if the reply to an earlier attempt got lost. Whose else, or how else it is held, the caller reads back.
         Err(failure) if failure.error.kind == ErrorKind::AlreadyExists && failure.in_doubt => {
             let head = requests.head_version(&object.key, None).map_err(|failure| in_doubt(failure, true))?;
             if head.sha256.as_deref() == Some(&object.sha256) && check(requests, object, &head).is_ok() {
@@ -223,9 +232,9 @@ fn check(requests: &Requests, object: &Object, head: &super::Head) -> Result<(),
             let what = format!(
                 "locked it in mode {} until {}, {} until {} was asked for",
                 mode.as_str(),
-                shown(date),
+                shown_date(date),
                 lock.as_str(),
-                shown(until)
+                shown_date(until)
             );
             Err(not_kept(requests, object, what))
         }
@@ -233,10 +242,6 @@ fn check(requests: &Requests, object: &Object, head: &super::Head) -> Result<(),
             Err(not_kept(requests, object, "did not lock it, or does not show it: s3:GetObjectRetention is needed too"))
         }
     }
-}
-
-fn shown(seconds: u64) -> String {
-    Time::from_unix_nanos(seconds.saturating_mul(1_000_000_000)).unwrap_or_default().to_string()
 }
 
 fn not_kept(requests: &Requests, object: &Object, what: impl std::fmt::Display) -> StoreError {
@@ -278,14 +283,9 @@ enum Body {
     File(Arc<Path>),
 }
 
-impl Body {
-    async fn stream(self, settings: &S3Settings) -> Result<ByteStream, Failure> {
-        match self {
-            Self::Memory(bytes) => Ok(ByteStream::from(bytes)),
-            Self::File(path) => ByteStream::from_path(&path).await.map_err(|error| {
-                let error = io::Error::other(error.to_string());
-                Failure::of_store(StoreError::of_io(settings.spool.display().to_string(), "read", &error))
-            }),
-        }
-    }
+async fn read(path: &Path, settings: &S3Settings) -> Result<ByteStream, Failure> {
+    ByteStream::from_path(path).await.map_err(|error| {
+        let error = io::Error::other(error.to_string());
+        Failure::of_store(StoreError::of_io(settings.spool.display().to_string(), "read", &error))
+    })
 }
