@@ -61,7 +61,8 @@ pub struct Settings {
     pub retention: Option<Retention>,
     /// Names this writer in commits: `[A-Za-z0-9._:-]{1,128}`.
     pub writer: String,
-    /// Records of which the caller knows that they are archived, or 0: commits are listed from about there on, and not all of years.
+    /// Records of which the caller knows that they are archived: commits are listed from about there on, and not all of years. With 0 the
+    /// whole archive is looked through, also for what fenced writers left.
     pub known: u64,
 }
 
@@ -111,7 +112,7 @@ pub struct Committed {
 pub struct Settled {
     /// Objects of a segment that was interrupted before its commit, now removed.
     pub removed: Vec<String>,
-    /// Such objects that the store does not let go before their retention ends.
+    /// Such objects that the store does not let go before their retention ends, and what fenced writers left in it.
     pub kept: Vec<String>,
     /// Size of the checkpoint that had been missing and is now signed.
     pub checkpoint_signed: Option<u64>,
@@ -237,7 +238,10 @@ impl Archive {
         let tail = Tail::recover(&*store, &vkey, settings.known)?;
         let mut archive =
             Self { store, key, vkey, settings, tail, unsettled: true, stopped: false, orphans: Vec::new() };
-        let settled = archive.settle()?;
+        let mut settled = archive.settle()?;
+        if archive.store.lock() != Lock::None {
+            settled.kept.extend(strays::find(&*archive.store, &archive.vkey, &archive.tail, archive.settings.known)?);
+        }
         Ok((archive, settled))
     }
 
@@ -360,9 +364,6 @@ impl Archive {
             }
         }
         self.orphans.clone_from(&settled.kept);
-        if self.store.lock() != Lock::None {
-            settled.kept.extend(strays::find(&*self.store, &self.vkey, &self.tail)?);
-        }
         if self.tail.size > 0 {
             let confirmed = self.put(&paths::checkpoint(self.tail.size), &self.checkpoint(), self.checkpoint_until()?);
             self.stopped = confirmed.as_ref().is_err_and(ArchiveError::leaves_doubt);

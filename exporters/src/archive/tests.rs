@@ -2,11 +2,12 @@
 pub(crate) mod sample;
 
 use std::path::Path;
+use std::time::Duration;
 
 use sample::{DAY, Ledger, START, Sample, key_of};
 
 use super::store::faulty::{Fault, Faulty};
-use super::store::{DirectorySettings, DirectoryStore};
+use super::store::{Destroyed, DirectorySettings, DirectoryStore, Held, ReadAt, Upload};
 use super::*;
 use crate::verify::{self, Axis, Options, Verdict};
 
@@ -28,6 +29,54 @@ pub(crate) fn append(archive: &mut Archive, samples: &[Sample]) -> Result<Commit
         assert_eq!(segment.push(row(sample), &OneClass)?, Pushed::Taken);
     }
     archive.append(segment)
+}
+
+/// A store that lets nothing go.
+pub(crate) struct Keeping {
+    pub(crate) inner: DirectoryStore,
+    /// How it locks what is written.
+    pub(crate) lock: Lock,
+    /// How it holds what is there.
+    pub(crate) held: Lock,
+}
+
+impl Store for Keeping {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+    fn begin(&self) -> Result<Box<dyn Upload>, StoreError> {
+        self.inner.begin()
+    }
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
+        self.inner.read(path, limit)
+    }
+    fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError> {
+        self.inner.open(path)
+    }
+    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.list(prefix)
+    }
+    fn len(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        self.inner.len(path)
+    }
+    fn remove_orphan(&self, _path: &str) -> Result<Removal, StoreError> {
+        Ok(Removal::Kept)
+    }
+    fn lock(&self) -> Lock {
+        self.lock
+    }
+    fn retention(&self, _path: &str) -> Result<Option<Held>, StoreError> {
+        Ok(Some(Held { lock: Some((self.held, 4_000_000_000)), legal_hold: false }))
+    }
+    fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
+        self.inner.destroy(path)
+    }
+}
+
+pub(crate) fn kept_a_month(lock: Lock) -> Settings {
+    let kept = Duration::from_secs(30 * 24 * 3600);
+    let retention = Retention { lock, default: kept, classes: Vec::new(), proofs: kept };
+    Settings { retention: Some(retention), ..Settings::undated(DEFAULT_ZSTD_LEVEL) }
 }
 
 fn open(store: Arc<dyn Store>, ledger: &Ledger) -> Result<(Archive, Settled), ArchiveError> {
