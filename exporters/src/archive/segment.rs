@@ -111,6 +111,20 @@ pub enum SegmentError {
         /// The date that it needs.
         needed: u64,
     },
+    /// An object that was uploaded before is locked in a weaker mode than its commit would sign.
+    #[error(
+        "{path} was uploaded before, and is locked in mode {}, but must be in mode {}: raise its lock (aws s3api put-object-retention), or set archive.s3.mode as it was",
+        found.as_str(),
+        needed.as_str()
+    )]
+    WeakLock {
+        /// The object.
+        path: String,
+        /// Its mode.
+        found: Lock,
+        /// The mode that it needs.
+        needed: Lock,
+    },
     /// Nothing was pushed.
     #[error("a segment needs at least one record")]
     Empty,
@@ -522,10 +536,14 @@ impl Hashed {
     }
 }
 
-/// An object that an interrupted run uploaded keeps the date that it was given then.
+/// An object that an interrupted run uploaded keeps the mode and the date that it was given then.
 fn adopt(store: &dyn Store, object: Object, keep: Option<Keep>) -> Result<Object, SegmentError> {
     let (Some(keep), true) = (keep, store.lock() != Lock::None) else { return Ok(object) };
-    let found = store.retention(&object.path)?.and_then(|held| held.lock).map_or(0, |(_, until)| until);
+    let held = store.retention(&object.path)?.and_then(|held| held.lock);
+    if let Some((found, _)) = held.filter(|(found, _)| *found != store.lock() && *found != Lock::Compliance) {
+        return Err(SegmentError::WeakLock { path: object.path, found, needed: store.lock() });
+    }
+    let found = held.map_or(0, |(_, until)| until);
     if found < keep.at_least {
         return Err(SegmentError::ShortLock { path: object.path, found, needed: keep.at_least });
     }

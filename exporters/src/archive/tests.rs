@@ -348,3 +348,38 @@ fn a_damaged_end_is_refused() {
     let error = open(Arc::clone(&store), &ledger).err().unwrap().to_string();
     assert!(error.contains(&committed.objects[1].path) && error.contains("missing"), "{error}");
 }
+
+/// What an interrupted segment uploaded is taken up only if it is held as the commit would sign.
+#[test]
+fn an_object_that_is_locked_in_a_weaker_mode_is_not_taken_up() {
+    for (held, lock, good) in [
+        (Lock::Governance, Lock::Governance, true),
+        (Lock::Compliance, Lock::Governance, true),
+        (Lock::Governance, Lock::Compliance, false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::new();
+        let samples = ledger.batch(3);
+        let first: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+        create(&*first, &ledger.key);
+        let (mut archive, _) =
+            Archive::open(Arc::clone(&first), Arc::clone(&ledger.key), kept_a_month(Lock::None)).unwrap();
+        append(&mut archive, &samples).unwrap();
+        first.remove_orphan(&paths::commit(0)).unwrap();
+        first.remove_orphan(&paths::checkpoint(3)).unwrap();
+        drop((archive, first));
+
+        let store = Arc::new(Keeping { inner: store_at(directory.path()), lock, held });
+        let (mut archive, settled) = Archive::open(store, Arc::clone(&ledger.key), kept_a_month(lock)).unwrap();
+        assert_eq!((settled.kept.len(), archive.resume_at()), (2, Some(3)));
+        let appended = append(&mut archive, &samples);
+        match good {
+            true => assert_eq!(appended.unwrap().count, 3),
+            false => assert!(
+                matches!(&appended, Err(ArchiveError::Segment(SegmentError::WeakLock { .. }))),
+                "{:?}",
+                appended.err()
+            ),
+        }
+    }
+}
