@@ -262,7 +262,8 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
     check_mac_key(&mac_key, next).map_err(StartError::MacKey)?;
     let end = replay(&journal, &mut dedup, &vkey, &mac_key, first, &tail)?;
     // Only now is it sure that what an interrupted segment left is in the journal too.
-    let settled = archive.settle(next)?;
+    let mut settled = archive.settle(next)?;
+    settled.kept.extend(archive.strays()?);
     dedup.sync()?;
     journal.release_before(tail.size).map_err(|e| StartError::Record { index: tail.size, what: e.to_string() })?;
     let mac_key_epoch = mac_key.epoch();

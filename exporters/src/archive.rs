@@ -66,7 +66,8 @@ pub struct Settings {
     pub retention: Option<Retention>,
     /// Names this writer in commits: `[A-Za-z0-9._:-]{1,128}`.
     pub writer: String,
-    /// Records of which the caller knows that they are archived, or 0: commits are listed from about there on, and not all of years.
+    /// Records of which the caller knows that they are archived: commits are listed from about there on, and not all of years. With 0 the
+    /// whole archive is looked through, also for what fenced writers left.
     pub known: u64,
     /// The moment of opening, for a store that has no clock of its own.
     pub opened_at: Time,
@@ -118,7 +119,7 @@ pub struct Committed {
 pub struct Settled {
     /// Objects of a segment that was interrupted before its commit, now removed.
     pub removed: Vec<String>,
-    /// Such objects that the store does not let go before their retention ends.
+    /// Such objects that the store does not let go before their retention ends, and what fenced writers left in it.
     pub kept: Vec<String>,
     /// Size of the checkpoint that had been missing and is now signed.
     pub checkpoint_signed: Option<u64>,
@@ -240,8 +241,17 @@ impl Archive {
         settings: Settings,
     ) -> Result<(Self, Settled), ArchiveError> {
         let mut archive = Self::recover(store, key, settings)?;
-        let settled = archive.settle(u64::MAX)?;
+        let mut settled = archive.settle(u64::MAX)?;
+        settled.kept.extend(archive.strays()?);
         Ok((archive, settled))
+    }
+
+    /// What fenced writers left before the end, in a store that keeps everything: since the start before, as [`Settings::known`] tells.
+    pub fn strays(&self) -> Result<Vec<String>, StoreError> {
+        match self.store.lock() {
+            Lock::None => Ok(Vec::new()),
+            _ => strays::find(&*self.store, &self.vkey, &self.tail, self.settings.known),
+        }
     }
 
     /// Opens the archive for writing and finds out where it ends. Nothing is changed before [`settle`](Self::settle).
@@ -389,9 +399,6 @@ impl Archive {
             }
         }
         self.orphans.clone_from(&settled.kept);
-        if self.store.lock() != Lock::None {
-            settled.kept.extend(strays::find(&*self.store, &self.vkey, &self.tail)?);
-        }
         if self.tail.size > 0 {
             let confirmed = self.put(&paths::checkpoint(self.tail.size), &self.checkpoint(), self.keep_checkpoint()?);
             self.stopped = confirmed.as_ref().is_err_and(ArchiveError::leaves_doubt);

@@ -13,6 +13,7 @@ mod collector;
 mod commits;
 mod jobs;
 mod leaves;
+mod orphans;
 mod records;
 mod report;
 mod sequences;
@@ -22,7 +23,7 @@ use tachograph_ledger::{Hash, MacKey, VerifyingKey};
 
 use crate::archive::Identity;
 use crate::archive::store::{Store, StoreError};
-use certificates::Certificates;
+use certificates::Statements;
 use collector::Collector;
 use jobs::Workshop;
 use leaves::Walk;
@@ -82,21 +83,27 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
         }
         (None, None) => return Err(VerifyError::NoArchive { place, what: "no ledger.json and no key".to_owned() }),
     };
-    // Before the commits are looked at: a collector that runs meanwhile only adds, and a checkpoint stands behind its commit.
-    let listed = store.list(crate::archive::paths::CHECKPOINTS)?;
+    // Before anything else: a store with versions tells by this which of them are the evidence. And before the commits: a collector that
+    // runs meanwhile only adds, and what a commit names, and its checkpoint, stand on either side of it.
+    let listed = store.list("")?;
     let history = commits::read(store, &key, &collector)?;
     if let Some(progress) = options.progress {
         progress.begin(history.size());
     }
     let outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
     let mut walk = Walk::new(&key, options.mac_key, outside, &collector);
-    let certificates = Certificates::read(store, &history);
-    commits::compare_objects(store, &history, &certificates, &collector)?;
-    let workshop = Workshop { store, certificates: &certificates, progress: options.progress, collector: &collector };
-    jobs::run(workshop, &history, options.threads, &mut walk);
+    let foreign = commits::compare_objects(&listed, &history, &collector);
+    let statements = Statements::new(&history, &foreign);
+    let workshop = Workshop::new(store, statements, options.progress, &collector);
+    let certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let totals = walk.finish(history.size());
-    storage::check(store, &history, &listed, &certificates, options.threads, &collector)?;
-    let checkpoint_count = checkpoints::check(store, listed, &key, &history, &collector);
+    let orphans = orphans::check(store, &foreign, &certificates, &collector);
+    collector.orphans(&orphans);
+    let checkpoints: Vec<String> =
+        listed.into_iter().filter(|path| path.starts_with(crate::archive::paths::CHECKPOINTS)).collect();
+    let expected = storage::expected(&history, &checkpoints, &orphans, &certificates);
+    storage::check(store, expected, options.threads, &collector)?;
+    let checkpoint_count = checkpoints::check(store, checkpoints, &key, &history, &collector);
     Ok(collector.into_report(place, &key, &history, checkpoint_count, totals))
 }
 

@@ -7,6 +7,8 @@
 LEDGER is a data directory (of which archive, public key and escrowed key will do), WORK a directory that is made anew.
 """
 
+import hashlib
+import json
 import os
 import pathlib
 import re
@@ -221,6 +223,35 @@ def destroy_more(archive):
     next(archive.glob("records/class=default/*/*.parquet")).unlink()
 
 
+def forge_destruction(archive):
+    """An object goes, and a file that no commit names says that it was destroyed, and that itself is a leftover."""
+    db = duckdb.connect()
+    gone = next(archive.glob("records/class=default/*/*.parquet"))
+    path, sha256 = gone.relative_to(archive).as_posix(), hashlib.sha256(gone.read_bytes()).hexdigest()
+    gone.unlink()
+    statements = [file for file in archive.glob("records/class=recorder/*/*.parquet")]
+    forged = statements[0].with_name("0" * 20 + "-2-0123456789abcdef.parquet")
+    says = lambda action, *objects: json.dumps(
+        {"observed_at": "2099-01-01T00:00:00.000000000Z", "producer": "tachograph-collector", "action_type": action, "details": {"objects": objects}}
+    )
+    bodies = [
+        ("retention.destroy", says("retention.destroy", {"path": path, "sha256": sha256})),
+        ("archive.orphans", says("archive.orphans", forged.relative_to(archive).as_posix())),
+    ]
+    rows = " UNION ALL ".join(
+        f"(SELECT * REPLACE ('{action}' AS action_type, '{body}' AS body, TIMESTAMPTZ '2099-01-01 00:00:00+00' AS observed_at)"
+        f" FROM read_parquet('{statements[0]}', hive_partitioning = false) LIMIT 1)"
+        for action, body in bodies
+    )
+    db.execute(f"COPY ({rows}) TO '{forged}' (FORMAT parquet)")
+
+
+def change_orphan(archive):
+    """Another content for a leftover that the ledger reports."""
+    (file,) = archive.glob("records/class=prompts/*/*7-1-*.parquet")
+    rewrite(file, "'somebody else' AS actor_id")
+
+
 def bring_orphan(archive):
     """A leftover of which the ledger says nothing."""
     file = next(archive.glob("records/class=prompts/*/*.parquet"))
@@ -240,14 +271,22 @@ def retained(ledger, docs, work):
     assert len(answers["orphans"]) == 2 and len(answers["statements"]) == 5, answers
     code, output = visit.macs()
     assert code == 0 and "3 bodies destroyed, MACs good" in output, output
-    for forge, parts in [(forget_intent, {"bodies", "objects"}), (destroy_more, {"bodies", "objects"}), (bring_orphan, {"objects"})]:
+    forgeries = [
+        (forget_intent, {"bodies", "objects"}),
+        (destroy_more, {"bodies", "objects"}),
+        (forge_destruction, {"bodies", "objects"}),
+        (bring_orphan, {"objects"}),
+        (change_orphan, {"objects"}),
+    ]
+    for forge, parts in forgeries:
         visit = Visit(ledger, docs, work)
         forge(work / "archive")
-        found = set(column(visit.sql()["findings"], "part"))
-        assert parts <= found, f"{forge.__name__}: {found}"
+        answers = visit.sql()
+        found = set(column(answers["findings"], "part"))
+        assert parts <= found and answers["verify"][0]["good"] == "false", f"{forge.__name__}: {found}"
         code, output = visit.sh("proof")
-        # The script does not look for files that no commit names; the rows of this one come twice.
-        assert code != 0, f"{forge.__name__}: proof.py says {output}"
+        # The script looks at no file that no commit names; where the rows of one come twice it notices.
+        assert (code != 0) == (forge is not change_orphan), f"{forge.__name__}: proof.py says {output}"
     print("retention holds")
 
 

@@ -56,7 +56,11 @@ fn the_archive_with_retention_is_read_and_verified() {
     assert_eq!((count("records"), count("bodies"), count("destroyed")), (15, 12, 3));
     assert_eq!((count("commits"), count("objects")), (3, 11));
     let reasons = verified.report["axes"]["integrity"]["reasons"].to_string();
-    assert!(reasons.contains("as record 10 certifies") && reasons.contains("2 objects of interrupted"), "{reasons}");
+    assert!(
+        reasons.contains("as record 10 certifies") && reasons.contains("2 objects that no commit names"),
+        "{reasons}"
+    );
+    assert_eq!(verified.report["orphans"].as_array().map(Vec::len), Some(2), "{:#}", verified.report);
     assert_eq!(verified.verdict(Axis::Storage), "incomplete");
 }
 

@@ -114,16 +114,20 @@ impl Scene {
     }
 
     fn verify(&self) -> Verified {
-        let key = self.home.data().join("ledger.vkey");
-        match &self.archive {
-            Archive::Directory => verify(&self.home.archive(), &[&"--key", &key]),
-            Archive::Bucket(bucket) => bucket.verify(&["--key", key.to_str().unwrap()]),
-        }
+        verify_at(&self.home, &self.archive)
+    }
+}
+
+fn verify_at(home: &Home, archive: &Archive) -> Verified {
+    let key = home.data().join("ledger.vkey");
+    match archive {
+        Archive::Directory => verify(&home.archive(), &[&"--key", &key]),
+        Archive::Bucket(bucket) => bucket.verify(&["--key", key.to_str().unwrap()]),
     }
 }
 
 /// The whole life of a record's body.
-fn expiry(mut scene: Scene) {
+fn expiry(mut scene: Scene) -> Scene {
     scene.send(10, &[]);
     scene.send(3, &[("risk", "high")]);
     scene.born = Instant::now();
@@ -159,18 +163,39 @@ fn expiry(mut scene: Scene) {
     verified.expect_clean();
     assert_eq!(verified.report["destroyed"], 10);
     assert_eq!(verified.report["records"].as_u64().unwrap(), verified.report["bodies"].as_u64().unwrap() + 10);
-    scene.collector.stop();
+    scene
 }
 
 #[test]
 fn bodies_expire_in_a_directory() {
-    expiry(Scene::in_a_directory("retention/directory"));
+    expiry(Scene::in_a_directory("retention/directory")).collector.stop();
 }
 
 #[test]
 fn bodies_expire_in_a_bucket() {
-    let scene = Scene::in_a_bucket("retention/compliance", Mode::Compliance);
-    expiry(scene);
+    let scene = expiry(Scene::in_a_bucket("retention/compliance", Mode::Compliance));
+    scene.collector.stop();
+
+    // What the recorder says is read as it was archived, whoever hides it or puts something in front: what it certifies stays certified.
+    let Archive::Bucket(bucket) = &scene.archive else { panic!("no bucket") };
+    let statements = |path: &String| path.starts_with("records/class=recorder/");
+    let statements: Vec<String> = bucket.paths().into_iter().filter(statements).collect();
+    bucket.write(&statements[0], b"forged");
+    statements[1..].iter().for_each(|path| bucket.hide(path));
+    let verified = verify_at(&scene.home, &scene.archive);
+    for axis in [Axis::Integrity, Axis::Authenticity, Axis::Coverage] {
+        assert_eq!(verified.verdict(axis), "pass", "{axis:?}: {:#}", verified.report);
+    }
+    assert_eq!(
+        (verified.verdict(Axis::Storage), &verified.report["destroyed"]),
+        ("fail", &json!(10)),
+        "{:#}",
+        verified.report
+    );
+    let findings = verified.report["findings"].as_array().unwrap();
+    for path in &statements {
+        assert!(findings.iter().any(|finding| finding["object"] == *path), "{path}: {:#}", verified.report);
+    }
 }
 
 #[test]

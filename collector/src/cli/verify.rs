@@ -194,6 +194,9 @@ fn print(report: &Report, required: &[Axis]) {
     for what in &report.unreadable {
         output::line(&format!("\n  unreadable: {what}"));
     }
+    for path in &report.orphans {
+        output::line(&format!("\n  left over, as the ledger reports, and evidence of nothing: {path}"));
+    }
     for path in &report.strangers {
         output::line(&format!("\n  no part of the archive: {path}"));
     }

@@ -18,7 +18,17 @@ pub(crate) fn records(class: &str, day: &str, first: u64, count: u64, sha256: &H
 }
 
 fn parquet(first: u64, count: u64, sha256: &Hash) -> String {
-    format!("{first:020}-{count}-{}.parquet", &sha256.to_hex()[..16])
+    format!("{first:020}-{count}{}", end(sha256))
+}
+
+/// How the name of a Parquet object of this content ends.
+fn end(sha256: &Hash) -> String {
+    format!("-{}.parquet", &sha256.to_hex()[..16])
+}
+
+/// Whether a Parquet object of this content may have this name.
+pub(crate) fn has_hash(path: &str, sha256: &Hash) -> bool {
+    path.ends_with(&end(sha256))
 }
 
 pub(crate) fn commit(first: u64) -> String {

@@ -20,7 +20,7 @@ use super::columns::{ColumnBuffer, Strings, int_of, write_ints};
 use super::paths;
 use super::retention::{Classify, MAX_CLASSES, Retention};
 use super::schema::{self, MAX_BODY_BYTES, MAX_GROUP_BODY_BYTES, MAX_GROUP_ROWS};
-use super::store::{ErrorKind, Keep, MAX_SKEW, Store, StoreError, Upload, shown_date};
+use super::store::{ErrorKind, Keep, MAX_SKEW, ReadAt, Store, StoreError, Upload, shown_date};
 
 /// The class of what no other class takes.
 pub const DEFAULT_CLASS: &str = "default";
@@ -544,22 +544,32 @@ impl Write for Hashed {
     }
 }
 
-/// SHA-256 of an object, read piece by piece; `None` if it has not `size` bytes.
+/// SHA-256 of an object; `None` if it has not `size` bytes.
 pub(crate) fn sha256_of(store: &dyn Store, path: &str, size: u64) -> Result<Option<Hash>, StoreError> {
-    const PIECE: u64 = 1 << 18;
     let object = store.open(path)?;
     if object.size() != size {
         return Ok(None);
     }
+    hash(&*object, path).map(Some)
+}
+
+/// SHA-256 of an object of whatever size.
+pub(crate) fn sha256_of_all(store: &dyn Store, path: &str) -> Result<Hash, StoreError> {
+    hash(&*store.open(path)?, path)
+}
+
+/// Reads piece by piece.
+fn hash(object: &dyn ReadAt, path: &str) -> Result<Hash, StoreError> {
+    const PIECE: u64 = 1 << 18;
     let mut hasher = Sha256::new();
     let mut at = 0;
-    while at < size {
-        let length = PIECE.min(size - at);
+    while at < object.size() {
+        let length = PIECE.min(object.size() - at);
         let piece = object.read_at(at, length as usize).map_err(|error| StoreError::of_io(path, "read", &error))?;
         hasher.update(&piece);
         at += length;
     }
-    Ok(Some(Hash::from_bytes(hasher.finalize().into())))
+    Ok(Hash::from_bytes(hasher.finalize().into()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sample::{DAY, Ledger, START, Sample, key_of};
 
 use super::store::faulty::{Fault, Faulty};
-use super::store::{DirectorySettings, DirectoryStore};
+use super::store::{Destroyed, DirectorySettings, DirectoryStore, Held, ReadAt, Upload};
 use super::*;
 use crate::verify::{self, Axis, Options, Verdict};
 
@@ -29,6 +29,54 @@ pub(crate) fn append(archive: &mut Archive, samples: &[Sample]) -> Result<Commit
         assert_eq!(segment.push(row(sample), &OneClass)?, Pushed::Taken);
     }
     archive.append(segment)
+}
+
+/// A store that lets nothing go.
+pub(crate) struct Keeping {
+    pub(crate) inner: DirectoryStore,
+    /// How it locks what is written.
+    pub(crate) lock: Lock,
+    /// How it holds what is there.
+    pub(crate) held: Lock,
+}
+
+impl Store for Keeping {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+    fn begin(&self) -> Result<Box<dyn Upload>, StoreError> {
+        self.inner.begin()
+    }
+    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
+        self.inner.read(path, limit)
+    }
+    fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError> {
+        self.inner.open(path)
+    }
+    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.list(prefix)
+    }
+    fn len(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        self.inner.len(path)
+    }
+    fn remove_orphan(&self, _path: &str) -> Result<Removal, StoreError> {
+        Ok(Removal::Kept)
+    }
+    fn lock(&self) -> Lock {
+        self.lock
+    }
+    fn retention(&self, _path: &str) -> Result<Option<Held>, StoreError> {
+        Ok(Some(Held { lock: Some((self.held, 4_000_000_000)), legal_hold: false }))
+    }
+    fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
+        self.inner.destroy(path)
+    }
+}
+
+pub(crate) fn kept_a_month(lock: Lock) -> Settings {
+    let kept = Duration::from_secs(30 * 24 * 3600);
+    let retention = Retention { lock, default: kept, classes: Vec::new(), proofs: kept };
+    Settings { retention: Some(retention), ..Settings::undated(DEFAULT_ZSTD_LEVEL) }
 }
 
 fn open(store: Arc<dyn Store>, ledger: &Ledger) -> Result<(Archive, Settled), ArchiveError> {
@@ -400,4 +448,38 @@ fn a_commit_that_is_missing_is_noticed_before_anything_rests_on_the_others() {
     assert!(error.contains("not what its commit says"), "{error}");
     store.remove_orphan(&paths::commit(0)).unwrap();
     assert!(check(0).unwrap_err().contains("commit/00000000000000000000: missing"));
+}
+
+/// What an interrupted segment uploaded is taken up only if it is held as the commit would sign.
+#[test]
+fn an_object_that_is_locked_in_a_weaker_mode_is_not_taken_up() {
+    for (held, lock, good) in [
+        (Lock::Governance, Lock::Governance, true),
+        (Lock::Compliance, Lock::Governance, true),
+        (Lock::Governance, Lock::Compliance, false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::new();
+        let samples = ledger.batch(3);
+        let first: Arc<dyn Store> = Arc::new(store_at(directory.path()));
+        create(&*first, &ledger.key);
+        let (mut archive, _) =
+            Archive::open(Arc::clone(&first), Arc::clone(&ledger.key), kept_a_month(Lock::None)).unwrap();
+        append(&mut archive, &samples).unwrap();
+        first.remove_orphan(&paths::commit(0)).unwrap();
+        first.remove_orphan(&paths::checkpoint(3)).unwrap();
+        drop((archive, first));
+
+        let store = Arc::new(Keeping { inner: store_at(directory.path()), lock, held });
+        let (mut archive, settled) = Archive::open(store, Arc::clone(&ledger.key), kept_a_month(lock)).unwrap();
+        assert_eq!((settled.kept.len(), archive.resume_at()), (2, Some(3)));
+        let appended = append(&mut archive, &samples);
+        match good {
+            true => assert_eq!(appended.unwrap().count, 3),
+            false => {
+                let error = appended.unwrap_err().to_string();
+                assert!(error.contains("must be locked in mode compliance"), "{error}");
+            }
+        }
+    }
 }

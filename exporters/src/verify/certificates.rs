@@ -1,18 +1,20 @@
 //! What the recorder itself says of objects that are gone, or that no commit names.
 //!
-//! These records lie in objects of a class of their own. Only statements of the recorder count, as a producer whose name no sender can
-//! take; the records are sealed and walked like all others, so that one that was slipped in shows there.
+//! Its statements are heard while the ledger is walked. One counts only in a body that is the one its leaf seals, in an object of the
+//! recorder's own class, and of a producer whose name no sender can take. What is missing or foreign is judged when all are heard.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 use tachograph_ledger::{Hash, Object, ObjectKind};
 use tachograph_record::{Body, Kind};
 
+use super::collector::Collector;
 use super::commits::History;
+use super::records::SealedBody;
+use super::report::{Axis, Finding};
 use crate::archive::RECORDER_CLASS;
-use crate::archive::reader::RecordsObject;
-use crate::archive::store::Store;
 
 /// The recorder as a producer of records: no sender can take this name.
 pub const RECORDER_PRODUCER: &str = "tachograph-collector";
@@ -23,27 +25,44 @@ pub const RETENTION_DESTROY: &str = "retention.destroy";
 /// Action of the certificate: which objects were destroyed.
 pub const RETENTION_DESTROYED: &str = "retention.destroyed";
 
-const MAX_ORPHANS: usize = 100_000;
-const MAX_DESTROYED: usize = 10_000_000;
-
-/// What the ledger certifies.
-#[derive(Default)]
-pub(crate) struct Certificates {
-    destroyed: BTreeMap<String, Vec<Destruction>>,
-    orphans: BTreeSet<String>,
+/// Whether this object holds the recorder's statements.
+pub(crate) fn holds_statements(object: &Object) -> bool {
+    matches!(&object.kind, ObjectKind::Records { class } if class == RECORDER_CLASS)
 }
 
-struct Destruction {
-    sha256: String,
-    /// When the recorder said it, in seconds since 1970.
-    said_at: u64,
-    /// Index of the record.
-    index: u64,
+/// Hears the recorder's statements, from several threads and in any order.
+pub(crate) struct Statements<'a> {
+    history: &'a History,
+    foreign: &'a BTreeSet<String>,
+    heard: Mutex<Heard<'a>>,
+}
+
+/// No more is kept than there are objects to be excused, however much is said.
+#[derive(Default)]
+struct Heard<'a> {
+    records: u64,
+    /// Objects that were to be destroyed after their date, and the first record that says so.
+    destroyed: BTreeMap<&'a str, u64>,
+    /// Foreign objects that were reported, and the first record that says so.
+    orphans: BTreeMap<&'a str, u64>,
+}
+
+/// What the whole ledger says.
+pub(crate) struct Certificates<'a> {
+    /// Whether all statements were heard: what is not excused may be so by one that could not be read.
+    pub(crate) complete: bool,
+    destroyed: BTreeMap<&'a str, u64>,
+    orphans: BTreeMap<&'a str, u64>,
+}
+
+enum Said {
+    Destroy { objects: Vec<Named>, at: u64 },
+    Orphans(Vec<String>),
 }
 
 #[derive(Deserialize)]
-struct Details {
-    objects: Vec<Named>,
+struct Details<T> {
+    objects: Vec<T>,
 }
 
 #[derive(Deserialize)]
@@ -52,60 +71,98 @@ struct Named {
     sha256: String,
 }
 
-#[derive(Deserialize)]
-struct Orphans {
-    objects: Vec<String>,
+impl<'a> Statements<'a> {
+    /// For an archive in which `foreign` are the objects that no commit names.
+    pub(crate) fn new(history: &'a History, foreign: &'a BTreeSet<String>) -> Self {
+        Self { history, foreign, heard: Mutex::default() }
+    }
+
+    /// Takes a record of the recorder's class.
+    pub(crate) fn hear(&self, index: u64, body: &SealedBody<'_>) {
+        let said = said(body.bytes());
+        // Each change is complete when the lock is released.
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.records += 1;
+        match said {
+            None => {}
+            Some(Said::Destroy { objects, at }) => {
+                let objects = objects.iter().filter_map(|named| self.destroyable(named, at));
+                objects.for_each(|path| note(&mut heard.destroyed, path, index));
+            }
+            Some(Said::Orphans(paths)) => {
+                let paths = paths.iter().filter_map(|path| self.foreign.get(path));
+                paths.for_each(|path| note(&mut heard.orphans, path, index));
+            }
+        }
+    }
+
+    /// The object that a statement of this time may have destroyed: bodies, of just this content, past their date.
+    fn destroyable(&self, named: &Named, said_at: u64) -> Option<&'a str> {
+        let object = self.history.object(&named.path)?;
+        let may = matches!(object.kind, ObjectKind::Records { .. })
+            && Hash::from_hex(&named.sha256) == Some(object.sha256)
+            && said_at >= object.retain_until?;
+        may.then_some(&object.path)
+    }
+
+    /// After the last record.
+    pub(crate) fn finish(self) -> Certificates<'a> {
+        let objects = self.history.commits.iter().flat_map(|commit| &commit.objects);
+        let records: u64 = objects.filter(|object| holds_statements(object)).map(|object| object.rows).sum();
+        let heard = self.heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Certificates { complete: heard.records == records, destroyed: heard.destroyed, orphans: heard.orphans }
+    }
 }
 
-impl Certificates {
-    /// Reads the recorder's own objects. What can't be read is found out by the walk; it certifies nothing.
-    pub(crate) fn read(store: &dyn Store, history: &History) -> Self {
-        let mut certificates = Self::default();
-        let own = |object: &&Object| matches!(&object.kind, ObjectKind::Records { class } if class == RECORDER_CLASS);
-        for object in history.commits.iter().flat_map(|commit| &commit.objects).filter(own) {
-            let Ok(records) = RecordsObject::open(store, object) else { continue };
-            for group in 0..records.group_count() {
-                for (index, body) in records.bodies(group).into_iter().flatten() {
-                    certificates.take(index, &body);
-                }
-            }
-        }
-        certificates
+fn said(body: &[u8]) -> Option<Said> {
+    let body = Body::parse(body).ok()?;
+    let record = &body.record;
+    if record.kind != Kind::Lifecycle || record.producer.as_deref() != Some(RECORDER_PRODUCER) {
+        return None;
     }
-
-    fn take(&mut self, index: u64, body: &[u8]) -> Option<()> {
-        let body = Body::parse(body).ok()?;
-        let record = &body.record;
-        if record.kind != Kind::Lifecycle || record.producer.as_deref() != Some(RECORDER_PRODUCER) {
-            return None;
+    let details = record.details.as_ref()?.as_str();
+    match record.action_type.as_deref()? {
+        ARCHIVE_ORPHANS => Some(Said::Orphans(serde_json::from_str::<Details<String>>(details).ok()?.objects)),
+        // The intent counts and not the certificate: a crash may come between the deed and that.
+        RETENTION_DESTROY => {
+            let at = body.observed_at.unix_nanos() / 1_000_000_000;
+            Some(Said::Destroy { objects: serde_json::from_str::<Details<Named>>(details).ok()?.objects, at })
         }
-        let details = record.details.as_ref()?.as_str();
-        match record.action_type.as_deref()? {
-            ARCHIVE_ORPHANS if self.orphans.len() < MAX_ORPHANS => {
-                self.orphans.extend(serde_json::from_str::<Orphans>(details).ok()?.objects);
-            }
-            // The intent counts as well: a crash may come between the deed and its certificate.
-            RETENTION_DESTROY if self.destroyed.len() < MAX_DESTROYED => {
-                let said_at = body.observed_at.unix_nanos() / 1_000_000_000;
-                for Named { path, sha256 } in serde_json::from_str::<Details>(details).ok()?.objects {
-                    self.destroyed.entry(path).or_default().push(Destruction { sha256, said_at, index });
-                }
-            }
-            _ => {}
-        }
-        Some(())
+        _ => None,
     }
+}
 
-    /// Whether the recorder reported this object as a leftover.
-    pub(crate) fn is_orphan(&self, path: &str) -> bool {
-        self.orphans.contains(path)
-    }
+fn note<'a>(statements: &mut BTreeMap<&'a str, u64>, path: &'a str, index: u64) {
+    let first = statements.entry(path).or_insert(index);
+    *first = index.min(*first);
+}
 
+impl Certificates<'_> {
     /// The record that says that this object was to be destroyed, and said so when its date was past.
     pub(crate) fn of(&self, object: &Object) -> Option<u64> {
-        let until = object.retain_until?;
-        let matches =
-            |said: &&Destruction| Hash::from_hex(&said.sha256) == Some(object.sha256) && said.said_at >= until;
-        Some(self.destroyed.get(&object.path)?.iter().find(matches)?.index)
+        self.destroyed.get(object.path.as_str()).copied()
+    }
+
+    /// The record that reports this foreign object.
+    pub(crate) fn report_of(&self, path: &str) -> Option<u64> {
+        self.orphans.get(path).copied()
+    }
+
+    /// Judges an object with bodies that is not there.
+    pub(crate) fn judge_missing(&self, object: &Object, collector: &Collector) {
+        match self.of(object) {
+            Some(index) => collector.destroyed(&object.path, object.rows, index),
+            None if self.complete => {
+                let what = "missing, though a commit names it";
+                collector.fail(Axis::Integrity, Finding::of_object(&object.path, what));
+            }
+            None => collector.incomplete(
+                Axis::Integrity,
+                format!(
+                    "{} is missing: whether it was destroyed after its date is not known, since not all of the recorder's statements could be read",
+                    object.path
+                ),
+            ),
+        }
     }
 }

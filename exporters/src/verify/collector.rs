@@ -14,6 +14,7 @@ use crate::archive::store::ErrorKind;
 const MAX_REASONS: usize = 20;
 const MAX_UNREADABLE: usize = 100;
 const MAX_STRANGERS: usize = 100;
+const MAX_ORPHANS: usize = 100;
 /// Most backward steps and clock records that are compared.
 const MAX_CLOCK_EVENTS: usize = 100_000;
 
@@ -31,6 +32,7 @@ struct Found {
     passes: BTreeMap<Axis, Vec<String>>,
     unreadable: BTreeSet<String>,
     strangers: BTreeSet<String>,
+    orphans: BTreeSet<String>,
     /// Records that say that the clock jumped back.
     clock_jumps: BTreeSet<u64>,
     bodies: u64,
@@ -106,6 +108,19 @@ impl Collector {
         }
     }
 
+    /// Names objects that no commit names and that the ledger reports.
+    pub(crate) fn orphans(&self, paths: &[String]) {
+        if paths.is_empty() {
+            return;
+        }
+        let reason = format!(
+            "{} objects that no commit names are reported by the ledger as left over: they are evidence of nothing, and queries that read all files see them",
+            paths.len()
+        );
+        self.rests_on(Axis::Integrity, reason);
+        self.found().orphans.extend(paths.iter().take(MAX_ORPHANS).cloned());
+    }
+
     /// Counts bodies that were checked.
     pub(crate) fn checked(&self, bodies: u64, bytes: u64) {
         let mut found = self.found();
@@ -165,6 +180,7 @@ impl Collector {
             findings_left_out: found.left_out,
             unreadable: found.unreadable.into_iter().collect(),
             strangers: found.strangers.into_iter().collect(),
+            orphans: found.orphans.into_iter().collect(),
             producers: totals.producers,
             unnumbered: totals.unnumbered,
             destroyed: found.destroyed,

@@ -1,11 +1,10 @@
 //! The commits in order, and whether the store holds what they name and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use tachograph_ledger::{Commit, CommitError, Hash, Object, ObjectKind, VerifyingKey, sha256};
 
-use super::certificates::Certificates;
 use super::collector::Collector;
 use super::report::{Axis, Finding};
 use crate::archive::store::{ErrorKind, Store, StoreError};
@@ -28,9 +27,16 @@ impl History {
         let at = self.commits.binary_search_by_key(&size, |commit| commit.first + commit.count).ok()?;
         self.commits.get(at)
     }
+
+    /// The object that a commit names so.
+    pub(crate) fn object(&self, path: &str) -> Option<&Object> {
+        let first = paths::first_of(path)?;
+        let at = self.commits.binary_search_by_key(&first, |commit| commit.first).ok()?;
+        self.commits.get(at)?.objects.iter().find(|object| object.path == path)
+    }
 }
 
-/// Reads all commits and compares the store's objects with them.
+/// Reads all commits.
 pub(crate) fn read(store: &dyn Store, key: &VerifyingKey, collector: &Collector) -> Result<History, StoreError> {
     let mut history = History::default();
     let mut previous = Some(Hash::from_bytes([0; 32]));
@@ -120,13 +126,9 @@ fn of_commit(path: &str, commit: &Commit, what: String) -> Finding {
     Finding { index: Some(commit.first), ..Finding::of_object(path, what) }
 }
 
-/// Compares the store's objects with what the commits name.
-pub(crate) fn compare_objects(
-    store: &dyn Store,
-    history: &History,
-    certificates: &Certificates,
-    collector: &Collector,
-) -> Result<(), StoreError> {
+/// Compares the store's objects, as listed before the commits were, with what the commits name. Gives those within the history that
+/// no commit names.
+pub(crate) fn compare_objects(listed: &[String], history: &History, collector: &Collector) -> BTreeSet<String> {
     let mut named: BTreeMap<&str, &Object> = BTreeMap::new();
     for commit in &history.commits {
         for object in &commit.objects {
@@ -137,33 +139,24 @@ pub(crate) fn compare_objects(
         }
     }
     let size = history.size();
-    let (mut beyond, mut orphans) = (0_u64, 0_u64);
-    for path in store.list("")? {
+    let (mut beyond, mut foreign) = (0_u64, BTreeSet::new());
+    for path in listed {
         if path == paths::LEDGER || named.contains_key(path.as_str()) {
             continue;
         }
         if let Some(folder) = [paths::COMMITS, paths::CHECKPOINTS].into_iter().find(|folder| path.starts_with(folder)) {
-            if paths::number_of(&path, folder).is_none() {
+            if paths::number_of(path, folder).is_none() {
                 collector.fail(Axis::Integrity, Finding::of_object(path, "a file that no release writes here"));
             }
         } else if path.starts_with(paths::LEAVES) || path.starts_with(paths::RECORDS) {
-            if paths::first_of(&path).is_some_and(|first| first >= size) {
+            if paths::first_of(path).is_some_and(|first| first >= size) {
                 beyond += 1;
-            } else if certificates.is_orphan(&path) {
-                orphans += 1;
             } else {
-                let what = "no commit names this object: it was slipped in, or a fenced collector left it and the next start of this one will say so; queries that read all files would see it";
-                collector.fail(Axis::Integrity, Finding::of_object(path, what));
+                foreign.insert(path.clone());
             }
         } else {
-            collector.stranger(path);
+            collector.stranger(path.clone());
         }
-    }
-    if orphans > 0 {
-        let reason = format!(
-            "{orphans} objects of interrupted segments are locked in the store and reported as such by the ledger"
-        );
-        collector.rests_on(Axis::Integrity, reason);
     }
     if beyond > 0 {
         let reason = format!(
@@ -171,7 +164,7 @@ pub(crate) fn compare_objects(
         );
         collector.incomplete(Axis::Coverage, reason);
     }
-    Ok(())
+    foreign
 }
 
 /// The name of an object follows from what it holds, but for the day, which the leaves tell.

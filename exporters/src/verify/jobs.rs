@@ -1,5 +1,6 @@
 //! Who does what: the caller's thread walks the leaves, the others hash objects and check row groups of bodies.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -8,7 +9,7 @@ use parquet::data_type::ByteArray;
 use tachograph_ledger::{Commit, Object, ObjectKind};
 
 use super::Progress;
-use super::certificates::Certificates;
+use super::certificates::{Certificates, Statements};
 use super::collector::Collector;
 use super::commits::History;
 use super::leaves::Walk;
@@ -16,7 +17,7 @@ use super::records::{self, GroupPlace};
 use super::report::{Axis, Finding};
 use crate::archive::reader::{LeavesObject, ReadError, RecordsObject};
 use crate::archive::segment::sha256_of;
-use crate::archive::store::{ErrorKind, Store, StoreError};
+use crate::archive::store::{ErrorKind, Store};
 
 /// Row groups that wait for each thread: each holds its leaves.
 const QUEUED_PER_THREAD: usize = 2;
@@ -38,26 +39,41 @@ struct Group<'a> {
 
 /// What all threads use.
 pub(crate) struct Workshop<'a> {
-    pub(crate) store: &'a dyn Store,
-    pub(crate) certificates: &'a Certificates,
-    pub(crate) progress: Option<&'a dyn Progress>,
-    pub(crate) collector: &'a Collector,
+    store: &'a dyn Store,
+    statements: Statements<'a>,
+    progress: Option<&'a dyn Progress>,
+    collector: &'a Collector,
+    /// Objects with bodies that are not there, by path: only when all statements are heard is it known which of them may be missing.
+    missing: Mutex<BTreeMap<&'a str, &'a Object>>,
 }
 
-/// Checks every segment.
-pub(crate) fn run(workshop: Workshop<'_>, history: &History, threads: usize, walk: &mut Walk<'_>) {
+/// Checks every segment. Gives what the ledger certifies, by which missing objects are judged.
+pub(crate) fn run<'a>(
+    workshop: Workshop<'a>,
+    history: &'a History,
+    threads: usize,
+    walk: &mut Walk<'_>,
+) -> Certificates<'a> {
     if threads <= 1 {
         for (at, commit) in history.commits.iter().enumerate() {
             workshop.fetch_ahead(history, at);
             workshop.walk(commit, walk, &mut |job| workshop.work(job));
         }
-        return;
+    } else {
+        run_in_threads(&workshop, history, threads, walk);
     }
+    let certificates = workshop.statements.finish();
+    let missing = workshop.missing.into_inner().unwrap_or_else(PoisonError::into_inner);
+    missing.values().for_each(|object| certificates.judge_missing(object, workshop.collector));
+    certificates
+}
+
+fn run_in_threads<'a>(workshop: &Workshop<'a>, history: &'a History, threads: usize, walk: &mut Walk<'_>) {
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel::<Job<'_>>(threads * QUEUED_PER_THREAD);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..threads {
-            let (receiver, workshop) = (Arc::clone(&receiver), &workshop);
+            let receiver = Arc::clone(&receiver);
             scope.spawn(move || workshop.serve(&receiver));
         }
         for (at, commit) in history.commits.iter().enumerate() {
@@ -71,7 +87,16 @@ pub(crate) fn run(workshop: Workshop<'_>, history: &History, threads: usize, wal
     });
 }
 
-impl Workshop<'_> {
+impl<'a> Workshop<'a> {
+    pub(crate) fn new(
+        store: &'a dyn Store,
+        statements: Statements<'a>,
+        progress: Option<&'a dyn Progress>,
+        collector: &'a Collector,
+    ) -> Self {
+        Self { store, statements, progress, collector, missing: Mutex::default() }
+    }
+
     /// A store that is far away brings the next segments while this one is checked.
     fn fetch_ahead(&self, history: &History, at: usize) {
         let ahead = if at == 0 { 0..FETCHED_AHEAD + 1 } else { at + FETCHED_AHEAD..at + FETCHED_AHEAD + 1 };
@@ -79,7 +104,7 @@ impl Workshop<'_> {
         commits.iter().flat_map(|commit| &commit.objects).for_each(|object| self.store.prefetch(&object.path));
     }
 
-    fn serve(&self, receiver: &Mutex<Receiver<Job<'_>>>) {
+    fn serve(&self, receiver: &Mutex<Receiver<Job<'a>>>) {
         loop {
             let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
             match job {
@@ -89,37 +114,44 @@ impl Workshop<'_> {
         }
     }
 
-    fn work(&self, job: Job<'_>) {
+    fn work(&self, job: Job<'a>) {
         match job {
             Job::Hash(object) => self.hash(object),
             Job::Group(group) => self.check(group),
         }
     }
 
-    fn hash(&self, object: &Object) {
+    fn hash(&self, object: &'a Object) {
         let fail = |what: String| self.collector.fail(Axis::Integrity, Finding::of_object(&object.path, what));
         match sha256_of(self.store, &object.path, object.size) {
             Ok(Some(hash)) if hash == object.sha256 => {}
             Ok(Some(hash)) => fail(format!("the object's SHA-256 is {hash}, its commit says {}", object.sha256)),
             Ok(None) => fail(format!("the object has not the {} bytes that its commit says", object.size)),
-            Err(error) if self.is_destroyed(object, &error) => {}
-            Err(error) => self.collector.read_error(&object.path, &ReadError::Store(error)),
+            Err(error) => self.unread(object, &ReadError::Store(error)),
         }
     }
 
-    /// Whether a missing object may be missing.
-    fn is_destroyed(&self, object: &Object, error: &StoreError) -> bool {
-        error.kind == ErrorKind::NotFound
-            && matches!(object.kind, ObjectKind::Records { .. })
-            && self.certificates.of(object).is_some()
+    /// Reports an object that can't be read, unless it may be missing.
+    fn unread(&self, object: &'a Object, error: &ReadError) {
+        match (error, &object.kind) {
+            (ReadError::Store(error), ObjectKind::Records { .. })
+                if error.kind == ErrorKind::NotFound && object.retain_until.is_some() =>
+            {
+                self.missing.lock().unwrap_or_else(PoisonError::into_inner).insert(&object.path, object);
+            }
+            _ => self.collector.read_error(&object.path, error),
+        }
     }
 
     fn check(&self, job: Group<'_>) {
         let rows = job.leaves.len() as u64;
         let bytes = match job.object.group(job.group) {
-            Ok(group) => records::check(&job.place, group, job.leaves.iter().map(ByteArray::data), self.collector),
+            Ok(group) => {
+                let leaves = job.leaves.iter().map(ByteArray::data);
+                records::check(&job.place, group, leaves, &self.statements, self.collector)
+            }
             Err(error) => {
-                self.collector.read_error(job.place.object, &error);
+                self.collector.read_error(&job.place.object.path, &error);
                 return;
             }
         };
@@ -130,7 +162,7 @@ impl Workshop<'_> {
     }
 
     /// Walks one segment's leaves and hands out everything else.
-    fn walk<'a>(&self, commit: &'a Commit, walk: &mut Walk<'_>, submit: &mut dyn FnMut(Job<'a>)) {
+    fn walk(&self, commit: &'a Commit, walk: &mut Walk<'_>, submit: &mut dyn FnMut(Job<'a>)) {
         commit.objects.iter().for_each(|object| submit(Job::Hash(object)));
         let mut bodies = self.open_bodies(commit);
         walk.begin(commit);
@@ -147,7 +179,7 @@ impl Workshop<'_> {
         walk.end(commit);
     }
 
-    fn walk_leaves<'a>(
+    fn walk_leaves(
         &self,
         commit: &Commit,
         object: &Object,
@@ -176,7 +208,7 @@ impl Workshop<'_> {
     }
 
     /// Gives a leaf to the class that has its body, and the row group to a thread once it is complete.
-    fn hand_out<'a>(&self, bodies: &mut Bodies<'a>, index: u64, leaf: ByteArray, submit: &mut dyn FnMut(Job<'a>)) {
+    fn hand_out(&self, bodies: &mut Bodies<'a>, index: u64, leaf: ByteArray, submit: &mut dyn FnMut(Job<'a>)) {
         let Some(class) = bodies.of(index, self.collector) else { return };
         class.indexes.push(index);
         class.leaves.push(leaf);
@@ -185,28 +217,23 @@ impl Workshop<'_> {
         }
         let (indexes, leaves) = (std::mem::take(&mut class.indexes), std::mem::take(&mut class.leaves));
         let rows = leaves.len() as u64;
-        let place = GroupPlace { object: &class.object.path, first_row: class.first_row, indexes };
+        let place = GroupPlace { object: class.object, first_row: class.first_row, indexes };
         submit(Job::Group(Group { object: Arc::clone(&class.records), place, group: class.group, leaves }));
         class.first_row += rows;
         class.group += 1;
         class.stored = Vec::new();
     }
 
-    /// Opens the records objects of a commit. What can't be opened is reported, or was destroyed with a certificate.
-    fn open_bodies<'a>(&self, commit: &'a Commit) -> Bodies<'a> {
+    /// Opens the records objects of a commit.
+    fn open_bodies(&self, commit: &'a Commit) -> Bodies<'a> {
         let mut bodies = Bodies::default();
         let objects = commit.objects.iter().filter(|object| matches!(object.kind, ObjectKind::Records { .. }));
         bodies.interleave = objects.clone().nth(1).is_some();
         for object in objects {
             match RecordsObject::open(self.store, object) {
                 Ok(records) => bodies.classes.push(Class::new(object, Arc::new(records))),
-                Err(ReadError::Store(error)) if self.is_destroyed(object, &error) => {
-                    let certificate = self.certificates.of(object).unwrap_or_default();
-                    self.collector.destroyed(&object.path, object.rows, certificate);
-                    bodies.absent += object.rows;
-                }
                 Err(error) => {
-                    self.collector.read_error(&object.path, &error);
+                    self.unread(object, &error);
                     bodies.absent += object.rows;
                 }
             }

@@ -1,8 +1,9 @@
 //! A row group of bodies against its leaves, and its typed columns against the bodies.
 
-use tachograph_ledger::{Leaf, sha256};
+use tachograph_ledger::{Leaf, Object, sha256};
 use tachograph_record::{Body, Decimal, Kind, Record, Value};
 
+use super::certificates::{Statements, holds_statements};
 use super::collector::Collector;
 use super::report::{Axis, Finding};
 use crate::archive::reader::{ColumnCells, RecordGroup, describe_value};
@@ -12,11 +13,24 @@ pub const CLOCK_JUMP: &str = "clock.jump_back";
 
 /// Where the row group stands.
 pub(crate) struct GroupPlace<'a> {
-    pub(crate) object: &'a str,
+    pub(crate) object: &'a Object,
     /// Its first row within the object.
     pub(crate) first_row: u64,
     /// Index of each row's record.
     pub(crate) indexes: Vec<u64>,
+}
+
+/// A body that is the one its leaf seals.
+pub(crate) struct SealedBody<'b> {
+    bytes: &'b [u8],
+    /// Without what no column is made from.
+    parsed: Body<'b>,
+}
+
+impl<'b> SealedBody<'b> {
+    pub(crate) fn bytes(&self) -> &'b [u8] {
+        self.bytes
+    }
 }
 
 /// Checks every row. `leaves` are those of the same records, already checked by the walk. Gives the body bytes checked.
@@ -24,6 +38,7 @@ pub(crate) fn check<'l>(
     place: &GroupPlace<'_>,
     mut group: RecordGroup,
     leaves: impl Iterator<Item = &'l [u8]>,
+    statements: &Statements<'_>,
     collector: &Collector,
 ) -> u64 {
     let mut bytes = 0;
@@ -32,15 +47,19 @@ pub(crate) fn check<'l>(
         let body = group.bodies[at].data();
         bytes += body.len() as u64;
         let fail = |what: String| {
-            collector.fail(Axis::Integrity, Finding::of_row(place.object, place.first_row + at as u64, index, what))
+            collector
+                .fail(Axis::Integrity, Finding::of_row(&place.object.path, place.first_row + at as u64, index, what))
         };
         if group.indexes[at] != index as i64 {
             fail(format!("the index column says {}, but record {index} should stand here", group.indexes[at]));
         }
         match check_body(body, leaf) {
-            Ok(Some(parsed)) => {
-                compare_columns(&mut group.columns, Some(&parsed), fail);
-                note_clock_jump(&parsed.record, index, collector);
+            Ok(Some(body)) => {
+                compare_columns(&mut group.columns, Some(&body.parsed), fail);
+                note_clock_jump(&body.parsed.record, index, collector);
+                if holds_statements(place.object) {
+                    statements.hear(index, &body);
+                }
             }
             // The leaf is broken, which the walk said.
             Ok(None) => compare_columns(&mut group.columns, None, fail),
@@ -54,7 +73,7 @@ pub(crate) fn check<'l>(
 }
 
 /// Checks the body against its leaf; `None` if the leaf is none.
-fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<Body<'b>>, String> {
+fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<SealedBody<'b>>, String> {
     let Ok(leaf) = Leaf::parse(leaf) else { return Ok(None) };
     if leaf.body_len != body.len() as u64 {
         return Err(format!("the body has {} bytes, its leaf says {}", body.len(), leaf.body_len));
@@ -66,7 +85,7 @@ fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<Body<'b>>, Strin
     let parsed = Body::parse_columns(body).map_err(|error| error.to_string())?;
     match difference(&leaf, &parsed.record) {
         Some(field) => Err(format!("leaf and body differ in {field}")),
-        None => Ok(Some(parsed)),
+        None => Ok(Some(SealedBody { bytes: body, parsed })),
     }
 }
 

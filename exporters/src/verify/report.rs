@@ -172,6 +172,8 @@ pub struct Report {
     pub unreadable: Vec<String>,
     /// Files that are no part of the archive and were not looked at.
     pub strangers: Vec<String>,
+    /// Objects that no commit names and that the ledger reports as left over: no evidence. At most 100.
+    pub orphans: Vec<String>,
     /// The producers that numbered their records; at most [`MAX_PRODUCERS`].
     pub producers: Vec<ProducerReport>,
     /// Records without a producer's number.

@@ -21,20 +21,40 @@ use crate::archive::store::{Held, Store, StoreError, Version};
 const QUESTIONS_PER_THREAD: usize = 16;
 
 /// What an object of the archive must be held by.
-struct Expected {
+pub(crate) struct Expected {
     path: String,
-    /// Mode and date (seconds since 1970) that the commit signs; `None` where there is no such commit.
-    terms: Option<(Lock, u64)>,
+    hold: Hold,
+    /// Whether the ledger certifies that it was to be destroyed: it may be gone, and if it is not it is held as before.
+    may_be_gone: bool,
     /// Of which record on, for the report.
     index: Option<u64>,
 }
 
-/// Compares versions and locks with what the commits sign.
+/// How the store must hold an object.
+#[derive(Clone, Copy)]
+enum Hold {
+    /// No commit signs a lock for it.
+    Any,
+    /// At least in this mode and until this date (seconds since 1970), as its commit signs.
+    Signed(Lock, u64),
+    /// In whatever mode, as everything is that a collector writes in such an archive.
+    Locked,
+}
+
+impl Hold {
+    /// As signed, if that is a lock.
+    fn signed(terms: Option<(Lock, u64)>) -> Self {
+        match terms {
+            None | Some((Lock::None, _)) => Self::Any,
+            Some((lock, until)) => Self::Signed(lock, until),
+        }
+    }
+}
+
+/// Compares versions and locks with what is expected.
 pub(crate) fn check(
     store: &dyn Store,
-    history: &History,
-    checkpoints: &[String],
-    certificates: &Certificates,
+    mut expected: Vec<Expected>,
     threads: usize,
     collector: &Collector,
 ) -> Result<(), StoreError> {
@@ -47,11 +67,12 @@ pub(crate) fn check(
     for version in &versions {
         by_path.entry(&version.path).or_default().push(version);
     }
-    let expected = expected(history, checkpoints, certificates);
+    let of = |expected: &Expected| by_path.get(expected.path.as_str()).map_or(&[][..], Vec::as_slice);
+    expected.retain(|expected| !expected.may_be_gone || of(expected).iter().any(|version| !version.is_delete_marker));
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(expected) = expected.get(next.fetch_add(1, Ordering::Relaxed)) {
-            check_one(store, expected, by_path.get(expected.path.as_str()).map_or(&[][..], Vec::as_slice), collector);
+            check_one(store, expected, of(expected), collector);
         }
     };
     thread::scope(|scope| {
@@ -60,11 +81,12 @@ pub(crate) fn check(
         }
         work();
     });
-    let modes: BTreeMap<&str, u64> =
-        expected.iter().filter_map(|expected| expected.terms).fold(BTreeMap::new(), |mut modes, (lock, _)| {
+    let modes: BTreeMap<&str, u64> = expected.iter().fold(BTreeMap::new(), |mut modes, expected| {
+        if let Hold::Signed(lock, _) = expected.hold {
             *modes.entry(lock.as_str()).or_default() += 1;
-            modes
-        });
+        }
+        modes
+    });
     let modes: Vec<String> = modes.iter().map(|(mode, objects)| format!("{objects} in mode {mode}")).collect();
     collector.rests_on(
         Axis::Storage,
@@ -80,8 +102,17 @@ pub(crate) fn check(
     Ok(())
 }
 
-fn expected(history: &History, checkpoints: &[String], certificates: &Certificates) -> Vec<Expected> {
+/// What must be there: all that commits name, commits and checkpoints, and the orphans that the ledger reports.
+pub(crate) fn expected(
+    history: &History,
+    checkpoints: &[String],
+    orphans: &[String],
+    certificates: &Certificates<'_>,
+) -> Vec<Expected> {
     let mut expected = Vec::new();
+    let mut push = |path: &str, hold, may_be_gone, index| {
+        expected.push(Expected { path: path.to_owned(), hold, may_be_gone, index });
+    };
     let mut of_ledger = None;
     let mut of_checkpoint: BTreeMap<u64, (Lock, u64)> = BTreeMap::new();
     for commit in &history.commits {
@@ -89,20 +120,24 @@ fn expected(history: &History, checkpoints: &[String], certificates: &Certificat
         let index = Some(commit.first);
         of_ledger = of_ledger.or(terms.map(|(lock, _)| (lock, 0)));
         of_checkpoint.extend(terms.map(|terms| (commit.first + commit.count, terms)));
-        expected.push(Expected { path: paths::commit(commit.first), terms, index });
+        push(&paths::commit(commit.first), Hold::signed(terms), false, index);
         for object in &commit.objects {
-            if certificates.of(object).is_none() {
-                let terms = terms.zip(object.retain_until).map(|((lock, _), until)| (lock, until));
-                expected.push(Expected { path: object.path.clone(), terms, index });
-            }
+            let terms = terms.zip(object.retain_until).map(|((lock, _), until)| (lock, until));
+            push(&object.path, Hold::signed(terms), certificates.of(object).is_some(), index);
         }
     }
     for path in checkpoints {
         let size = paths::number_of(path, paths::CHECKPOINTS);
         let terms = size.and_then(|size| of_checkpoint.get(&size).copied());
-        expected.push(Expected { path: path.clone(), terms, index: size.map(|size| size.saturating_sub(1)) });
+        push(path, Hold::signed(terms), false, size.map(|size| size.saturating_sub(1)));
     }
-    expected.push(Expected { path: paths::LEDGER.to_owned(), terms: of_ledger, index: None });
+    // No commit signs a date for an orphan; but where locks are signed nothing is written without one.
+    let locked =
+        history.commits.iter().filter_map(|commit| commit.terms.as_ref()).any(|terms| terms.lock != Lock::None);
+    for path in orphans {
+        push(path, if locked { Hold::Locked } else { Hold::Any }, false, paths::first_of(path));
+    }
+    push(paths::LEDGER, Hold::signed(of_ledger), false, None);
     expected
 }
 
@@ -123,7 +158,7 @@ fn check_one(store: &dyn Store, expected: &Expected, versions: &[&Version], coll
         fail(format!("a delete marker (version {}) {hides}; removing the marker brings it back", marker.id));
     }
     match store.held(first) {
-        Ok(held) => check_lock(held, expected.terms, fail),
+        Ok(held) => check_lock(held, expected.hold, fail),
         Err(error) => {
             collector.incomplete(Axis::Storage, "not every object's lock could be read");
             collector.unreadable_on(Axis::Storage, error.to_string());
@@ -131,17 +166,22 @@ fn check_one(store: &dyn Store, expected: &Expected, versions: &[&Version], coll
     }
 }
 
-fn check_lock(held: Held, terms: Option<(Lock, u64)>, fail: impl Fn(String)) {
-    let Some((lock, until)) = terms.filter(|(lock, _)| *lock != Lock::None) else { return };
-    match held.lock {
-        None => fail(format!("it is not locked; its commit signs mode {} until {}", lock.as_str(), shown(until))),
-        Some((mode, _)) if mode < lock => {
+fn check_lock(held: Held, hold: Hold, fail: impl Fn(String)) {
+    match (hold, held.lock) {
+        (Hold::Any, _) | (Hold::Locked, Some(_)) => {}
+        (Hold::Locked, None) => {
+            fail("it is not locked, as all is that a collector writes here: somebody else put it there".to_owned());
+        }
+        (Hold::Signed(lock, until), None) => {
+            fail(format!("it is not locked; its commit signs mode {} until {}", lock.as_str(), shown(until)));
+        }
+        (Hold::Signed(lock, _), Some((mode, _))) if mode < lock => {
             fail(format!("it is locked in mode {}, its commit signs {}", mode.as_str(), lock.as_str()));
         }
-        Some((_, date)) if date < until => {
+        (Hold::Signed(_, until), Some((_, date))) if date < until => {
             fail(format!("it is locked until {}, its commit signs {}", shown(date), shown(until)));
         }
-        Some(_) => {}
+        (Hold::Signed(..), Some(_)) => {}
     }
 }
 
