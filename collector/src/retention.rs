@@ -15,7 +15,7 @@ use cel::common::ast::{Expr, operators};
 use cel::{Context, Env, ExecutionError, IdedExpr, Program, Value};
 use serde_json::Value as Json;
 use tachograph_exporters::archive::{Classify, DEFAULT_CLASS, RECORDER_CLASS, Retention};
-use tachograph_record::{Body, COLUMNS, Hex, Value as Cell};
+use tachograph_record::{Body, COLUMNS, EventId, Hex, Kind, Record, Time, Value as Cell};
 
 use crate::observe::Metrics;
 use crate::statements::is_statement;
@@ -76,7 +76,21 @@ impl Class {
                 )
             })?);
         }
-        Ok(Self { name: name.to_owned(), when: when.to_owned(), program: Arc::new(program), variables })
+        let class = Self { name: name.to_owned(), when: when.to_owned(), program: Arc::new(program), variables };
+        class.check_answer()?;
+        Ok(class)
+    }
+
+    /// An expression that gives a text or a number would take no record, ever.
+    fn check_answer(&self) -> Result<(), String> {
+        let record = Record::new(EventId([0; 16]), Time::default(), Kind::Generation);
+        let body = Body { salt: Hex([0; 16]), observed_at: Time::default(), record };
+        match self.takes(&Arc::new(Env::stdlib()), &body, &mut Attributes { body: b"{}", read: None }) {
+            Err(ExecutionError::UnexpectedType { got, want }) if want == "bool" && got != NULL => {
+                Err(format!("it gives a {got}; true or false is needed, as in `kind == 'generation'`"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether it takes the record; an error if that can't be told.
@@ -272,7 +286,7 @@ mod tests {
     use std::time::Duration;
     use tachograph_exporters::verify::RECORDER_PRODUCER;
     use tachograph_ledger::Lock;
-    use tachograph_record::{EventId, Json as RecordJson, Kind, Record, Time, write_body};
+    use tachograph_record::{Json as RecordJson, write_body};
 
     fn body(change: impl FnOnce(&mut Record<'_>)) -> Vec<u8> {
         let mut record = Record::new(EventId([7; 16]), Time::default(), Kind::Generation);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tachograph_exporters::archive::reader::Reader;
-use tachograph_exporters::archive::store::s3::{Patience, S3Store, S3Url};
+use tachograph_exporters::archive::store::s3::{Patience, S3Store};
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, ErrorKind, Store, StoreError};
 use tachograph_exporters::archive::{Archive, ArchiveError, SegmentError, Settings, Settled, Tail};
 use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Outcome, Trials};
@@ -204,12 +204,7 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
     let vkey = data_dir.vkey().clone();
 
     let place = match &config.archive.s3 {
-        Some(s3) => Place::S3(S3Url {
-            bucket: s3.bucket.clone(),
-            prefix: s3.prefix.clone(),
-            endpoint: s3.endpoint.clone(),
-            region: s3.region.clone(),
-        }),
+        Some(s3) => Place::S3(s3.url()),
         None => Place::Directory(config.archive.path.clone().unwrap_or_else(|| data_dir.own_archive())),
     };
     let (store, bucket) = open_store(config, &place, writer, patience)?;

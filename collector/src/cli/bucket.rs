@@ -64,13 +64,7 @@ impl Which {
         settings.endpoint = self.endpoint.clone().or(settings.endpoint);
         settings.region = self.region.clone().or(settings.region);
         // Read again, so that what was given is checked.
-        let url = S3Url {
-            bucket: settings.bucket.clone(),
-            prefix: settings.prefix.clone(),
-            endpoint: settings.endpoint.clone(),
-            region: settings.region.clone(),
-        };
-        url.to_string().parse::<S3Url>()?;
+        settings.url().to_string().parse::<S3Url>()?;
         if let Some(mode) = &self.mode {
             settings.lock = match Lock::parse(mode) {
                 Some(lock) if lock != Lock::None => lock,

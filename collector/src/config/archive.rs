@@ -157,7 +157,13 @@ impl S3File {
             Ok(url) => S3Settings { lock, encryption, spool, path_style: self.path_style, ..S3Settings::of_url(&url) },
             Err(error) => {
                 problems.push(format!("archive.s3: {error}"));
-                let url = S3Url { bucket: self.bucket, prefix: String::new(), endpoint: None, region: None };
+                let url = S3Url {
+                    bucket: self.bucket,
+                    prefix: String::new(),
+                    endpoint: None,
+                    region: None,
+                    path_style: None,
+                };
                 S3Settings { lock, encryption, spool, ..S3Settings::of_url(&url) }
             }
         }

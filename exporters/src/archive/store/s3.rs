@@ -35,7 +35,7 @@ use super::{Destroyed, EachRead, ErrorKind, Held, ReadAt, Removal, Store, StoreE
 use client::Connection;
 pub use clock::StoreClock;
 use clock::Untold;
-use error::{Asked, Failure, failure};
+use error::{Asked, Failure, TRIED_AGAIN, failure};
 use object::{Files, Ranged};
 pub use patience::{Brief, Patience};
 pub use url::{S3Url, UrlError};
@@ -88,10 +88,21 @@ impl S3Settings {
             prefix: url.prefix.clone(),
             region: url.region.clone(),
             endpoint: url.endpoint.clone(),
-            path_style: None,
+            path_style: url.path_style,
             lock: Lock::None,
             encryption: Encryption::Default,
             spool: std::env::temp_dir(),
+        }
+    }
+
+    /// The place that it is about, without how it is written.
+    pub fn url(&self) -> S3Url {
+        S3Url {
+            bucket: self.bucket.clone(),
+            prefix: self.prefix.clone(),
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            path_style: self.path_style,
         }
     }
 
@@ -245,8 +256,31 @@ impl Requests {
             attempt += 1;
             let pause = patience::pause(attempt, failure.retry_after);
             if !self.patience.wait(&failure.error, attempt, pause) {
-                return Err(Failure { in_doubt, ..failure });
+                let mut failure = Failure { in_doubt, ..failure };
+                if self.writer.is_none() {
+                    // Whoever only reads may ask again himself.
+                    failure.error.what = failure.error.what.replace(TRIED_AGAIN, "");
+                }
+                return Err(failure);
             }
+        }
+    }
+
+    /// Fails if locks may not be seen.
+    fn retention_of_version(&self, key: &str, version: &str) -> Result<(), Failure> {
+        let (settings, key, version) = (self.settings.clone(), key.to_owned(), version.to_owned());
+        let asked = self.ask(move |client| {
+            let (settings, key, version) = (settings.clone(), key.clone(), version.clone());
+            async move {
+                let asked = Asked { action: "s3:GetObjectRetention", key: &key };
+                let get = client.get_object_retention().bucket(&settings.bucket).key(&key).version_id(version);
+                get.send().await.map(drop).map_err(|error| failure(&settings, asked, &error))
+            }
+        });
+        match asked {
+            Err(failure) if failure.error.kind == ErrorKind::Denied || failure.retry => Err(failure),
+            // There is none, whatever the store calls that.
+            _ => Ok(()),
         }
     }
 
@@ -440,7 +474,12 @@ impl Store for S3Store {
     fn held(&self, version: &Version) -> Result<Held, StoreError> {
         // A listed key may hold anything; it is sent back as it came.
         let key = format!("{}{}", self.requests.settings.prefix, version.path);
-        Ok(self.requests.head_version(&key, Some(version.id.clone()))?.held)
+        let held = self.requests.head_version(&key, Some(version.id.clone()))?.held;
+        if held.lock.is_none() {
+            // A HEAD leaves the lock out, too, for whoever may not see it.
+            self.requests.retention_of_version(&key, &version.id)?;
+        }
+        Ok(held)
     }
 
     fn prefetch(&self, path: &str) {
@@ -511,7 +550,8 @@ impl S3Store {
             && (held.legal_hold || held.lock.is_some())
         {
             let place = failure.error.place;
-            let what = match held.lock {
+            let now = self.now().ok().flatten().map_or(0, |now| now.unix_nanos() / 1_000_000_000);
+            let what = match held.lock.filter(|(_, until)| *until > now) {
                 _ if held.legal_hold => "under a legal hold: `tachograph hold release` lifts it".to_owned(),
                 Some((lock, until)) => {
                     let until = Time::from_unix_nanos(until.saturating_mul(1_000_000_000)).unwrap_or_default();

@@ -10,6 +10,9 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use super::S3Settings;
 use crate::archive::store::{ErrorKind, StoreError};
 
+/// What a message ends with if the same will be asked again.
+pub(super) const TRIED_AGAIN: &str = " Nothing is lost, and it is tried again";
+
 /// One request that did not succeed.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -26,6 +29,9 @@ pub struct Failure {
     /// Whether it may have taken effect all the same.
     pub in_doubt: bool,
 }
+
+/// What no policy of ours grants.
+const OF_ADMINISTRATORS: [&str; 3] = ["s3:CreateBucket", "s3:PutBucket", "s3:PutEncryptionConfiguration"];
 
 /// What was asked for, for messages: the permission that it needs, and of what.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +83,7 @@ where
         }
         // There is somebody to ask for them, who does not answer or refuses for now.
         Some(_) => {
-            let what = format!("no AWS credentials for now: {text}. Nothing is lost, and it is tried again");
+            let what = format!("no AWS credentials for now: {text}.{TRIED_AGAIN}");
             let failure = Failure::new(settings, asked, ErrorKind::Unavailable, what);
             return Failure { retry: true, ..failure };
         }
@@ -94,8 +100,7 @@ where
 
 /// The store did not answer; whether it did what it was asked is not known.
 pub(super) fn no_answer(settings: &S3Settings, asked: Asked<'_>, why: &str) -> Failure {
-    let what =
-        format!("no answer: {why}; check network, DNS and archive.s3.endpoint. Nothing is lost, and it is tried again");
+    let what = format!("no answer: {why}; check network, DNS and archive.s3.endpoint.{TRIED_AGAIN}");
     let failure = Failure::new(settings, asked, ErrorKind::Unavailable, what);
     Failure { retry: true, in_doubt: true, ..failure }
 }
@@ -145,17 +150,15 @@ fn by_status(settings: &S3Settings, asked: Asked<'_>, raw: &HttpResponse, code: 
         (_, "RequestTimeTooSkewed" | "RequestExpired") => (
             ErrorKind::Unavailable,
             format!(
-                "this machine's clock is minutes off the store's; mend it, with chrony or ntpd ({said}). Nothing is lost, and it is tried again"
+                "this machine's clock is minutes off the store's; mend it, with chrony or ntpd ({said}).{TRIED_AGAIN}"
             ),
             true,
         ),
         (501, _) | (405, _) => (ErrorKind::Misplaced, format!("the store can't do {} ({said})", asked.action), false),
         (_, "ExpiredToken" | "ExpiredTokenException" | "RequestTimeout" | "OperationAborted")
-        | (409 | 429 | 500.., _) => (
-            ErrorKind::Unavailable,
-            format!("the store asks to come back later ({said}). Nothing is lost, and it is tried again"),
-            true,
-        ),
+        | (409 | 429 | 500.., _) => {
+            (ErrorKind::Unavailable, format!("the store asks to come back later ({said}).{TRIED_AGAIN}"), true)
+        }
         (401 | 403, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken") => (
             ErrorKind::Denied,
             format!(
@@ -165,12 +168,13 @@ fn by_status(settings: &S3Settings, asked: Asked<'_>, raw: &HttpResponse, code: 
         ),
         (401 | 403, _) => {
             let of = if asked.key.is_empty() { String::new() } else { format!("/{}*", settings.prefix) };
+            let remedy = match OF_ADMINISTRATORS.iter().any(|action| asked.action.starts_with(action)) {
+                true => "ask whoever makes buckets in this account",
+                false => "`tachograph bucket policies` prints what to grant",
+            };
             (
                 ErrorKind::Denied,
-                format!(
-                    "missing permission {} on arn:aws:s3:::{bucket}{of}; `tachograph bucket policies` prints what to grant ({said})",
-                    asked.action
-                ),
+                format!("missing permission {} on arn:aws:s3:::{bucket}{of}; {remedy} ({said})", asked.action),
                 false,
             )
         }

@@ -14,6 +14,8 @@ pub struct S3Url {
     pub endpoint: Option<String>,
     /// The bucket's region.
     pub region: Option<String>,
+    /// Whether the bucket stands in the path and not in the host's name; without it only where there is an endpoint.
+    pub path_style: Option<bool>,
 }
 
 /// Why a text names no place in a bucket.
@@ -44,7 +46,8 @@ impl FromStr for S3Url {
         if !is_bucket(bucket) {
             return Err(wrong("no good bucket name (3 to 63 of a-z 0-9 . -)"));
         }
-        let mut url = Self { bucket: bucket.to_owned(), prefix: complete(prefix), endpoint: None, region: None };
+        let (bucket, prefix) = (bucket.to_owned(), complete(prefix));
+        let mut url = Self { bucket, prefix, endpoint: None, region: None, path_style: None };
         if !is_prefix(&url.prefix) {
             return Err(wrong(
                 "no good prefix (parts of A-Z a-z 0-9 . _ - = with / between, none beginning with a dot)",
@@ -54,10 +57,11 @@ impl FromStr for S3Url {
             match pair.split_once('=') {
                 Some(("endpoint", endpoint)) if is_endpoint(endpoint) => url.endpoint = Some(endpoint.to_owned()),
                 Some(("region", region)) if is_region(region) => url.region = Some(region.to_owned()),
-                Some(("endpoint" | "region", _)) => {
-                    return Err(wrong("no good endpoint or region behind the question mark"));
+                Some(("path_style", yes @ ("true" | "false"))) => url.path_style = Some(yes == "true"),
+                Some(("endpoint" | "region" | "path_style", _)) => {
+                    return Err(wrong("no good endpoint, region or path_style (true, false) behind the question mark"));
                 }
-                _ => return Err(wrong("only endpoint and region may stand behind the question mark")),
+                _ => return Err(wrong("only endpoint, region and path_style may stand behind the question mark")),
             }
         }
         Ok(url)
@@ -68,7 +72,8 @@ impl fmt::Display for S3Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{SCHEME}{}/{}", self.bucket, self.prefix)?;
         let mut mark = '?';
-        for (name, value) in [("endpoint", &self.endpoint), ("region", &self.region)] {
+        let path_style = self.path_style.map(|yes| yes.to_string());
+        for (name, value) in [("endpoint", &self.endpoint), ("region", &self.region), ("path_style", &path_style)] {
             if let Some(value) = value {
                 write!(f, "{mark}{name}={value}")?;
                 mark = '&';
@@ -123,6 +128,7 @@ mod tests {
             "s3://acme-ai-audit/",
             "s3://acme-ai-audit/prod/",
             "s3://acme-ai-audit/a/b=c/?endpoint=http://127.0.0.1:9000&region=eu-central-1",
+            "s3://acme-ai-audit/?endpoint=http://127.0.0.1:9000&path_style=false",
         ] {
             assert_eq!(text.parse::<S3Url>().unwrap().to_string(), text);
         }
@@ -138,6 +144,7 @@ mod tests {
             "s3://acme//",
             "s3://acme/ x",
             "s3://acme?x=1",
+            "s3://acme?path_style=yes",
             "s3://acme?endpoint=ftp://x",
             "s3://acme?region=",
             "s3://-acme",

@@ -149,7 +149,8 @@ fn put(requests: &Requests, object: &Object, spool: &Spool) -> Result<(), StoreE
         let (settings, object, bytes) = (requests.settings.clone(), object.clone(), bytes.clone());
         let silence = requests.connection.silence();
         async move {
-            let asked = Asked { action: "s3:PutObject", key: &object.key };
+            let action = if object.until.is_some() { "s3:PutObject or s3:PutObjectRetention" } else { "s3:PutObject" };
+            let asked = Asked { action, key: &object.key };
             let (algorithm, kms_key) = encryption(&settings.encryption);
             let put = client
                 .put_object()

@@ -126,7 +126,7 @@ impl Bucket {
 
     pub(crate) fn url(&self) -> S3Url {
         let (endpoint, region) = (Some(self.endpoint.clone()), Some(REGION.to_owned()));
-        S3Url { bucket: self.name.clone(), prefix: String::new(), endpoint, region }
+        S3Url { bucket: self.name.clone(), prefix: String::new(), endpoint, region, path_style: None }
     }
 
     pub(crate) fn endpoint(&self) -> &str {
