@@ -87,7 +87,7 @@ impl Class {
         let body = Body { salt: Hex([0; 16]), observed_at: Time::default(), record };
         match self.takes(&Arc::new(Env::stdlib()), &body, &mut Attributes { body: b"{}", read: None }) {
             Err(ExecutionError::UnexpectedType { got, want }) if want == "bool" && got != NULL => {
-                Err(format!("it gives a {got}; true or false is needed, as in `kind == 'generation'`"))
+                Err(format!("its value is of type {got}, where true or false is needed, as in `kind == 'generation'`"))
             }
             _ => Ok(()),
         }

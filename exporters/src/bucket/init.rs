@@ -192,6 +192,8 @@ fn outcome<T>(
 fn is_unknown(settings: &S3Settings, failure: &Failure) -> bool {
     matches!(failure.status, Some(405 | 501))
         || failure.code == "NotImplemented"
+        // Object Lock for a bucket that was made without.
+        || failure.code == "InvalidBucketState"
         || (failure.code == "MalformedXML" && settings.endpoint.is_some())
 }
 

@@ -74,12 +74,6 @@ pub fn policy(role: Role, settings: &S3Settings, max_days: u64) -> Value {
         }
         Role::Holder => vec![on_bodies("s3:PutObjectLegalHold"), sees_locks()],
     };
-    if role == Role::Writer && settings.endpoint.is_some() {
-        // Other stores may heed a bucket's policy for strangers only.
-        let mut deny = no_longer_than(&place, max_days);
-        deny["Effect"] = json!("Deny");
-        statements.push(deny);
-    }
     statements.extend(lists(&place, &settings.prefix));
     statements.extend(uses_key(&place, &settings.encryption, role == Role::Writer));
     json!({ "Version": "2012-10-17", "Statement": statements })
@@ -122,14 +116,6 @@ fn allow(actions: &[&str], resource: Value) -> Value {
 fn with(mut statement: Value, condition: Value) -> Value {
     statement["Condition"] = condition;
     statement
-}
-
-/// Locks beyond `max_days`. A PutObject with a lock needs this right too.
-fn no_longer_than(place: &Place, max_days: u64) -> Value {
-    with(
-        allow(&["s3:PutObjectRetention"], json!(place.object("*"))),
-        json!({ "NumericGreaterThan": { "s3:object-lock-remaining-retention-days": max_days.to_string() } }),
-    )
 }
 
 fn lists(place: &Place, prefix: &str) -> Vec<Value> {
@@ -190,11 +176,11 @@ fn bucket_policy(place: &Place, settings: &S3Settings, max_days: u64) -> Value {
             ],
             json!(place.bucket),
         ),
-        {
-            let mut deny = no_longer_than(place, max_days);
-            (deny["Sid"], deny["Effect"], deny["Principal"]) = (json!("NotLongerThanMeant"), json!("Deny"), json!("*"));
-            deny
-        },
+        with(
+            // A PutObject with a lock needs this right too.
+            deny("NotLongerThanMeant", &["s3:PutObjectRetention"], json!(objects)),
+            json!({ "NumericGreaterThan": { "s3:object-lock-remaining-retention-days": max_days.to_string() } }),
+        ),
     ];
     if settings.endpoint.is_none() {
         // Other stores do not know the key, and refuse the policy. Uploads in parts are not used, so they need no exception.
@@ -217,10 +203,7 @@ fn bucket_policy(place: &Place, settings: &S3Settings, max_days: u64) -> Value {
 /// left. Never an expiration of evidence: it would only put delete markers over it.
 pub fn lifecycle(settings: &S3Settings, transitions: &[(String, u32)]) -> Value {
     let prefix = |folder: &str| format!("{}{folder}", settings.prefix);
-    let mut rules = vec![json!({
-        "ID": "tachograph-probes", "Status": "Enabled", "Filter": { "Prefix": prefix(PROBE) },
-        "Expiration": { "Days": 1 }, "NoncurrentVersionExpiration": { "NoncurrentDays": 1 }
-    })];
+    let mut rules = Vec::new();
     if settings.endpoint.is_none() {
         // Nothing of ours is uploaded in parts; other stores may refuse the rule, or end such uploads by themselves.
         rules.push(json!({
@@ -228,6 +211,10 @@ pub fn lifecycle(settings: &S3Settings, transitions: &[(String, u32)]) -> Value 
             "AbortIncompleteMultipartUpload": { "DaysAfterInitiation": 1 }
         }));
     }
+    rules.push(json!({
+        "ID": "tachograph-probes", "Status": "Enabled", "Filter": { "Prefix": prefix(PROBE) },
+        "Expiration": { "Days": 1 }, "NoncurrentVersionExpiration": { "NoncurrentDays": 1 }
+    }));
     if !transitions.is_empty() {
         let moves: Vec<Value> =
             transitions.iter().map(|(class, days)| json!({ "Days": days, "StorageClass": class })).collect();

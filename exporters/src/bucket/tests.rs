@@ -205,6 +205,9 @@ fn lifecycle_never_expires_evidence() {
     });
     let moves = [("STANDARD_IA".to_owned(), 30), ("GLACIER_IR".to_owned(), 90)];
     assert_eq!(lifecycle(&settings(), &moves), json!({ "Rules": [uploads, probes, ages] }));
+    // MinIO refuses the first, and all with it.
+    let elsewhere = S3Settings { endpoint: Some("https://minio.example:9000".to_owned()), ..settings() };
+    assert_eq!(lifecycle(&elsewhere, &[]), json!({ "Rules": [probes] }));
 }
 
 fn good() -> Inspection {

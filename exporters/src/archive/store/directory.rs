@@ -160,10 +160,12 @@ impl Store for DirectoryStore {
 
     fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
         let path = self.file_of(path)?;
-        if self.settings.immutable && path.exists() {
-            set_immutable(&path, false).map_err(|error| immutable_refused(&path, &error))?;
-        }
         let removed = match fs::remove_file(&path) {
+            // Whoever destroys need not know how the collector is configured.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                set_immutable(&path, false).map_err(|error| immutable_refused(&path, &error))?;
+                fs::remove_file(&path).map(|()| Destroyed::Gone).map_err(|error| of_io(&path, "remove", &error))?
+            }
             Ok(()) => Destroyed::Gone,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Destroyed::WasGone,
             Err(error) => return Err(of_io(&path, "remove", &error)),
@@ -325,7 +327,7 @@ fn set_immutable(path: &Path, on: bool) -> io::Result<()> {
 
 fn immutable_refused(path: &Path, error: &io::Error) -> StoreError {
     let what = format!(
-        "can't set the immutable attribute: {error}; give the collector CAP_LINUX_IMMUTABLE on a file system that has the attribute, or switch it off"
+        "can't set the immutable attribute: {error}; give this process CAP_LINUX_IMMUTABLE on a file system that has the attribute, or switch it off"
     );
     StoreError::new(ErrorKind::Denied, path.display().to_string(), what)
 }

@@ -116,3 +116,20 @@ fn a_full_disk_is_told_by_the_write() {
     let error = upload.write(b"x").unwrap_err();
     assert_eq!(StoreError::of_write("object", &error).kind, ErrorKind::NoSpace);
 }
+
+/// Where the file system has the attribute and this process may set it; elsewhere the error says what is missing.
+#[test]
+fn an_immutable_object_is_destroyed_by_who_may_and_by_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = DirectorySettings { immutable: true };
+    let store = DirectoryStore::writer(directory.path(), settings).unwrap();
+    match store.create("a/b", b"bytes", None) {
+        Ok(()) => {
+            assert!(fs::remove_file(directory.path().join("a/b")).is_err(), "it is immutable");
+            let operator = DirectoryStore::reader(directory.path()).unwrap();
+            assert_eq!(operator.destroy("a/b").unwrap(), Destroyed::Gone);
+            assert_eq!(operator.destroy("a/b").unwrap(), Destroyed::WasGone);
+        }
+        Err(error) => assert!(error.what.contains("CAP_LINUX_IMMUTABLE"), "{error}"),
+    }
+}

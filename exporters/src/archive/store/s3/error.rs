@@ -154,6 +154,9 @@ fn by_status(settings: &S3Settings, asked: Asked<'_>, raw: &HttpResponse, code: 
             ),
             true,
         ),
+        (409, "InvalidBucketState") => {
+            (ErrorKind::Misplaced, format!("the bucket does not take {}: {said}", asked.action), false)
+        }
         (501, _) | (405, _) => (ErrorKind::Misplaced, format!("the store can't do {} ({said})", asked.action), false),
         (_, "ExpiredToken" | "ExpiredTokenException" | "RequestTimeout" | "OperationAborted")
         | (409 | 429 | 500.., _) => {
