@@ -93,14 +93,14 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
     let outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
     let mut walk = Walk::new(&key, options.mac_key, outside, &collector);
     let foreign = commits::compare_objects(&listed, &history, &collector);
+    let mut checkpoints = listed;
+    checkpoints.retain(|path| path.starts_with(crate::archive::paths::CHECKPOINTS));
     let statements = Statements::new(&history, &foreign);
     let workshop = Workshop::new(store, statements, options.progress, &collector);
     let certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let totals = walk.finish(history.size());
     let orphans = orphans::check(store, &foreign, &certificates, &collector);
     collector.orphans(&orphans);
-    let checkpoints: Vec<String> =
-        listed.into_iter().filter(|path| path.starts_with(crate::archive::paths::CHECKPOINTS)).collect();
     let expected = storage::expected(&history, &checkpoints, &orphans, &certificates);
     storage::check(store, expected, options.threads, &collector)?;
     let checkpoint_count = checkpoints::check(store, checkpoints, &key, &history, &collector);
