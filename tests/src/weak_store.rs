@@ -150,7 +150,10 @@ fn look_and_relay(client: TcpStream, back: SocketAddr) -> std::io::Result<()> {
     if let Some(asked) = start.strip_prefix("put ").filter(|_| start.contains("\r\nif-none-match:")) {
         let mut look = TcpStream::connect(back)?;
         let target = asked.split(' ').next().unwrap_or_default();
-        write!(look, "HEAD {target} HTTP/1.1\r\nHost: {back}\r\nConnection: close\r\n\r\n")?;
+        // moto lets in whoever says who it is.
+        let head =
+            format!("Host: {back}\r\nAuthorization: AWS4-HMAC-SHA256 Credential=x/20261125/us-east-1/s3/aws4_request");
+        write!(look, "HEAD {target} HTTP/1.1\r\n{head}\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         look.read_to_string(&mut answer)?;
         if answer.split(' ').nth(1) == Some("200") {

@@ -69,7 +69,9 @@ impl Connection {
             .http_client(http)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            .stalled_stream_protection(stalled);
+            .stalled_stream_protection(stalled)
+            // It would sign the next request with the time of one wrong answer.
+            .disable_clock_skew_correction(true);
         if let Some(region) = &settings.region {
             loader = loader.region(Region::new(region.clone()));
         }
