@@ -503,12 +503,13 @@ impl Tail {
                 };
                 return Err(ArchiveError::Damaged { path: object.path.clone(), what });
             }
+            // Only what is held as it was signed lets the journal go of its records.
             if let (Some(terms), Some(until), false) = (&commit.terms, object.retain_until, is_past) {
-                locked(store, &object.path, terms.lock, until)?;
+                store.confirm_held(&object.path, terms.lock, until)?;
             }
         }
         if let Some(terms) = commit.terms.as_ref().filter(|terms| terms.retain_until > now) {
-            locked(store, &path, terms.lock, terms.retain_until)?;
+            store.confirm_held(&path, terms.lock, terms.retain_until)?;
         }
         Self::behind(&commit, &bytes).map_err(of_commit)
     }
@@ -549,21 +550,4 @@ fn newest_of(
         in_front = Some((number, error));
     }
     in_front.map_or(Ok(None), |(_, error)| Err(error))
-}
-
-/// Whether the store holds an object as its commit says. Only then may the journal let go of its records.
-fn locked(store: &dyn Store, path: &str, lock: Lock, until: u64) -> Result<(), ArchiveError> {
-    let Some(held) = store.retention(path)? else { return Ok(()) };
-    if held.lock.is_some_and(|(found, date)| found >= lock && date >= until) {
-        return Ok(());
-    }
-    let what = match held.lock {
-        None => "not locked".to_owned(),
-        Some((found, date)) => format!("locked in mode {} until {date}", found.as_str()),
-    };
-    let what = format!(
-        "{what}, though its commit says {} until {until} (seconds since 1970): lock it again (aws s3api put-object-retention)",
-        lock.as_str()
-    );
-    Err(ArchiveError::Damaged { path: path.to_owned(), what })
 }

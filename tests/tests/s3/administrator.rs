@@ -116,6 +116,19 @@ fn what_was_removed_with_bypass_is_missed() {
     let verified = verify(&archived.bucket, &archived.home);
     expect_found(&verified, &path, "its commit signs");
     expect_rest_verified(&verified);
+    // Nor does the collector go on and let its journal go, as if that were archived.
+    archived.home.refused().expect(2, &[&path, "must be locked in mode governance"]);
+}
+
+#[test]
+fn a_start_sees_what_is_hidden_and_writes_nothing_in_front_of_the_identity() {
+    let Archived { home, bucket } = Archived::new(Mode::Governance);
+    bucket.hide(&bucket.newest("leaves/"));
+    bucket.hide(&bucket.newest("commit/"));
+    home.start().stop();
+    bucket.hide("ledger.json");
+    home.refused().expect(2, &["ledger.json", "a delete marker hides it", "--version-id"]);
+    assert!(!bucket.paths().contains(&"ledger.json".to_owned()), "another was written");
 }
 
 #[test]
