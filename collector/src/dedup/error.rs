@@ -19,7 +19,7 @@ pub enum DedupError {
         source: io::Error,
     },
     /// There was no room on disk; nothing changed, try again later.
-    #[error("duplicate index: no room on disk to write {}: {source}", path.display())]
+    #[error("duplicate index: no room on disk to write {}: {source}; free space", path.display())]
     NoRoom {
         /// The file.
         path: PathBuf,

@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use super::S3Settings;
+use super::{Encryption, S3Settings};
 use crate::archive::store::{ErrorKind, StoreError};
 
 /// What a message ends with if the same will be asked again.
@@ -133,6 +133,13 @@ fn by_status(settings: &S3Settings, asked: Asked<'_>, raw: &HttpResponse, code: 
     let bucket = &settings.bucket;
     let (kind, what, retry) = match (status, code) {
         (412, _) => (ErrorKind::AlreadyExists, "an object is never written twice".to_owned(), false),
+        (400..=404, code) if is_of_key(code) => {
+            let key = match &settings.encryption {
+                Encryption::SseKms(Some(key)) => format!("the key {key} (archive.s3.kms_key)"),
+                _ => "its key".to_owned(),
+            };
+            (ErrorKind::Misplaced, format!("the store can't encrypt with {key}: {said}"), false)
+        }
         (404, "NoSuchBucket") => (
             ErrorKind::Misplaced,
             format!("there is no bucket {bucket}; create it with `tachograph bucket init`, or check archive.s3.bucket"),
@@ -196,6 +203,12 @@ fn by_status(settings: &S3Settings, asked: Asked<'_>, raw: &HttpResponse, code: 
         in_doubt: status >= 500,
         ..failure
     }
+}
+
+/// Whether the trouble is with a key for encryption, and not for a while only. Stores give these codes as their key servers do.
+fn is_of_key(code: &str) -> bool {
+    let code = code.to_ascii_lowercase();
+    code.starts_with("kms") && !code.contains("throttl")
 }
 
 /// An error and its causes, in one line.
