@@ -150,7 +150,7 @@ impl Inventory {
 }
 
 /// Objects of bodies, but for the recorder's own.
-fn bodies(commit: &Commit) -> impl Iterator<Item = (&Commit, &Object, &str)> {
+pub fn bodies(commit: &Commit) -> impl Iterator<Item = (&Commit, &Object, &str)> {
     commit.objects.iter().filter_map(move |object| match &object.kind {
         ObjectKind::Records { class } if class != RECORDER_CLASS => Some((commit, object, class.as_str())),
         _ => None,

@@ -199,24 +199,17 @@ fn continues(archive: &Reader, journal: &JournalReader, at: u64) -> Result<bool,
         Some(last) => archive.leaf_hash(last)?,
         None => Some(tachograph_ledger::genesis(&archive.identity().vkey.to_line())),
     };
-    let prev = with_record(journal, at, |leaf| Ok(Leaf::parse(leaf).map(|leaf| leaf.prev).ok()))?;
+    let prev = Leaf::parse(&leaf_of(journal, at)?).map(|leaf| leaf.prev).ok();
     Ok(prev.is_some() && prev == last)
 }
 
 fn hash_of(journal: &JournalReader, index: u64) -> Result<Hash, ResealError> {
-    with_record(journal, index, |leaf| Ok(leaf_hash(leaf)))
+    Ok(leaf_hash(&leaf_of(journal, index)?))
 }
 
-fn with_record<T>(
-    journal: &JournalReader,
-    index: u64,
-    look: impl FnOnce(&[u8]) -> Result<T, ResealError>,
-) -> Result<T, ResealError> {
+fn leaf_of(journal: &JournalReader, index: u64) -> Result<Vec<u8>, ResealError> {
     let missing = || ResealError::Record { index, what: "the journal does not hold it".to_owned() };
-    let mut frames = journal.read_from(index)?;
-    let frame = frames.next_frame()?.ok_or_else(missing)?;
-    let record = frame.records().find(|record| record.index == index).ok_or_else(missing)?;
-    look(record.leaf)
+    journal.leaf(index)?.ok_or_else(missing)
 }
 
 /// A writer over a new journal.

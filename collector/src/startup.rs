@@ -336,10 +336,9 @@ fn open_archive(
 fn refuse_a_store_that_overwrites(store: &dyn Store) -> Result<(), StartError> {
     const LEDGER: &str = tachograph_exporters::archive::paths::LEDGER;
     // Behind a delete marker it would be created again, which S3 allows.
-    let versions = store.versions(LEDGER)?.unwrap_or_default();
-    if let Some(front) = versions.iter().rfind(|version| version.path == LEDGER)
-        && versions.iter().filter(|version| version.path == LEDGER).count() > 1
-    {
+    let mut versions = store.versions(LEDGER)?.unwrap_or_default();
+    versions.retain(|version| version.path == LEDGER);
+    if let [_, .., front] = versions.as_slice() {
         let what =
             if front.is_delete_marker { "a delete marker hides it" } else { "another version is in front of it" };
         return Err(StoreError::new(
@@ -372,9 +371,7 @@ fn differs(archive: &Archive, journal: &Journal, index: u64) -> Result<bool, Sta
     let archived = Reader::open(Arc::clone(archive.store()))
         .and_then(|reader| reader.leaf_hash(index))
         .map_err(|error| damaged(error.to_string()))?;
-    let mut frames = journal.read_from(index)?;
-    let frame = frames.next_frame()?;
-    let ours = frame.and_then(|frame| frame.records().find(|record| record.index == index).map(|r| leaf_hash(r.leaf)));
+    let ours = journal.reader().leaf(index)?.map(|leaf| leaf_hash(&leaf));
     Ok(archived != ours)
 }
 

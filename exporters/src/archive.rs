@@ -541,7 +541,7 @@ fn newest_of(
             }
             Ok(commit) => {
                 return match in_front {
-                    Some((first, error)) if first <= commit.first.saturating_add(commit.count) => Err(error),
+                    Some((first, error)) if first <= commit.end() => Err(error),
                     _ => Ok(Some((path, bytes, commit))),
                 };
             }

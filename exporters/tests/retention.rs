@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use bytes::Bytes;
-use sample::{DAY, Ledger, START, Sample};
+use sample::{DAY, Ledger, START, Sample, left_to_inner};
 use tachograph_exporters::archive::store::{
     Destroyed, DirectorySettings, DirectoryStore, ErrorKind, Held, ReadAt, Removal, Store, StoreError, Upload, Version,
 };
@@ -174,20 +174,12 @@ impl Bucket {
 }
 
 impl Store for Bucket {
+    left_to_inner!();
     fn lock(&self) -> Lock {
         self.lock.map_or(Lock::None, |(lock, _)| lock)
     }
     fn retention(&self, _path: &str) -> Result<Option<Held>, StoreError> {
         Ok(Some(Held { lock: self.lock, legal_hold: false }))
-    }
-    fn place(&self) -> String {
-        self.inner.place()
-    }
-    fn begin(&self) -> Result<Box<dyn Upload>, StoreError> {
-        self.inner.begin()
-    }
-    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.read(path, limit)
     }
     fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError> {
         if self.unreadable.as_deref() == Some(path) {
@@ -200,17 +192,8 @@ impl Store for Bucket {
         }
         self.inner.open(path)
     }
-    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        self.inner.list(prefix)
-    }
-    fn len(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        self.inner.len(path)
-    }
     fn remove_orphan(&self, path: &str) -> Result<Removal, StoreError> {
         self.inner.remove_orphan(path)
-    }
-    fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
-        self.inner.destroy(path)
     }
     fn versions(&self, prefix: &str) -> Result<Option<Vec<Version>>, StoreError> {
         let mut versions = Vec::new();

@@ -11,7 +11,7 @@ use parquet::column::reader::get_typed_column_reader;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FixedLenByteArray, FixedLenByteArrayType, Int64Type};
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use sample::{Ledger, MAC_KEY, START, Sample, key_of};
+use sample::{Ledger, MAC_KEY, START, Sample, key_of, left_to_inner};
 use tachograph_exporters::archive::store::{
     Destroyed, DirectorySettings, DirectoryStore, ReadAt, Removal, Store, StoreError, Upload,
 };
@@ -553,30 +553,12 @@ impl ReadAt for BadObject {
 }
 
 impl Store for BadDisk {
-    fn place(&self) -> String {
-        self.inner.place()
-    }
-    fn begin(&self) -> Result<Box<dyn Upload>, StoreError> {
-        self.inner.begin()
-    }
-    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.read(path, limit)
-    }
+    left_to_inner!();
     fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError> {
         let inner = self.inner.open(path)?;
         let from = if path == self.path { self.from } else { u64::MAX };
         Ok(Arc::new(BadObject { inner, from }))
     }
-    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        self.inner.list(prefix)
-    }
-    fn len(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        self.inner.len(path)
-    }
-    fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
-        self.inner.destroy(path)
-    }
-
     fn remove_orphan(&self, path: &str) -> Result<Removal, StoreError> {
         self.inner.remove_orphan(path)
     }

@@ -9,11 +9,11 @@ use tachograph_collector::control::Client;
 use tachograph_collector::data_dir::DataDir;
 use tachograph_collector::expiry::Recorder;
 use tachograph_collector::holds::{self, Added, Hold as InForce, Query, Released, check_reason};
+use tachograph_collector::inventory::bodies;
 use tachograph_collector::statements::{self, HOLD_ADD, HOLD_RELEASE};
 use tachograph_collector::view::View;
-use tachograph_exporters::archive::RECORDER_CLASS;
 use tachograph_exporters::archive::reader::{ReadError, Reader};
-use tachograph_ledger::{Object, ObjectKind};
+use tachograph_ledger::Object;
 use tachograph_record::Time;
 
 use super::{Exit, output};
@@ -214,10 +214,7 @@ struct Marked {
 fn mark(view: &View, hold: &InForce, others: &[&InForce], on: bool) -> Marked {
     let mut marked = Marked::default();
     let Some(archive) = &view.archive else { return marked };
-    for object in archive.commits().iter().flat_map(|commit| &commit.objects) {
-        if !matches!(&object.kind, ObjectKind::Records { class } if class != RECORDER_CLASS) {
-            continue;
-        }
+    for (_, object, _) in archive.commits().iter().flat_map(bodies) {
         match mark_one(archive, object, hold, others, on) {
             Ok(Some(true)) => marked.done += 1,
             Ok(Some(false)) => marked.not_known += 1,

@@ -43,6 +43,13 @@ impl JournalReader {
         }
         Ok(Frames { reader: self.clone(), want: index, cursor: None, payload: Vec::new() })
     }
+
+    /// The leaf of one record; `None` if it is not durable.
+    pub fn leaf(&self, index: u64) -> Result<Option<Vec<u8>>, JournalError> {
+        let mut frames = self.read_from(index)?;
+        let Some(frame) = frames.next_frame()? else { return Ok(None) };
+        Ok(frame.records().find(|record| record.index == index).map(|record| record.leaf.to_vec()))
+    }
 }
 
 /// The durable frames from some index on. Holds one frame in memory.

@@ -105,7 +105,7 @@ impl Reader {
             }
             ControlFlow::Continue(())
         });
-        let end = commits.last().map_or(0, |commit| commit.first.saturating_add(commit.count));
+        let end = commits.last().map_or(0, Commit::end);
         // What somebody put behind the end is a verifier's business.
         if let Some((number, error)) = bad
             && number <= end
@@ -127,7 +127,7 @@ impl Reader {
 
     /// Number of records.
     pub fn size(&self) -> u64 {
-        self.commits.last().map_or(0, |commit| commit.first.saturating_add(commit.count))
+        self.commits.last().map_or(0, Commit::end)
     }
 
     /// The first `limit` records, in order of index, whose `column` has `value`.
@@ -266,7 +266,7 @@ impl Reader {
             if commit.first != next {
                 break;
             }
-            next = commit.first.saturating_add(commit.count);
+            next = commit.end();
         }
         if next < size || next != self.size() {
             let what = "missing, though the ledger goes on behind it; run `tachograph verify`".to_owned();

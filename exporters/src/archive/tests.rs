@@ -4,7 +4,7 @@ pub(crate) mod sample;
 use std::path::Path;
 use std::time::Duration;
 
-use sample::{DAY, Ledger, START, Sample, key_of};
+use sample::{DAY, Ledger, START, Sample, key_of, left_to_inner};
 
 use super::store::faulty::{Fault, Faulty};
 use super::store::{Destroyed, DirectorySettings, DirectoryStore, Held, ReadAt, Upload};
@@ -41,23 +41,9 @@ pub(crate) struct Keeping {
 }
 
 impl Store for Keeping {
-    fn place(&self) -> String {
-        self.inner.place()
-    }
-    fn begin(&self) -> Result<Box<dyn Upload>, StoreError> {
-        self.inner.begin()
-    }
-    fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.read(path, limit)
-    }
+    left_to_inner!();
     fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError> {
         self.inner.open(path)
-    }
-    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        self.inner.list(prefix)
-    }
-    fn len(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        self.inner.len(path)
     }
     fn remove_orphan(&self, _path: &str) -> Result<Removal, StoreError> {
         Ok(Removal::Kept)
@@ -67,9 +53,6 @@ impl Store for Keeping {
     }
     fn retention(&self, _path: &str) -> Result<Option<Held>, StoreError> {
         Ok(Some(Held { lock: Some((self.held, 4_000_000_000)), legal_hold: false }))
-    }
-    fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
-        self.inner.destroy(path)
     }
 }
 

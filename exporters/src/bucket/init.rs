@@ -45,63 +45,15 @@ pub enum StepOutcome {
 pub fn init(store: &S3Store, default_days: Option<i32>) -> Result<Vec<Step>, StoreError> {
     let settings = store.settings().clone();
     let mut steps = Vec::new();
-    let is_amazon = settings.endpoint.is_none();
     let was_there =
         ask(store, "s3:ListBucket", |client, bucket| async move { client.head_bucket().bucket(bucket).send().await });
-    if was_there.is_ok() {
-        // Amazon's first region would answer as if it had made it.
+    // Asked first: Amazon's first region would answer as if it had made it.
+    if was_there.is_ok() || !make(store)? {
         steps.push(done("bucket", "was there"));
-        steps.extend(lock_what_was_there(store)?);
-        return furnish(store, default_days, steps);
+        steps.extend(lock_what_was_there(store));
+    } else {
+        steps.push(done("bucket", "created, with Object Lock and versioning"));
     }
-    let made = ask(store, "s3:CreateBucket", move |client, bucket| {
-        // The region may come from the environment. Amazon's first takes no name of itself; other stores mostly ignore it.
-        let region = client.config().region().map(ToString::to_string).filter(|name| is_amazon && name != "us-east-1");
-        let configuration = region.as_deref().map(|region| {
-            CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region)).build()
-        });
-        let create = client.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(true);
-        async move { create.set_create_bucket_configuration(configuration).send().await }
-    });
-    match made {
-        Ok(_) => steps.push(done("bucket", "created, with Object Lock and versioning")),
-        Err(failure) if failure.code == "BucketAlreadyOwnedByYou" => {
-            steps.push(done("bucket", "was there"));
-            steps.extend(lock_what_was_there(store)?);
-        }
-        Err(failure) => return Err(failure.into()),
-    }
-    furnish(store, default_days, steps)
-}
-
-/// Versioning and Object Lock for a bucket that was made without.
-fn lock_what_was_there(store: &S3Store) -> Result<Vec<Step>, StoreError> {
-    let settings = store.settings();
-    let mut steps = Vec::new();
-    let Ok(found) = super::inspect(store) else { return Ok(steps) };
-    let instead = "make a new bucket: this store gives Object Lock only to new ones";
-    if !found.versioning {
-        let set = ask(store, "s3:PutBucketVersioning", |client, bucket| {
-            let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-            async move { client.put_bucket_versioning().bucket(bucket).versioning_configuration(enabled).send().await }
-        });
-        steps.push(outcome("versioning", settings, set, "on", instead));
-    }
-    if !found.object_lock {
-        let set = ask(store, "s3:PutBucketObjectLockConfiguration", |client, bucket| {
-            let enabled = ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled).build();
-            async move {
-                client.put_object_lock_configuration().bucket(bucket).object_lock_configuration(enabled).send().await
-            }
-        });
-        steps.push(outcome("Object Lock", settings, set, "on, for what is written from now on", instead));
-    }
-    Ok(steps)
-}
-
-/// What a bucket has beside its lock.
-fn furnish(store: &S3Store, default_days: Option<i32>, mut steps: Vec<Step>) -> Result<Vec<Step>, StoreError> {
-    let settings = store.settings().clone();
     let blocked = ask(store, "s3:PutBucketPublicAccessBlock", |client, bucket| {
         let block = PublicAccessBlockConfiguration::builder()
             .block_public_acls(true)
@@ -144,6 +96,50 @@ fn furnish(store: &S3Store, default_days: Option<i32>, mut steps: Vec<Step>) -> 
         steps.push(outcome("default retention", &settings, set, &format!("{days} days"), instead));
     }
     Ok(steps)
+}
+
+/// Makes the bucket; `false` if it was there.
+fn make(store: &S3Store) -> Result<bool, StoreError> {
+    let is_amazon = store.settings().endpoint.is_none();
+    let made = ask(store, "s3:CreateBucket", move |client, bucket| {
+        // The region may come from the environment. Amazon's first takes no name of itself; other stores mostly ignore it.
+        let region = client.config().region().map(ToString::to_string).filter(|name| is_amazon && name != "us-east-1");
+        let configuration = region.as_deref().map(|region| {
+            CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region)).build()
+        });
+        let create = client.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(true);
+        async move { create.set_create_bucket_configuration(configuration).send().await }
+    });
+    match made {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.code == "BucketAlreadyOwnedByYou" => Ok(false),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Versioning and Object Lock for a bucket that was made without.
+fn lock_what_was_there(store: &S3Store) -> Vec<Step> {
+    let settings = store.settings();
+    let mut steps = Vec::new();
+    let Ok(found) = super::inspect(store) else { return steps };
+    let instead = "make a new bucket: this store gives Object Lock only to new ones";
+    if !found.versioning {
+        let set = ask(store, "s3:PutBucketVersioning", |client, bucket| {
+            let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+            async move { client.put_bucket_versioning().bucket(bucket).versioning_configuration(enabled).send().await }
+        });
+        steps.push(outcome("versioning", settings, set, "on", instead));
+    }
+    if !found.object_lock {
+        let set = ask(store, "s3:PutBucketObjectLockConfiguration", |client, bucket| {
+            let enabled = ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled).build();
+            async move {
+                client.put_object_lock_configuration().bucket(bucket).object_lock_configuration(enabled).send().await
+            }
+        });
+        steps.push(outcome("Object Lock", settings, set, "on, for what is written from now on", instead));
+    }
+    steps
 }
 
 #[allow(clippy::result_large_err)] // the SDK's own error, made once

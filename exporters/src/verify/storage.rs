@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tachograph_ledger::Lock;
-use tachograph_record::Time;
 
 use super::certificates::Certificates;
 use super::collector::Collector;
 use super::commits::History;
 use super::report::{Axis, Finding};
 use crate::archive::paths;
-use crate::archive::store::{Held, Store, StoreError, Version};
+use crate::archive::store::{Held, Store, StoreError, Version, shown_date};
 
 /// Questions to the store under way at once, for each thread that checks bodies: they wait, and do not work.
 const QUESTIONS_PER_THREAD: usize = 16;
@@ -173,18 +172,14 @@ fn check_lock(held: Held, hold: Hold, fail: impl Fn(String)) {
             fail("it is not locked, as all is that a collector writes here: somebody else put it there".to_owned());
         }
         (Hold::Signed(lock, until), None) => {
-            fail(format!("it is not locked; its commit signs mode {} until {}", lock.as_str(), shown(until)));
+            fail(format!("it is not locked; its commit signs mode {} until {}", lock.as_str(), shown_date(until)));
         }
         (Hold::Signed(lock, _), Some((mode, _))) if mode < lock => {
             fail(format!("it is locked in mode {}, its commit signs {}", mode.as_str(), lock.as_str()));
         }
         (Hold::Signed(_, until), Some((_, date))) if date < until => {
-            fail(format!("it is locked until {}, its commit signs {}", shown(date), shown(until)));
+            fail(format!("it is locked until {}, its commit signs {}", shown_date(date), shown_date(until)));
         }
         (Hold::Signed(..), Some(_)) => {}
     }
-}
-
-fn shown(seconds: u64) -> String {
-    Time::from_unix_nanos(seconds.saturating_mul(1_000_000_000)).unwrap_or_default().to_string()
 }

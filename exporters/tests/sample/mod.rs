@@ -1,10 +1,35 @@
 //! Sealed records to test with: deterministic, of all shapes that an archive meets.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, unused_imports, unused_macros, missing_docs)]
 
 use tachograph_ledger::{Entry, Hash, LedgerName, MacKey, Sealer, SigningKey, sha256};
 use tachograph_record::{
     ActorType, Count, Decimal, EventId, Hex, Json, Kind, Number, Outcome, Record, Status, Text, Time, write_body,
 };
+
+/// The methods of a store that leaves them to its `inner`.
+macro_rules! left_to_inner {
+    () => {
+        fn place(&self) -> String {
+            self.inner.place()
+        }
+        fn begin(&self) -> Result<Box<dyn Upload>, StoreError> {
+            self.inner.begin()
+        }
+        fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
+            self.inner.read(path, limit)
+        }
+        fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+            self.inner.list(prefix)
+        }
+        fn len(&self, path: &str) -> Result<Option<u64>, StoreError> {
+            self.inner.len(path)
+        }
+        fn destroy(&self, path: &str) -> Result<Destroyed, StoreError> {
+            self.inner.destroy(path)
+        }
+    };
+}
+pub(crate) use left_to_inner;
 
 /// 2026-11-20T10:00:00Z.
 pub const START: u64 = 1_795_168_800_000_000_000;

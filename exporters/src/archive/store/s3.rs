@@ -31,7 +31,9 @@ use aws_sdk_s3::types::{ChecksumMode, ObjectLockLegalHold, ObjectLockLegalHoldSt
 use tachograph_ledger::Lock;
 use tachograph_record::Time;
 
-use super::{Destroyed, EachRead, ErrorKind, Held, ReadAt, Removal, Store, StoreError, Upload, Version, check_path};
+use super::{
+    Destroyed, EachRead, ErrorKind, Held, ReadAt, Removal, Store, StoreError, Upload, Version, check_path, shown_date,
+};
 use client::Connection;
 pub use clock::StoreClock;
 use clock::Untold;
@@ -454,7 +456,7 @@ impl Store for S3Store {
                     if ms > 0 { "ahead of" } else { "behind" }
                 ),
             };
-            let what = format!("{what}. Nothing is lost, and it is tried again");
+            let what = format!("{what}.{TRIED_AGAIN}");
             StoreError::new(ErrorKind::Unavailable, self.place(), what)
         })
     }
@@ -554,7 +556,7 @@ impl S3Store {
             let what = match held.lock.filter(|(_, until)| *until > now) {
                 _ if held.legal_hold => "under a legal hold: `tachograph hold release` lifts it".to_owned(),
                 Some((lock, until)) => {
-                    let until = Time::from_unix_nanos(until.saturating_mul(1_000_000_000)).unwrap_or_default();
+                    let until = shown_date(until);
                     format!("locked in mode {} until {until}: {}", lock.as_str(), failure.error.what)
                 }
                 None => failure.error.what,
