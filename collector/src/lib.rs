@@ -24,6 +24,7 @@ pub mod journal;
 pub mod normalise;
 pub mod observe;
 pub mod otlp;
+pub mod outbound;
 pub mod pipeline;
 pub mod place;
 pub mod progress;
