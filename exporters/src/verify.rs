@@ -24,7 +24,9 @@ use tachograph_ledger::{Hash, MacKey, VerifyingKey};
 use crate::archive::Identity;
 use crate::archive::store::{Store, StoreError};
 use certificates::Statements;
-use collector::Collector;
+pub(crate) use collector::Collector;
+pub(crate) use records::check_body;
+pub(crate) use report::exit_code;
 use jobs::Workshop;
 use leaves::Walk;
 
