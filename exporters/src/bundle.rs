@@ -16,6 +16,8 @@ pub mod check;
 pub mod files;
 pub mod maker;
 
+#[cfg(test)]
+mod tests;
 
 /// Name of the file that says what a bundle is about; by it a folder is known for one.
 pub const ABOUT: &str = "bundle.json";

@@ -25,10 +25,10 @@ use crate::archive::Identity;
 use crate::archive::store::{Store, StoreError};
 use certificates::Statements;
 pub(crate) use collector::Collector;
-pub(crate) use records::check_body;
-pub(crate) use report::exit_code;
 use jobs::Workshop;
 use leaves::Walk;
+pub(crate) use records::check_body;
+pub(crate) use report::exit_code;
 
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use records::CLOCK_JUMP;

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tachograph_ledger::{
-    Commit, Hash, ObjectKind, ProofError, VerifyingKey, consistency_nodes, empty_root, inclusion_nodes, leaf_hash, node_hash,
-    verify_consistency, verify_inclusion,
+    Commit, Hash, ObjectKind, ProofError, VerifyingKey, consistency_nodes, empty_root, inclusion_nodes, leaf_hash,
+    node_hash, verify_consistency, verify_inclusion,
 };
 
 use super::identity::Identity;
@@ -120,7 +120,8 @@ impl TreeReader {
             let (object, group, first) = self.group_of(state, index)?;
             state.leaves = Some((first, object.group(group)?));
         }
-        let at = state.leaves.as_ref().and_then(|(first, group)| group.leaves.get(usize::try_from(index - first).ok()?));
+        let at =
+            state.leaves.as_ref().and_then(|(first, group)| group.leaves.get(usize::try_from(index - first).ok()?));
         let leaf = at.ok_or_else(|| short(index))?.data().to_vec();
         let hash = leaf_hash(&leaf);
         if hash != self.hash(state, index)? {
@@ -201,7 +202,9 @@ impl TreeReader {
         let commit = Commit::open(&bytes, &self.vkey).map_err(|source| ReadError::Commit { path, source })?;
         let next = state.commits.range(first + 1..).next().map(|(next, _)| *next);
         if commit.first != first || next.is_some_and(|next| next != commit.end()) {
-            return Err(TreeError::Damaged { what: format!("the commits around record {first} do not follow one another") });
+            return Err(TreeError::Damaged {
+                what: format!("the commits around record {first} do not follow one another"),
+            });
         }
         let commit = Arc::new(commit);
         state.commits.insert(first, Some(Arc::clone(&commit)));

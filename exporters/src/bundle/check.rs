@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tachograph_ledger::{
-    Checkpoint, CheckpointError, Leaf, NoteError, TlogProof, VerifyingKey, leaf_hash, parse_note,
-};
+use tachograph_ledger::{Checkpoint, CheckpointError, Leaf, NoteError, TlogProof, VerifyingKey, leaf_hash, parse_note};
 use tachograph_record::{Body, EventId, Record, TraceId};
 
 use super::about::{About, RecordLine, Selection};
@@ -18,6 +16,9 @@ use super::{
     proof_path,
 };
 use crate::verify::{Axis, AxisReport, Collector, Finding, Verdict, check_body, exit_code};
+
+/// What is there for people and for other programs. Nothing rests on it, but a bundle without it is not whole.
+const FOR_PEOPLE: [&str; 5] = ["index.html", "VERIFY.md", "verify.py", "verify.sh", "verify.sql"];
 
 /// What whoever checks brings along.
 #[derive(Clone, Debug, Default)]
@@ -149,13 +150,13 @@ impl Check<'_> {
         for (path, what) in self.files.against_manifest() {
             self.fail(Axis::Integrity, &path, None, what);
         }
-        let known = [
-            ABOUT, VKEY, CHECKPOINT, WITNESSED, RECORDS, MANIFEST, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, "index.html", "VERIFY.md",
-            "verify.py", "verify.sql", "verify.sh",
-        ];
+        let known = [ABOUT, VKEY, CHECKPOINT, WITNESSED, RECORDS, MANIFEST, NOT_BEFORE, NOT_BEFORE_CHECKPOINT];
+        for path in FOR_PEOPLE.into_iter().filter(|path| self.files.get(path).is_none()) {
+            self.fail(Axis::Integrity, path, None, "missing");
+        }
         for (path, _) in self.files.iter() {
             let stamp = path.strip_prefix(NOT_AFTER).is_some_and(|name| name.ends_with(".tsr") && !name.contains('/'));
-            if !known.contains(&path) && !stamp && !path.starts_with(super::PROOFS) {
+            if !known.contains(&path) && !FOR_PEOPLE.contains(&path) && !stamp && !path.starts_with(super::PROOFS) {
                 self.fail(Axis::Integrity, path, None, "no part of a bundle");
             }
         }
@@ -184,8 +185,7 @@ impl Check<'_> {
             }
             return Some(key.clone());
         }
-        let reason =
-            "the key came from the bundle itself, where a forger would put his own: pass the ledger's key from another source";
+        let reason = "the key came from the bundle itself, where a forger would put his own: pass the ledger's key from another source";
         self.collector.incomplete(Axis::Authenticity, reason);
         match VerifyingKey::parse(&line) {
             Ok(key) => Some(key),
@@ -249,10 +249,8 @@ impl Check<'_> {
             counted.records += 1;
             let row = row as u64;
             let fail = |index, what: String| {
-                self.collector.fail(
-                    Axis::Integrity,
-                    Finding { row: Some(row), index, ..Finding::of_object(RECORDS, what) },
-                );
+                self.collector
+                    .fail(Axis::Integrity, Finding { row: Some(row), index, ..Finding::of_object(RECORDS, what) });
             };
             let record = match RecordLine::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
                 Ok(record) => record,
@@ -273,7 +271,12 @@ impl Check<'_> {
             counted.proven += u64::from(proven);
         }
         for missing in wanted.difference(&seen) {
-            self.fail(Axis::Integrity, RECORDS, Some(*missing), format!("{ABOUT} names this record, and it is missing"));
+            self.fail(
+                Axis::Integrity,
+                RECORDS,
+                Some(*missing),
+                format!("{ABOUT} names this record, and it is missing"),
+            );
         }
         for (path, _) in self.files.iter().filter(|(path, _)| path.starts_with(super::PROOFS)) {
             if !seen.iter().any(|index| proof_path(*index) == path) {
@@ -288,18 +291,29 @@ impl Check<'_> {
         match signed {
             Some(signed) if counted.proven == counted.records => self.collector.rests_on(
                 Axis::Coverage,
-                format!("{} records are proven to be under the checkpoint of {}", counted.proven, signed.checkpoint.size),
+                format!(
+                    "{} records are proven to be under the checkpoint of {}",
+                    counted.proven, signed.checkpoint.size
+                ),
             ),
             Some(_) => self.collector.incomplete(
                 Axis::Coverage,
                 format!("{} of {} records are not proven", counted.records - counted.proven, counted.records),
             ),
-            None => self.collector.incomplete(Axis::Coverage, "there is no good checkpoint that the records could be under"),
+            None => {
+                self.collector.incomplete(Axis::Coverage, "there is no good checkpoint that the records could be under")
+            }
         }
     }
 
     /// Whether the record's body was there and good, and whether its proof holds.
-    fn record(&self, about: &About, record: &RecordLine, signed: Option<&Signed>, fail: &dyn Fn(String)) -> (bool, bool) {
+    fn record(
+        &self,
+        about: &About,
+        record: &RecordLine,
+        signed: Option<&Signed>,
+        fail: &dyn Fn(String),
+    ) -> (bool, bool) {
         let leaf = match Leaf::parse(record.leaf.as_bytes()) {
             Ok(leaf) => leaf,
             Err(error) => {
@@ -361,7 +375,12 @@ impl Check<'_> {
                 if whole {
                     collector.rests_on(Axis::Completeness, format!("every record from {first} to {last} is here"));
                 } else {
-                    self.fail(Axis::Completeness, ABOUT, None, format!("not every record from {first} to {last} is named"));
+                    self.fail(
+                        Axis::Completeness,
+                        ABOUT,
+                        None,
+                        format!("not every record from {first} to {last} is named"),
+                    );
                 }
             }
             _ => collector.incomplete(
@@ -377,7 +396,8 @@ impl Check<'_> {
     fn compare_outside(&self, signed: Option<&Signed>, key: Option<&VerifyingKey>) {
         let collector = self.collector;
         if self.options.checkpoints.is_empty() {
-            let reason = "no checkpoint from outside was given: whether others were shown the same history is not known";
+            let reason =
+                "no checkpoint from outside was given: whether others were shown the same history is not known";
             collector.incomplete(Axis::NonEquivocation, reason);
         }
         let Some((signed, key)) = signed.zip(key) else {
@@ -425,7 +445,10 @@ fn check_proof(proof: &[u8], record: &RecordLine, signed: &Signed) -> Result<(),
         let other = Checkpoint::parse_unverified(proof.checkpoint.as_bytes()).ok();
         return Err(match other.filter(|other| other.size != signed.checkpoint.size) {
             Some(other) => {
-                format!("this proof is for a tree of {} records, the bundle's checkpoint is of {}", other.size, signed.checkpoint.size)
+                format!(
+                    "this proof is for a tree of {} records, the bundle's checkpoint is of {}",
+                    other.size, signed.checkpoint.size
+                )
             }
             None => "the checkpoint in the proof is not the bundle's".to_owned(),
         });

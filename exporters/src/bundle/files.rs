@@ -101,7 +101,10 @@ impl Files {
             let entry = line.split_once("  ").and_then(|(hash, path)| Some((path, Hash::from_hex(hash)?)));
             match entry {
                 Some((path, hash)) if listed.insert(path.to_owned(), hash).is_none() => {}
-                _ => wrong.push((MANIFEST.to_owned(), format!("line {} is not a SHA-256 and a path, or comes twice", at + 1))),
+                _ => wrong.push((
+                    MANIFEST.to_owned(),
+                    format!("line {} is not a SHA-256 and a path, or comes twice", at + 1),
+                )),
             }
         }
         for (path, hash) in &listed {
@@ -122,7 +125,9 @@ impl Files {
     pub fn is_bundle(place: &Path) -> bool {
         let mut magic = [0; 4];
         place.join(ABOUT).is_file()
-            || place.is_file() && File::open(place).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"PK\x03\x04"
+            || place.is_file()
+                && File::open(place).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+                && magic == *b"PK\x03\x04"
     }
 
     /// Reads a folder or a zip.

@@ -41,7 +41,8 @@ fn ends(runs: &[usize]) -> Vec<u64> {
 #[test]
 fn proofs_are_those_of_the_whole_tree_wherever_segments_end() {
     // Single records, runs across powers of two, one segment of all.
-    for runs in [&[1, 1, 1, 1, 1, 1, 1][..], &[3, 5, 8, 1, 15, 2, 30], &[64], &[1, 40, 23, 64, 2], &[7, 9, 16, 32, 33]] {
+    for runs in [&[1, 1, 1, 1, 1, 1, 1][..], &[3, 5, 8, 1, 15, 2, 30], &[64], &[1, 40, 23, 64, 2], &[7, 9, 16, 32, 33]]
+    {
         let (directory, samples) = archive(runs);
         let leaves: Vec<Hash> = samples.iter().map(|sample| sample.hash).collect();
         let ends = ends(runs);
@@ -54,7 +55,11 @@ fn proofs_are_those_of_the_whole_tree_wherever_segments_end() {
                 let expected = inclusion_proof(&leaves, index, *size).unwrap();
                 assert_eq!(tree.inclusion(index, *size).unwrap(), expected, "{runs:?} {index} {size}");
                 if index % 7 == 0 {
-                    assert_eq!(reader(&directory).inclusion(index, *size).unwrap(), expected, "{runs:?} {index} {size}");
+                    assert_eq!(
+                        reader(&directory).inclusion(index, *size).unwrap(),
+                        expected,
+                        "{runs:?} {index} {size}"
+                    );
                 }
             }
             for old in ends.iter().filter(|old| *old <= size) {
