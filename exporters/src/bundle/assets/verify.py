@@ -272,9 +272,13 @@ def file_sha256(path):
     return digest.hexdigest()
 
 
+def opened(folder, name):
+    need((folder / name).is_file() and not (folder / name).is_symlink(), "the file is missing, or no plain file")
+    return open(folder / name, "rb")
+
+
 def read(folder, name):
-    need((folder / name).is_file() and not (folder / name).is_symlink(), "the file is missing")
-    with open(folder / name, "rb") as file:
+    with opened(folder, name) as file:
         data = file.read(MAX_FILE + 1)
     need(len(data) <= MAX_FILE, f"more than {MAX_FILE} bytes")
     return data
@@ -399,19 +403,20 @@ def check_proof(data, index, leaf, note, about):
 def check_records(folder, about, note, report):
     """Every line of records.jsonl and its proof. Gives index → what the other parts ask about the record."""
     found, before, wanted = {}, -1, {*about["records"], about["anchor"]}
-    with open(folder / "records.jsonl", "rb") as lines:
+    with opened(folder, "records.jsonl") as lines:
         for row, line in enumerate(iter(lambda: lines.readline(MAX_LINE + 1), b"")):
             with report.part("integrity", "records.jsonl", row):
                 need(len(line) <= MAX_LINE, f"a line of more than {MAX_LINE} bytes")
                 index, text, body = parse_line(line)
-                need(index > before, f"record {index} stands behind record {before}: out of order")
-                before = index
-                need(index in wanted, f"record {index} is here, though `records` does not name it", "completeness")
-                leaf = parse_leaf(text)
-                found[index] = record = {"sealed_at": number(leaf["sealed_at"]), "answer": None, "token": None, "destroyed": body is None}
-                need((leaf["index"], leaf["ledger"]) == (str(index), about["ledger"]), f"the leaf is that of record {leaf['index']} of {leaf['ledger']}")
+                need(index in wanted, f"record {index} is here, though bundle.json does not name it", "completeness")
+                need(index not in found, f"record {index} is here twice")
+                found[index] = record = {"sealed_at": None, "answer": None, "token": None, "destroyed": body is None}
                 with report.part("coverage", f"proofs/{index:020}.tlog-proof", row):
                     check_proof(read(folder, f"proofs/{index:020}.tlog-proof"), index, text, note, about)
+                need(index > before, f"record {index} stands behind record {before}: out of order")
+                before, leaf = index, parse_leaf(text)
+                record["sealed_at"] = number(leaf["sealed_at"]) // 10**9
+                need((leaf["index"], leaf["ledger"]) == (str(index), about["ledger"]), f"the leaf is that of record {leaf['index']} of {leaf['ledger']}")
                 body = None if body is None else parse_body(body, leaf)
                 record["answer"] = answers(about["selection"], index, leaf, body)
                 if index == about["anchor"] and body and body.get("action_type") == "time.anchor":
@@ -474,7 +479,7 @@ def check_witnesses(note, witnesses, quorum, key, report):
             at = int.from_bytes(cosignature[:8], "big")
             need(signed(witness[2], f"cosignature/v1\ntime {at}\n{text}".encode(), cosignature[8:]), f"the cosignature of {witness[0]} is false")
             good.add(witness)
-            report.say(axis, f"{witness[0]} saw this history at {utc(at)} and no other before")
+            report.say(axis, f"{witness[0]} vouches at {utc(at)} that this grew out of all that it had seen of the ledger")
     quorum = len(set(witnesses)) if quorum is None else quorum
     if not witnesses:
         report.incomplete(axis, f"no --witness was given; cosignatures that were not checked: {', '.join(others) or 'none'}")
@@ -510,7 +515,7 @@ def check_time(folder, names, about, found, key, ca, report):
             at = check_stamp(folder, name, "checkpoint", ca, report)
             if at is not None:
                 report.say(axis, f"{name}: all these records were there at {utc(at)}")
-                late = [index for index, record in found.items() if record["sealed_at"] // 10**9 > at + CLOCK_TOLERANCE]
+                late = [index for index, record in found.items() if (record["sealed_at"] or 0) > at + CLOCK_TOLERANCE]
                 need(not late, f"record {late[:1]} says that it was sealed later than this time stamp")
     if not after:
         report.incomplete(axis, "no time stamp says until when the records were there")
@@ -531,7 +536,7 @@ def check_time(folder, names, about, found, key, ca, report):
         if at is not None:
             behind = [index for index in about["records"] if index > anchor]
             report.say(axis, f"not-before.tsr: the {len(behind)} records behind record {anchor} were sealed later than {utc(at)}")
-            early = [index for index in behind if index in found and found[index]["sealed_at"] // 10**9 + CLOCK_TOLERANCE < at]
+            early = [index for index in behind if (found.get(index, {}).get("sealed_at") or at) + CLOCK_TOLERANCE < at]
             need(not early, f"record {early[:1]} says that it was sealed earlier than the time stamp that was there before it")
 
 

@@ -1,0 +1,555 @@
+"""The evidence bundle of docs/format.md section 9, checked by the three programs that it carries along: what is good is good, and
+each way to cheat has its own verdict, on its own axis."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = TESTS / "golden"
+ASSETS = TESTS.parent / "exporters" / "src" / "bundle" / "assets"
+sys.path.insert(0, str(GOLDEN))
+sys.dont_write_bytecode = True
+
+import make_bundle  # noqa: E402
+from make_bundle import CASE, EVENTS, Ledger, cosign, make_bodies, make_body, with_manifest, witness_vkey  # noqa: E402
+from make_ledger_vectors import b64, ed25519_sign, public_key, sha256  # noqa: E402
+
+LEDGER = Ledger(make_bodies())
+ROGUE = Ledger(make_bodies(), seed=bytes(range(1, 33)))  # the same name, another key
+OTHER = Ledger(make_bodies(), name="acme.example/other")  # another ledger with the same key
+PROOF = "proofs/{:020}.tlog-proof".format
+DASH = make_bundle.EM_DASH
+PASSING = {"integrity", "authenticity", "coverage"}
+
+
+def load_verifier():
+    spec = importlib.util.spec_from_file_location("bundle_verify", ASSETS / "verify.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def edit_about(files, **members):
+    about = json.loads(files["bundle.json"]) | members
+    return {**files, "bundle.json": (json.dumps(about, separators=(",", ":")) + "\n").encode()}
+
+
+def edit_lines(files, change):
+    """`change` gets the lines of records.jsonl as objects and gives those that shall stand there."""
+    lines = change([json.loads(line) for line in files["records.jsonl"].splitlines()])
+    return {**files, "records.jsonl": "".join(make_bundle.make_line(line["body"], line["index"], line["leaf"]) for line in lines).encode()}
+
+
+def replaced(files, name, *pairs):
+    data = files[name]
+    for old, new in pairs:
+        assert old in data, old
+        data = data.replace(old, new)
+    return {**files, name: data}
+
+
+def noted(files, checkpoint, note):
+    """With another checkpoint everywhere."""
+    old, new = files["witnessed"], note.encode()
+    return {name: data.replace(old, new) for name, data in files.items()} | {"checkpoint": checkpoint.encode(), "witnessed": new}
+
+
+def without(files, *names):
+    return {name: data for name, data in files.items() if name not in names}
+
+
+def swap_bodies(lines):
+    lines[0]["body"], lines[1]["body"] = lines[1]["body"], lines[0]["body"]
+    return lines
+
+
+def respell_leaf(lines):
+    lines[1]["leaf"] = lines[1]["leaf"].replace(',"kind"', ', "kind"')
+    return lines
+
+
+def change_leaf_and_body(files):
+    """A consistent lie: body, leaf and the proof's `extra` say that the loan was granted."""
+    lines = [json.loads(line) for line in files["records.jsonl"].splitlines()]
+    body = lines[2]["body"].replace('"refuse"', '"granted"')
+    old, leaf = lines[2]["leaf"], json.loads(lines[2]["leaf"])
+    leaf |= {"body_len": str(len(body.encode())), "body_sha256": sha256(body.encode()).hex()}
+    leaf = json.dumps(leaf, sort_keys=True, separators=(",", ":"))
+    lines[2] |= {"body": body, "leaf": leaf}
+    files = replaced(files, PROOF(5), (b64(old.encode()).encode(), b64(leaf.encode()).encode()))
+    return edit_lines(files, lambda _: lines)
+
+
+def false_cosignature(files):
+    """The line of the right witness, over another text."""
+    line = cosign(LEDGER.checkpoint(6)).split("\n")[-2]
+    return noted(files, LEDGER.checkpoint(7), f"{LEDGER.checkpoint(7)}{line}\n")
+
+
+def key_in_bundle(files, vkey):
+    return {**edit_about(files, vkey=vkey), "ledger.vkey": (vkey + "\n").encode()}
+
+
+def of_rogue(bundle=make_bundle.make_bundle):
+    return bundle(ROGUE)
+
+
+# What is done to a good bundle (its manifest is made anew afterwards), on which axes that fails and with what words, and whether
+# verify.sql and verify.sh must find it too: neither reads everything.
+ATTACKS = {
+    "missing page": (lambda f: without(f, "index.html"), {"integrity": "missing"}, False, False),
+    "missing proof": (lambda f: without(f, PROOF(3)), {"coverage": "missing"}, True, False),
+    "missing records": (lambda f: without(f, "records.jsonl"), {"integrity": "missing", "completeness": "missing"}, True, False),
+    "extra file": (lambda f: {**f, "notes.txt": b"trust me"}, {"integrity": "no part of a bundle"}, False, False),
+    "extra proof": (lambda f: {**f, PROOF(4): LEDGER.proof(4, 7, f["witnessed"].decode()).encode()}, {"integrity": "no record of this bundle"}, True, False),
+    "proof for another size": (
+        lambda f: {**f, PROOF(3): LEDGER.proof(3, 6, cosign(LEDGER.checkpoint(6))).encode()},
+        {"coverage": "tree of 6 records, the bundle's checkpoint for one of 7"}, True, False),
+    "proof for another size under this checkpoint": (
+        lambda f: {**f, PROOF(5): LEDGER.proof(5, 6, f["witnessed"].decode()).encode()}, {"coverage": "too few hashes"}, True, False),
+    "another index's proof": (lambda f: {**f, PROOF(3): f[PROOF(2)]}, {"coverage": "proof is of record 2"}, True, False),
+    "another index's hashes": (
+        lambda f: replaced(f, PROOF(3), (b"index 3\n" + f[PROOF(3)].split(b"index 3\n")[1], b"index 3\n" + f[PROOF(2)].split(b"index 2\n")[1])),
+        {"coverage": "another root"}, True, False),
+    "proof of another ledger": (
+        lambda f: {**f, PROOF(3): OTHER.proof(3, 7, OTHER.checkpoint(7)).replace(b64(OTHER.leaves[3].encode()), b64(LEDGER.leaves[3].encode())).encode()},
+        {"coverage": "for ledger acme.example/other"}, True, False),
+    "whole bundle by another key": (lambda f: of_rogue(), {"authenticity": "unknown key: the bundle brings"}, False, True),
+    "signature by another key": (
+        lambda f: key_in_bundle(of_rogue(), LEDGER.vkey), {"authenticity": "unknown key: there is no signature of"}, False, True),
+    "signature over another text": (
+        lambda f: noted(f, *[LEDGER.checkpoint(7).split(DASH)[0] + DASH + LEDGER.checkpoint(6).split(DASH)[1]] * 2),
+        {"authenticity": "the signature of acme.example/ai-audit+affa7b35 is false"}, False, True),
+    "checkpoint of another ledger": (
+        lambda f: noted(f, OTHER.checkpoint(7), cosign(OTHER.checkpoint(7))), {"authenticity": "a checkpoint of ledger acme.example/other"}, True, True),
+    "older checkpoint": (
+        lambda f: noted(f, LEDGER.checkpoint(6), cosign(LEDGER.checkpoint(6))), {"coverage": "another size or root"}, True, False),
+    "checkpoint and witnessed differ": (
+        lambda f: {**f, "checkpoint": LEDGER.checkpoint(6).encode()},
+        {"integrity": "witnessed", "coverage": "another size or root"}, True, True),
+    "other root in bundle.json": (lambda f: edit_about(f, root="00" * 32), {"coverage": "another size or root"}, True, False),
+    "other key in bundle.json": (lambda f: edit_about(f, vkey=ROGUE.vkey), {"authenticity": "names another key"}, True, False),
+    "leaf re-spelled": (lambda f: edit_lines(f, respell_leaf), {"integrity": "one spelling", "coverage": "another leaf"}, True, False),
+    "bodies swapped": (lambda f: edit_lines(f, swap_bodies), {"integrity": "not the one that the leaf seals"}, True, False),
+    "body changed": (lambda f: replaced(f, "records.jsonl", (b"refuse", b"accept")), {"integrity": "not the one that the leaf seals"}, True, False),
+    "body, leaf and extra changed": (change_leaf_and_body, {"coverage": "another root"}, True, False),
+    "records reordered": (lambda f: edit_lines(f, lambda lines: [lines[1], lines[0], lines[2]]), {"integrity": "out of order"}, True, False),
+    "record twice": (lambda f: edit_lines(f, lambda lines: [lines[0], *lines]), {"integrity": "twice"}, True, False),
+    "line with white space": (lambda f: replaced(f, "records.jsonl", (b',"index":"3"', b', "index":"3"')), {"integrity": "not a line", "completeness": "missing"}, False, False),
+    "false cosignature": (false_cosignature, {"non_equivocation": "cosignature of witness.example/w1 is false"}, False, False),
+    "record left out": (lambda f: without(edit_lines(f, lambda lines: lines[:2]), PROOF(5)), {"completeness": "record 5 is missing"}, True, False),
+    "record that is not named": (lambda f: edit_about(f, records=["2", "3"]), {"integrity": "no record of this bundle", "completeness": "does not name it"}, True, False),
+    "index left out of a range": (
+        lambda f: edit_about(f, selection={"kind": "indexes", "first": "2", "last": "5"}), {"completeness": "some were left out"}, True, False),
+    "records beyond the range": (
+        lambda f: edit_about(f, selection={"kind": "indexes", "first": "2", "last": "4"}), {"completeness": "record 5 is not what was asked for"}, True, False),
+    "another event's record": (
+        lambda f: edit_about(f, selection={"kind": "event", "id": EVENTS[2]}), {"completeness": "record 3 is not what was asked for"}, False, False),
+    "another session's record": (
+        lambda f: edit_about(f, selection={"kind": "session", "session_id": "s-2"}), {"completeness": "record 2 is not what was asked for"}, False, False),
+    "records of another time": (
+        lambda f: edit_about(f, selection={"kind": "time", "from": make_bundle.write_time(make_bundle.NOW), "to": make_bundle.write_time(make_bundle.NOW + 3 * 10**9)}),
+        {"completeness": "record 3 is not what was asked for"}, False, False),
+    "chain of something else": (
+        lambda f: edit_about(f, selection={"kind": "chain", "id": "loan-B-1"}), {"completeness": "not what was asked for"}, False, False),
+    "anchor without its token": (lambda f: edit_about(f, anchor="3"), {"time": "belong together"}, False, False),
+    "token that no record holds": (lambda f: {**f, "not-before.tsr": b"0", "not-before.checkpoint": LEDGER.checkpoint(1).encode()}, {"time": "belong together"}, False, True),
+    "another version": (lambda f: edit_about(f, bundle="2"), {"integrity": "another version"}, True, False),
+    "unknown member": (lambda f: edit_about(f, note="x"), {"integrity": "not the members"}, False, False),
+    "member twice": (lambda f: replaced(f, "bundle.json", (b'{"bundle":"1",', b'{"bundle":"1","bundle":"1",')), {"integrity": "twice"}, False, False),
+    "nested beyond measure": (lambda f: {**f, "bundle.json": b"[" * 200_000}, {"integrity": "can't be read"}, True, False),
+    "nested within a record": (lambda f: {**f, "records.jsonl": b'{"body":' + b"[" * 200_000}, {"integrity": "", "completeness": "missing"}, True, False),
+    "endless number": (lambda f: replaced(f, "bundle.json", (b'"size":"7"', b'"size":' + b"7" * 10_000)), {"integrity": ""}, True, False),
+    "no text": (lambda f: {**f, "records.jsonl": b"\xff\xfe" * 100}, {"integrity": "can't be read", "completeness": "missing"}, True, False),
+    "not a note": (lambda f: {**f, "checkpoint": b"\n\n", "witnessed": b"\n\n"}, {"integrity": "", "authenticity": "", "coverage": "", "non_equivocation": ""}, True, True),
+    "manifest in another form": (None, {"integrity": "not as sha256sum writes it"}, True, True),
+}
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        self.place = pathlib.Path(place.name)
+        self.count = 0
+
+    def write(self, files, manifest=True):
+        self.count += 1
+        folder = self.place / f"bundle-{self.count}"
+        make_bundle.write(with_manifest(files) if manifest else files, folder)
+        return folder
+
+    def python(self, folder, *arguments):
+        """Exit code and report of verify.py, which must not die on anything."""
+        command = [sys.executable, "-I", str(ASSETS / "verify.py"), str(folder), "--json", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.stderr, "", "verify.py has a traceback, or refuses its command line")
+        return done.returncode, json.loads(done.stdout)
+
+    def verdicts(self, report, verdict):
+        return {axis for axis, answer in report["axes"].items() if answer["verdict"] == verdict}
+
+    def sql(self, folder):
+        """Whether verify.sql calls the bundle good; an error is none."""
+        import duckdb
+
+        before = os.getcwd()
+        os.chdir(folder)
+        try:
+            db = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+            answer = db.execute((ASSETS / "verify.sql").read_text(encoding="utf-8"))
+            (row,) = answer.fetchall()
+            return dict(zip([column[0] for column in answer.description], row))["good"]
+        except duckdb.Error:
+            return False
+        finally:
+            os.chdir(before)
+
+    def sh(self, folder, *arguments, key=LEDGER.vkey):
+        """Exit code and output of verify.sh, run where it lies, as an auditor does."""
+        key_file = self.place / "key"
+        key_file.write_text(key + "\n")
+        command = ["sh", str(folder / "verify.sh"), *map(str, arguments)]
+        environment = os.environ | {"LEDGER_KEY": str(key_file)}
+        done = subprocess.run(command, cwd=self.place, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+
+class GoodBundle(Case):
+    def test_script_reproduces_the_folder(self):
+        done = subprocess.run([sys.executable, "-B", str(GOLDEN / "make_bundle.py"), "--check"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_every_program_calls_it_good(self):
+        golden = GOLDEN / "bundle-v1"
+        code, report = self.python(golden, "--key", LEDGER.vkey, "--witness", witness_vkey())
+        self.assertEqual(code, 0, report)
+        self.assertEqual(self.verdicts(report, "pass"), {*PASSING, "non_equivocation"})
+        self.assertEqual(self.verdicts(report, "fail"), set())
+        self.assertEqual((report["records"], report["size"], report["findings"]), (3, 7, []))
+        self.assertIs(self.sql(golden), True)
+        code, output = self.sh(golden)
+        self.assertEqual(code, 0, output)
+        self.assertIn("checkpoint is signed by the ledger's key", output)
+        self.assertIn("not checked here: the records themselves", output)
+
+    def test_key_may_be_a_file_and_without_one_nothing_is_authentic(self):
+        golden = GOLDEN / "bundle-v1"
+        self.assertEqual(self.python(golden, "--key", str(golden / "ledger.vkey"))[0], 0)
+        code, report = self.python(golden)
+        self.assertEqual((code, report["axes"]["authenticity"]["verdict"]), (2, "incomplete"))
+
+    def test_text_report_says_the_same(self):
+        command = [sys.executable, str(GOLDEN / "bundle-v1" / "verify.py"), "--key", LEDGER.vkey]
+        done = subprocess.run(command, cwd=self.place, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0)
+        self.assertTrue(done.stdout.endswith("VERIFIED on every required axis.\n"), done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^  time +INCOMPLETE  \(not required\)$")
+
+    def test_required_axes(self):
+        golden = GOLDEN / "bundle-v1"
+        code, _ = self.python(golden, "--key", LEDGER.vkey, "--require", "integrity,time")
+        self.assertEqual(code, 2)
+        self.assertEqual(self.python(golden, "--require", "integrity")[0], 0)
+
+    def test_wrong_command_lines(self):
+        golden = str(GOLDEN / "bundle-v1")
+        for arguments in (["--key", "no key"], ["--witness", LEDGER.vkey], ["--quorum", "1"], ["--require", "luck"], ["--tsa-ca", "/nowhere"]):
+            command = [sys.executable, str(ASSETS / "verify.py"), golden, *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertNotIn("Traceback", done.stderr)
+
+    def test_whole_range_is_complete(self):
+        files = make_bundle.make_bundle(LEDGER, {"kind": "indexes", "first": "2", "last": "4"}, [2, 3, 4], witnessed=False)
+        folder = self.write(files)
+        code, report = self.python(folder, "--key", LEDGER.vkey, "--require", "integrity,authenticity,coverage,completeness")
+        self.assertEqual((code, self.verdicts(report, "pass")), (0, {*PASSING, "completeness"}))
+        self.assertIs(self.sql(folder), True)
+        self.assertEqual(self.sh(folder)[0], 0)
+
+    def test_every_record_of_trees_of_every_size(self):
+        for size in range(1, 8):
+            ledger = Ledger(make_bodies()[:size])
+            selection = {"kind": "indexes", "first": "0", "last": str(size - 1)}
+            folder = self.write(make_bundle.make_bundle(ledger, selection, list(range(size)), witnessed=False))
+            code, report = self.python(folder, "--key", ledger.vkey)
+            self.assertEqual(code, 0, report)
+            self.assertIs(self.sql(folder), True, f"{size} records")
+
+    def test_destroyed_body_leaves_integrity_open(self):
+        def destroy(lines):
+            return [line | {"body": None} if line["index"] == "3" else line for line in lines]
+
+        folder = self.write(edit_lines(make_bundle.make_bundle(LEDGER), destroy))
+        code, report = self.python(folder, "--key", LEDGER.vkey)
+        self.assertEqual((code, report["destroyed"], self.verdicts(report, "fail")), (2, 1, set()))
+        self.assertEqual(report["axes"]["integrity"]["verdict"], "incomplete")
+        self.assertIs(self.sql(folder), True)
+
+    def test_quorum(self):
+        second = {"name": "witness.example/w2", "seed": bytes(range(5, 37))}
+        golden, both = GOLDEN / "bundle-v1", ["--witness", witness_vkey(), "--witness", witness_vkey(**second)]
+        self.assertEqual(self.python(golden, "--key", LEDGER.vkey, *both, "--quorum", "1")[0], 0)
+        code, report = self.python(golden, "--key", LEDGER.vkey, *both)
+        self.assertEqual((code, report["axes"]["non_equivocation"]["verdict"]), (2, "incomplete"))
+
+
+class Attacks(Case):
+    def test_each_has_its_verdict(self):
+        for name, (attack, expected, by_sql, by_sh) in ATTACKS.items():
+            with self.subTest(name):
+                good = make_bundle.make_bundle(LEDGER)
+                folder = self.write(attack(good) if attack else {**with_manifest(good), "MANIFEST.sha256": b"no manifest\n"}, manifest=bool(attack))
+                code, report = self.python(folder, "--key", LEDGER.vkey, "--witness", witness_vkey())
+                self.assertEqual((code, self.verdicts(report, "fail")), (1, set(expected)), report["findings"])
+                for axis, words in expected.items():
+                    found = [finding["what"] for finding in report["findings"] if finding["axis"] == axis]
+                    self.assertTrue(any(words in what for what in found) or any(words in f["object"] for f in report["findings"]), found)
+                self.assertEqual(self.sql(folder), not by_sql, "verify.sql")
+                if "verify.sh" in os.listdir(folder):
+                    self.assertEqual(self.sh(folder)[0] != 0, by_sh, "verify.sh")
+
+    def test_unknown_key(self):
+        code, report = self.python(GOLDEN / "bundle-v1", "--key", ROGUE.vkey)
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"authenticity"}))
+        self.assertIn("unknown key", report["findings"][0]["what"])
+        self.assertEqual(self.sh(GOLDEN / "bundle-v1", key=ROGUE.vkey)[0], 1)
+
+    def test_cosignature_of_an_unknown_witness(self):
+        """Nothing speaks against the ledger, but the witness that was asked for has not seen it: no pass."""
+        good = make_bundle.make_bundle(LEDGER)
+        folder = self.write(noted(good, LEDGER.checkpoint(7), cosign(LEDGER.checkpoint(7), seed=bytes(range(9, 41)))))
+        code, report = self.python(folder, "--key", LEDGER.vkey, "--witness", witness_vkey())
+        self.assertEqual((code, report["axes"]["non_equivocation"]["verdict"]), (2, "incomplete"))
+        self.assertIn("unknown witnesses: witness.example/w1", report["axes"]["non_equivocation"]["reasons"][0])
+
+    def test_missing_and_added_files_under_the_old_manifest(self):
+        good = with_manifest(make_bundle.make_bundle(LEDGER))
+        for name in sorted(good):
+            with self.subTest(f"without {name}"):
+                folder = self.write(without(good, name), manifest=False)
+                code, report = self.python(folder, "--key", LEDGER.vkey, "--witness", witness_vkey())
+                self.assertEqual((code, report["axes"]["integrity"]["verdict"]), (1, "fail"))
+                self.assertIs(self.sql(folder), False)
+                if name != "verify.sh":
+                    self.assertEqual(self.sh(folder)[0], 1)
+        folder = self.write({**good, "proofs/notes": b"x"}, manifest=False)
+        self.assertEqual([self.python(folder, "--key", LEDGER.vkey)[0], self.sql(folder), self.sh(folder)[0]], [1, False, 1])
+
+    def test_links_and_pipes_are_not_opened(self):
+        for make in (lambda path: os.symlink("/dev/zero", path), os.mkfifo):
+            for name in ("records.jsonl", "MANIFEST.sha256", "bundle.json", "witnessed", PROOF(3)):
+                folder = self.write(make_bundle.make_bundle(LEDGER))
+                (folder / name).unlink()
+                make(folder / name)
+                code, report = self.python(folder, "--key", LEDGER.vkey)
+                self.assertEqual((code, report["axes"]["integrity"]["verdict"]), (1, "fail"), name)
+        folder = self.write(make_bundle.make_bundle(LEDGER))
+        (folder / "proofs").rename(self.place / "proofs")
+        (folder / "proofs").symlink_to(self.place / "proofs")
+        self.assertEqual(self.python(folder, "--key", LEDGER.vkey)[0], 1)
+
+    def test_output_is_plain_text(self):
+        """What a bundle holds can't move the cursor of whoever reads the report, nor turn its letters round."""
+        evil = "\x1b[2J\u202eVERIFIED\x07"
+        folder = self.write(edit_about(make_bundle.make_bundle(LEDGER), bundle=evil, selection={"kind": evil}))
+        (folder / evil).write_text("x")
+        for arguments in ([], ["--json"]):
+            command = [sys.executable, str(ASSETS / "verify.py"), str(folder), *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertFalse(set(evil) - set("[2JVERIFIED") & set(done.stdout))
+
+
+class Flips(Case):
+    """A bundle of which one byte is changed is never good, whether or not the manifest is made anew."""
+
+    def test_every_file(self):
+        good = with_manifest(make_bundle.make_bundle(LEDGER))
+        for name, data in good.items():
+            for at in {0, len(data) // 2, len(data) - 1}:
+                with self.subTest(f"{name}, byte {at}"):
+                    changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+                    folder = self.write({**good, name: changed}, manifest=False)
+                    code, report = self.python(folder, "--key", LEDGER.vkey, "--witness", witness_vkey())
+                    self.assertEqual((code, report["axes"]["integrity"]["verdict"]), (1, "fail"))
+                    if at == len(data) // 2:
+                        self.assertIs(self.sql(folder), False)
+
+    def test_every_evidence_file_with_a_new_manifest(self):
+        """In this process, for speed: thousands of bytes."""
+        verifier = load_verifier()
+        options = type("Options", (), {"key": verifier.parse_vkey(LEDGER.vkey, 1), "witness": [verifier.parse_vkey(witness_vkey(), 4)],
+                                       "quorum": None, "tsa_ca": None})
+        good = make_bundle.make_bundle(LEDGER)
+        unproven = re.search(rb'"created_at":"[^"]*"', good["bundle.json"]).span()
+        folder, tried = self.write(good), 0
+        for name in ("bundle.json", "ledger.vkey", "checkpoint", "witnessed", "records.jsonl", PROOF(2), PROOF(3), PROOF(5)):
+            for at in range(0, len(good[name]), 31):
+                if name == "bundle.json" and unproven[0] <= at < unproven[1]:
+                    continue  # the clock of whoever made the bundle: nothing rests on it
+                changed = good[name][:at] + bytes([good[name][at] ^ (1 << at % 8)]) + good[name][at + 1 :]
+                files = with_manifest({**good, name: changed})
+                for path in (name, "MANIFEST.sha256"):
+                    (folder / path).write_bytes(files[path])
+                report = verifier.Report()
+                verifier.verify(folder, options, report)
+                verdicts = [report.verdict(axis) for axis in (*PASSING, "non_equivocation")]
+                self.assertTrue(report.failed or set(verdicts) != {"pass"}, f"{name}, byte {at}: {changed}")
+                tried += 1
+            (folder / name).write_bytes(good[name])
+        self.assertGreater(tried, 200)
+
+
+class Signatures(unittest.TestCase):
+    """The Ed25519 of verify.py: RFC 8032's vectors, and what a strict reader refuses."""
+
+    SECRET = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
+
+    def setUp(self):
+        self.verifier = load_verifier()
+        self.public, self.signature = public_key(self.SECRET), ed25519_sign(self.SECRET, b"\x72")
+
+    def test_vector_of_the_rfc(self):
+        self.assertEqual(self.public.hex(), "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+        self.assertTrue(self.verifier.signed(self.public, b"\x72", self.signature))
+        self.assertFalse(self.verifier.signed(self.public, b"\x73", self.signature))
+        self.assertFalse(self.verifier.signed(self.public, b"\x72", self.signature[:-1]))
+
+    def test_second_spelling_of_s(self):
+        s = int.from_bytes(self.signature[32:], "little") + self.verifier.L
+        self.assertFalse(self.verifier.signed(self.public, b"\x72", self.signature[:32] + s.to_bytes(32, "little")))
+
+    def test_points_of_small_order(self):
+        """With the identity as key and as R, and s = 0, a lax reader takes every message as signed."""
+        identity, p = (1).to_bytes(32, "little"), self.verifier.P
+        minus_one = (p - 1).to_bytes(32, "little")
+        for point in (identity, minus_one, bytes(32), (p + 1).to_bytes(32, "little"), p.to_bytes(32, "little")):
+            self.assertFalse(self.verifier.signed(point, b"anything", identity + bytes(32)))
+            self.assertFalse(self.verifier.signed(self.public, b"anything", point + bytes(32)))
+
+
+class TimeStamps(Case):
+    """With an authority of our own, made by OpenSSL."""
+
+    CONFIG = """
+[tsa]
+serial = serial
+crypto_device = builtin
+signer_digest = sha256
+default_policy = 1.2.3.4.1
+digests = sha256
+accuracy = secs:1
+[ext]
+basicConstraints = critical,CA:false
+keyUsage = critical,digitalSignature
+extendedKeyUsage = critical,timeStamping
+subjectKeyIdentifier = hash
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.authority = self.make_authority("tsa")
+
+    def openssl(self, *arguments, cwd):
+        done = subprocess.run(["openssl", *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def make_authority(self, name):
+        place = self.place / name
+        place.mkdir()
+        (place / "config").write_text(self.CONFIG)
+        (place / "serial").write_text("01\n")
+        (place / "req").write_text(f"[req]\ndistinguished_name = dn\nx509_extensions = ext\nprompt = no\n[dn]\nCN = {name}\n{self.CONFIG}")
+        self.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "ca.pem", "-days", "30",
+                     "-config", "req", cwd=place)
+        return place
+
+    def stamp(self, data, authority=None):
+        place = authority or self.authority
+        (place / "data").write_bytes(data)
+        self.openssl("ts", "-query", "-data", "data", "-sha256", "-cert", "-out", "query", cwd=place)
+        self.openssl("ts", "-reply", "-queryfile", "query", "-config", "config", "-section", "tsa", "-signer", "ca.pem",
+                     "-inkey", "key.pem", "-out", "reply", cwd=place)
+        return (place / "reply").read_bytes()
+
+    def bundle(self, anchored=True, **extra):
+        """A ledger whose record 4 is the anchor, and a bundle with stamps from both sides."""
+        before = Ledger(make_bodies()[:4]).checkpoint(4).encode()
+        token = self.stamp(before)
+        bodies = make_bodies()
+        bodies[4] = make_body(4, "lifecycle", action_type="time.anchor", details={"token_sha256": sha256(token).hex()},
+                              producer="tachograph-collector", producer_epoch="c1", producer_seq="1")
+        ledger = Ledger(bodies)
+        files = {"not-before.tsr": token, "not-before.checkpoint": before} if anchored else {}
+        files["not-after/tsa.tsr"] = self.stamp(ledger.checkpoint(7).encode())
+        return make_bundle.make_bundle(ledger, {"kind": "event", "id": CASE}, [5], anchor=4 if anchored else None, extra=files | extra)
+
+    def check(self, files, *arguments):
+        folder = self.write(files)
+        return folder, *self.python(folder, "--key", LEDGER.vkey, *arguments)
+
+    def trusted(self, files, ca=None):
+        return self.check(files, "--tsa-ca", str((ca or self.authority) / "ca.pem"))
+
+    def test_the_golden_ledgers_clock_is_behind_the_stamp(self):
+        """The records say that they were sealed in September; the stamp that was there before them is of today."""
+        folder, code, report = self.trusted(self.bundle())
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}), report["findings"])
+        self.assertIn("sealed earlier than the time stamp", report["findings"][0]["what"])
+
+    def test_stamp_after_is_good(self):
+        files = self.bundle(anchored=False)
+        folder, code, report = self.trusted(files)
+        self.assertEqual((code, report["axes"]["time"]["verdict"]), (0, "pass"), report)
+        self.assertIn("all these records were there at 20", report["axes"]["time"]["reasons"][0])
+        self.assertEqual(self.sh(folder, self.authority / "ca.pem")[0], 0)
+        self.assertIs(self.sql(folder), True)
+
+    def test_without_certificates_it_says_how_to_check(self):
+        _, code, report = self.check(self.bundle(anchored=False))
+        self.assertEqual((code, report["axes"]["time"]["verdict"]), (0, "incomplete"))
+        self.assertIn("openssl ts -verify -in not-after/tsa.tsr -data checkpoint -CAfile TSA-CA.pem", report["axes"]["time"]["reasons"][0])
+
+    def test_unknown_authority(self):
+        folder, code, report = self.trusted(self.bundle(anchored=False), self.make_authority("other"))
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("unknown or expired authority", report["findings"][0]["what"])
+        self.assertEqual(self.sh(folder, self.place / "other" / "ca.pem")[0], 1)
+
+    def test_stamp_over_something_else(self):
+        files = self.bundle(anchored=False, **{"not-after/tsa.tsr": self.stamp(b"something else")})
+        folder, code, report = self.trusted(files)
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("not a time stamp over checkpoint", report["findings"][0]["what"])
+        self.assertEqual(self.sh(folder, self.authority / "ca.pem")[0], 1)
+
+    def test_no_stamp_at_all(self):
+        _, code, report = self.trusted(self.bundle(anchored=False, **{"not-after/tsa.tsr": b"\x30\x80" * 50}))
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+
+    def test_token_that_the_anchor_does_not_hold(self):
+        """Found without OpenSSL and without certificates."""
+        good = self.bundle()
+        folder, code, report = self.check({**good, "not-before.tsr": self.stamp(good["not-before.checkpoint"])})
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("record 4 does not hold the hash of this token", report["findings"][0]["what"])
+        self.assertEqual(self.sh(folder)[0], 1)
+        _, code, report = self.check(without(good, "not-before.checkpoint"))
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        rogue = Ledger(make_bodies()[:4], seed=bytes(range(1, 33))).checkpoint(4).encode()
+        _, code, report = self.check({**good, "not-before.checkpoint": rogue})
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("unknown key", report["findings"][0]["what"])
+
+
+if __name__ == "__main__":
+    unittest.main()
