@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
@@ -505,6 +506,25 @@ subjectKeyIdentifier = hash
         folder, code, report = self.trusted(self.bundle())
         self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}), report["findings"])
         self.assertIn("sealed earlier than the time stamp", report["findings"][0]["what"])
+
+    def at(self, seconds):
+        """From here on the recorder's clock begins that many seconds from now."""
+        self.addCleanup(setattr, make_bundle, "NOW", make_bundle.NOW)
+        make_bundle.NOW = (int(time.time()) + seconds) * 10**9
+
+    def test_stamps_on_both_sides_are_good(self):
+        self.at(-5)
+        folder, code, report = self.trusted(self.bundle())
+        self.assertEqual((code, report["axes"]["time"]["verdict"]), (0, "pass"), report)
+        self.assertIn("what stands behind record 4 was sealed later than 20", report["axes"]["time"]["reasons"][1])
+        code, output = self.sh(folder, self.authority / "ca.pem")
+        self.assertEqual((code, "not-before.tsr: " in output), (0, True), output)
+
+    def test_clock_is_before_the_stamp(self):
+        self.at(3_600)
+        _, code, report = self.trusted(self.bundle(anchored=False))
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("sealed later than this time stamp", report["findings"][0]["what"])
 
     def test_stamp_after_is_good(self):
         files = self.bundle(anchored=False)

@@ -11,7 +11,7 @@ Exit code: 0 if nothing fails and integrity, authenticity and coverage pass (or 
 non_equivocation too, and --tsa-ca time); 1 if anything fails; 2 if a required answer is incomplete, or the command was wrong.
 """
 
-import argparse, base64, calendar, contextlib, hashlib, json, os, pathlib, re, shutil, subprocess, sys, time
+import argparse, base64, calendar, contextlib, hashlib, json, os, pathlib, re, shutil, signal, subprocess, sys, time
 
 AXES = ("integrity", "authenticity", "coverage", "non_equivocation", "time", "completeness")
 MAX_BYTES, MAX_LINE, MAX_FILE, MAX_RECORDS, MAX_PROOF, MAX_FINDINGS = 1 << 30, 256 << 20, 16 << 20, 100_000, 64, 100
@@ -34,7 +34,6 @@ BODY_START = re.compile(r'\{"v":"1","salt":"[0-9a-f]{32}","observed_at":"' + TIM
 
 # == What is found ==
 
-
 class Wrong(ValueError):
     """What is being looked at is not as it must be. `axis`: whose verdict that is, if not that of the part being checked."""
 
@@ -42,16 +41,13 @@ class Wrong(ValueError):
         super().__init__(what)
         self.axis = axis
 
-
 def need(good, what, axis=None):
     if not good:
         raise Wrong(what, axis)
 
-
 def shown(text):
     """Text for a terminal: what a bundle holds must not move the cursor there, turn letters round, or flood the screen."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[:500])
-
 
 class Report:
     """Nothing passes because nobody looked: an axis passes only if it is `done`, and neither failed nor left open."""
@@ -91,31 +87,25 @@ class Report:
 
 # == Texts and numbers, each in its only spelling ==
 
-
 def sha256(data):
     return hashlib.sha256(data).digest()
-
 
 def unbase64(text):
     data = base64.b64decode(text, validate=True)
     need(base64.b64encode(data).decode() == text, "base64 in another than its one form")
     return data
 
-
 def number(text):
     need(isinstance(text, str) and re.fullmatch(DECIMAL, text) and int(text) < 1 << 64, f"{text!r} is no decimal number")
     return int(text)
-
 
 def nanoseconds(text):
     parts = TIME.fullmatch(text) if isinstance(text, str) else None
     need(parts, f"{text!r} is no time")
     return calendar.timegm(time.strptime(parts[1], "%Y-%m-%dT%H:%M:%S")) * 10**9 + int(parts[2])
 
-
 def utc(seconds):
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
-
 
 def strict_json(text):
     """JSON without what readers read differently: doubled keys, NaN."""
@@ -134,7 +124,6 @@ P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 IDENTITY = (0, 1, 1, 0)  # a point is (X, Y, Z, T) with x = X/Z, y = Y/Z and xy = T/Z
 
-
 def point(data):
     y = int.from_bytes(data, "little")
     sign, y = y >> 255, y & (1 << 255) - 1
@@ -145,13 +134,11 @@ def point(data):
     x = x if x & 1 == sign else P - x
     return (x, y, 1, x * y % P)
 
-
 def add(p, q):
     a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
     c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
     e, f, g, h = b - a, d - c, d + c, b + a
     return (e * f % P, g * h % P, f * g % P, e * h % P)
-
 
 def multiply(scalar, p):
     result = IDENTITY
@@ -160,13 +147,10 @@ def multiply(scalar, p):
         p, scalar = add(p, p), scalar >> 1
     return result
 
-
 def same(p, q):
     return (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
 
-
 BASE = point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
-
 
 def signed(public, message, signature):
     """Whether `signature` (64 bytes) over `message` is that of the public key (32 bytes)."""
@@ -183,7 +167,6 @@ def signed(public, message, signature):
 
 # == Keys, signed notes, checkpoints (c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature) ==
 
-
 def parse_vkey(line, kind):
     """`<name>+<key id>+<base64 of kind and key>` → name, key id, key. Kind 1 is a ledger's key, 4 a witness's."""
     name, key_id, key = (line.split("+", 2) + ["", ""])[:3]
@@ -192,7 +175,6 @@ def parse_vkey(line, kind):
     need(len(key) == 33 and key[0] == kind, f"not an Ed25519 key of kind {kind}")
     need(sha256(name.encode() + b"\n" + key)[:4].hex() == key_id, "the key's id does not fit it: the line is mistyped")
     return name, bytes.fromhex(key_id), key[1:]
-
 
 def parse_note(data):
     """The signed text, and its signatures as (name, key id, bytes). Nothing is verified by that."""
@@ -207,7 +189,6 @@ def parse_note(data):
         signatures.append((parts[1], unbase64(parts[2])[:4], unbase64(parts[2])[4:]))
     return text + "\n", signatures
 
-
 def parse_checkpoint(data):
     """Name of the ledger, number of records, root."""
     lines = parse_note(data)[0].split("\n")
@@ -215,10 +196,8 @@ def parse_checkpoint(data):
     need(len(unbase64(lines[2])) == 32, "the root has not 32 bytes")
     return lines[0], number(lines[1]), unbase64(lines[2])
 
-
 def signatures_of(note, key):
     return [signature for name, key_id, signature in parse_note(note)[1] if (name, key_id) == key[:2]]
-
 
 def check_signature(note, key):
     """The note must be a checkpoint of the ledger whose key this is, signed by it. Others may have signed it too."""
@@ -230,7 +209,6 @@ def check_signature(note, key):
 
 
 # == The files ==
-
 
 def check_files(folder, report):
     """No file is missing, none is foreign, each has the hash that the manifest says. Gives the names that are there."""
@@ -263,7 +241,6 @@ def check_files(folder, report):
             report.fail("integrity", name, "not the file that MANIFEST.sha256 names: it was changed or damaged")
     return set(sizes)
 
-
 def file_sha256(path):
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -271,11 +248,9 @@ def file_sha256(path):
             digest.update(block)
     return digest.hexdigest()
 
-
 def opened(folder, name):
     need((folder / name).is_file() and not (folder / name).is_symlink(), "the file is missing, or no plain file")
     return open(folder / name, "rb")
-
 
 def read(folder, name):
     with opened(folder, name) as file:
@@ -283,12 +258,10 @@ def read(folder, name):
     need(len(data) <= MAX_FILE, f"more than {MAX_FILE} bytes")
     return data
 
-
 SELECTIONS = {
     "event": {"id": str}, "chain": {"id": str}, "session": {"session_id": str},
     "time": {"from": nanoseconds, "to": nanoseconds}, "indexes": {"first": number, "last": number},
 }
-
 
 def read_about(folder):
     """bundle.json, with its numbers and times as numbers."""
@@ -313,7 +286,6 @@ def read_about(folder):
 
 # == The records ==
 
-
 def parse_line(line):
     """Index, leaf and body (None if it was destroyed) of a line of records.jsonl."""
     text, at, values = line.decode(), 0, []
@@ -325,7 +297,6 @@ def parse_line(line):
     need(text[at:] == "}\n", "not a line of records.jsonl")
     return number(values[1]), values[2], values[0]
 
-
 def parse_leaf(text):
     """A leaf has one spelling: written again from what was read, it must give the same bytes."""
     leaf = strict_json(text)
@@ -336,7 +307,6 @@ def parse_leaf(text):
     again = json.dumps({key: leaf[key] for key in LEAF if key in leaf}, separators=(",", ":"))
     need(again == text, "the leaf is not in its one spelling")
     return leaf
-
 
 def parse_body(text, leaf):
     """The body that the leaf seals: the same bytes, and what both of them say they say alike."""
@@ -350,7 +320,6 @@ def parse_body(text, leaf):
         need(leaf.get(key) == value, f"leaf and body differ in {key}")
     return body
 
-
 def answers(selection, index, leaf, body):
     """Whether a record is what was asked for; None if only its body, which is gone, could tell."""
     kind = selection["kind"]
@@ -363,7 +332,6 @@ def answers(selection, index, leaf, body):
     if kind == "session":
         return body.get("session_id") == selection["session_id"]
     return selection["id"] in [body.get(key) for key in ("event_id", "correlation_id", "trace_id", "output_path", "output_hash")]
-
 
 def root_by_proof(index, size, node, hashes):
     """The root that an inclusion proof leads to (RFC 9162 section 2.1.3.2)."""
@@ -379,7 +347,6 @@ def root_by_proof(index, size, node, hashes):
         index, last = index >> 1, last >> 1
     need(last == 0, "the proof has too few hashes")
     return node
-
 
 def check_proof(data, index, leaf, note, about):
     """A tlog-proof (c2sp.org/tlog-proof@v1) that leads from this leaf to the bundle's checkpoint."""
@@ -398,7 +365,6 @@ def check_proof(data, index, leaf, note, about):
     need(index < about["size"], f"the checkpoint covers {about['size']} records")
     root = root_by_proof(index, about["size"], sha256(b"\x00" + leaf.encode()), hashes)
     need(root.hex() == about["root"], "the proof leads to another root: the checkpoint does not cover this leaf")
-
 
 def check_records(folder, about, note, report):
     """Every line of records.jsonl and its proof. Gives index → what the other parts ask about the record."""
@@ -425,7 +391,6 @@ def check_records(folder, about, note, report):
                 break  # what else is wrong no longer matters
     return found
 
-
 def check_completeness(about, found, report):
     """Is what is here what was asked for, and is it all of that?"""
     selection, axis = about["selection"], "completeness"
@@ -449,7 +414,6 @@ def check_completeness(about, found, report):
 
 # == Signatures, witnesses, time stamps ==
 
-
 def check_authenticity(folder, about, given, checkpoint, report):
     """Gives the key that everything else is checked with: the one given, or else the bundle's own."""
     own, axis = None, "authenticity"
@@ -470,7 +434,6 @@ def check_authenticity(folder, about, given, checkpoint, report):
         report.say("coverage", f"the checkpoint covers {size} records, root {root.hex()}")
     return given or own
 
-
 def check_witnesses(note, witnesses, quorum, key, report):
     axis, good = "non_equivocation", set()
     text, others = parse_note(note)[0], sorted({name for name, key_id, _ in parse_note(note)[1] if key and (name, key_id) != key[:2]})
@@ -486,11 +449,9 @@ def check_witnesses(note, witnesses, quorum, key, report):
     elif len(good) < quorum:
         report.incomplete(axis, f"{len(good)} of the witnesses given have cosigned, {quorum} are wanted; unknown witnesses: {', '.join(others) or 'none'}")
 
-
 def openssl(folder, *arguments):
     done = subprocess.run(["openssl", "ts", *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     return done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
-
 
 def check_stamp(folder, token, data, ca, report):
     """Seconds since 1970 that the token says; None if it was not checked."""
@@ -506,7 +467,6 @@ def check_stamp(folder, token, data, ca, report):
     stamp = re.search(r"Time stamp: (\w{3} +\d+ \d\d:\d\d:\d\d)(?:\.\d+)? (\d{4}) GMT", openssl(folder, "-reply", "-in", token, "-text")[1])
     need(stamp, "the token says no time")
     return calendar.timegm(time.strptime(f"{stamp[1]} {stamp[2]}", "%b %d %H:%M:%S %Y"))
-
 
 def check_time(folder, names, about, found, key, ca, report):
     axis, after = "time", sorted(name for name in names if name.startswith("not-after/"))
@@ -535,13 +495,12 @@ def check_time(folder, names, about, found, key, ca, report):
         at = check_stamp(folder, "not-before.tsr", "not-before.checkpoint", ca, report)
         if at is not None:
             behind = [index for index in about["records"] if index > anchor]
-            report.say(axis, f"not-before.tsr: the {len(behind)} records behind record {anchor} were sealed later than {utc(at)}")
+            report.say(axis, f"not-before.tsr: what stands behind record {anchor} was sealed later than {utc(at)}: {len(behind)} of the {len(about['records'])} records")
             early = [index for index in behind if (found.get(index, {}).get("sealed_at") or at) + CLOCK_TOLERANCE < at]
             need(not early, f"record {early[:1]} says that it was sealed earlier than the time stamp that was there before it")
 
 
 # == All together ==
-
 
 def verify(folder, options, report):
     """Everything. Whatever is not reached because something before it is broken stays INCOMPLETE. Gives bundle.json and the records."""
@@ -579,7 +538,6 @@ def verify(folder, options, report):
         report.done.add("time")
     return about, found
 
-
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS)
     parser.add_argument("folder", nargs="?", default=pathlib.Path(__file__).resolve().parent, type=pathlib.Path, metavar="BUNDLE_DIR")
@@ -606,9 +564,10 @@ def arguments():
     options.require |= {"time"} if options.tsa_ca else set()
     return options
 
-
 def main():
     sys.stdout.reconfigure(errors="backslashreplace")
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     options, report, about, found = arguments(), Report(), {}, {}
     try:
         about, found = verify(options.folder, options, report)

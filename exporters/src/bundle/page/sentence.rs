@@ -10,8 +10,11 @@ pub(super) fn write(told: &Told<'_>, html: &mut Html) {
     html.markup("On ");
     let Some(record) = &told.record else {
         moment(Time::from_unix_nanos(told.leaf.event_time).unwrap_or_default(), html);
-        html.markup(", something happened of which only the seal is left: its kind is ").recorded(told.leaf.kind);
-        html.markup(". The content was destroyed.");
+        html.markup(", something happened of which the seal says that its kind is ").recorded(told.leaf.kind);
+        html.markup(match told.body {
+            None => ". The content was destroyed, only the seal is left.",
+            Some(_) => ". The content is there, but is not that of a record.",
+        });
         return;
     };
     moment(record.timestamp, html);
