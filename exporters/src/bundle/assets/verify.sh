@@ -24,21 +24,29 @@ good() { printf 'good     %s\n' "$1"; }
 fail() { printf 'BAD      %s\n' "$1"; bad=1; }
 skip() { unchecked="$unchecked; $1"; }
 command -v openssl > /dev/null || { echo 'openssl is not installed'; exit 2; }
-for needed in MANIFEST.sha256 checkpoint ledger.vkey bundle.json; do
-    [ -f "$needed" ] && [ ! -L "$needed" ] || { fail "$needed is missing, or no plain file"; exit 1; }
+plain() { tr -cd '[:print:]\n'; } # names from the bundle must not move the cursor
+if [ -n "$(find . ! -type d ! -type f)" ]; then
+    fail 'a link or a pipe is in the folder, which no bundle has: nothing was opened'
+    exit 1
+fi
+for needed in MANIFEST.sha256 checkpoint ledger.vkey bundle.json records.jsonl; do
+    [ -f "$needed" ] || { fail "$needed is missing"; exit 1; }
 done
 
 # 1. Every file has the hash that the manifest says, and there is no other. This finds damage and proves nothing more.
+if grep -v -E '^[0-9a-f]{64}  [A-Za-z0-9_][A-Za-z0-9_./-]*$' MANIFEST.sha256 | plain | grep . || grep -q '[.][.]' MANIFEST.sha256; then
+    fail 'MANIFEST.sha256 is not as it must be'
+    exit 1
+fi
 if command -v sha256sum > /dev/null; then sums='sha256sum'; else sums='shasum -a 256'; fi
 if $sums -c MANIFEST.sha256 > "$work/sums" 2>&1; then good 'the files are those of MANIFEST.sha256'; else
-    grep -v ': OK$' "$work/sums"
+    grep -v ': OK$' "$work/sums" | plain
     fail 'a file is not the one that MANIFEST.sha256 names'
 fi
-grep -v -E '^[0-9a-f]{64}  [A-Za-z0-9_][A-Za-z0-9_./-]*$' MANIFEST.sha256 && fail 'a line of MANIFEST.sha256 is not as sha256sum writes it'
 cut -c 67- MANIFEST.sha256 | sort > "$work/listed"
-find . ! -type d ! -path ./MANIFEST.sha256 | cut -c 3- | sort > "$work/there"
+find . -type f ! -path ./MANIFEST.sha256 | cut -c 3- | sort > "$work/there"
 if diff "$work/listed" "$work/there" > "$work/differ"; then good 'no other file is there'; else
-    sed -n 's/^< /missing: /p; s/^> /not in MANIFEST.sha256: /p' "$work/differ" | tr -cd '[:print:]\n'
+    sed -n 's/^< /missing: /p; s/^> /not in MANIFEST.sha256: /p' "$work/differ" | plain
     fail 'files are missing or were added'
 fi
 
@@ -76,7 +84,7 @@ signature() {
     [ "$(sort -u "$work/signatures")" = good ] && [ "$(head -n 1 "$work/text")" = "$name" ]
 }
 for note in checkpoint witnessed not-before.checkpoint; do
-    [ -f "$note" ] && [ ! -L "$note" ] || continue
+    [ -f "$note" ] || continue
     if signature "$note"; then good "$note is signed by the ledger's key"; else
         fail "$note: no good signature of $name+$key_id, or of another ledger"
     fi
@@ -93,9 +101,9 @@ stamp() {
     if [ -z "$ca" ]; then
         skip "the time stamp $1 (openssl ts -verify -in $1 -data $2 -CAfile TSA_CA.pem)"
     elif openssl ts -verify -in "$1" -data "$2" -CAfile "$ca" > "$work/said" 2>&1; then
-        good "$1: $(openssl ts -reply -in "$1" -text 2> /dev/null | sed -n 's/^Time stamp: //p')"
+        good "$1: $(openssl ts -reply -in "$1" -text 2> /dev/null | sed -n 's/^Time stamp: //p' | plain)"
     else
-        tail -n 1 "$work/said"
+        tail -n 1 "$work/said" | plain
         fail "$1 is not a time stamp over $2 by an authority in $ca"
     fi
 }

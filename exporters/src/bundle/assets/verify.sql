@@ -4,7 +4,7 @@
 --
 -- The last line of what it prints must say good = true, and the list above it must be empty. Any error means that the bundle is not
 -- as it must be. Signatures and time stamps are not checked here: verify.py and verify.sh do that. VERIFY.md says what all this proves.
--- Everything is read as it lies, each time it is asked, and nothing is written.
+-- Run verify.py first: it refuses links and pipes in the folder, which DuckDB would follow. Nothing is written.
 
 -- == What is there ==
 

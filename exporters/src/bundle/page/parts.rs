@@ -10,9 +10,12 @@ use super::html::Html;
 use super::tree::{self, Members};
 use crate::bundle::story::Told;
 
+/// A heading, and the members told below it, each with what it is called.
+type Part = (&'static str, &'static [(&'static str, &'static str)]);
+
 /// The parts of an event and the members of its body in each, with what they are called. A member that no part names is told
 /// under [`REST`].
-const PARTS: &[(&str, &[(&str, &str)])] = &[
+const PARTS: &[Part] = &[
     (
         "Who",
         &[
@@ -107,7 +110,7 @@ const PARTS: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// Told at the end, so that what an application added stands before what the format needs.
-const FORM: (&str, &[(&str, &str)]) = (
+const FORM: Part = (
     "Form",
     &[
         ("producer", "Numbered by"),
@@ -135,7 +138,7 @@ pub(super) fn write(told: &Told<'_>, html: &mut Html) {
         None => Vec::new(),
     };
     let value_of = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, value)| value.get());
-    let part = |(heading, names): &(&'static str, &[(&'static str, &'static str)]), html: &mut Html| {
+    let part = |(heading, names): &Part, html: &mut Html| {
         let present: Vec<_> = names.iter().filter_map(|(name, label)| Some((*name, *label, value_of(name)?))).collect();
         if present.is_empty() {
             return;
@@ -194,7 +197,11 @@ fn write_times(told: &Told<'_>, observed_at: Option<&str>, html: &mut Html) {
     html.markup("<tr><th scope=\"row\">Happened</th><td>").text(&time(told.leaf.event_time));
     html.markup(" <span class=\"note\">by the application’s clock</span></td></tr>");
     if let Some(at) = observed_at {
-        html.markup("<tr><th scope=\"row\">Received</th><td>").text(at.trim_matches('"'));
+        html.markup("<tr><th scope=\"row\">Received</th><td>");
+        match Time::parse(at.trim_matches('"')) {
+            Ok(at) => html.text(&at.to_string()),
+            Err(_) => html.recorded(at),
+        };
         html.markup(" <span class=\"note\">by the recorder’s clock</span></td></tr>");
     }
     html.markup("<tr><th scope=\"row\">Sealed</th><td>").text(&time(told.leaf.sealed_at));
