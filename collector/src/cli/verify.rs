@@ -1,6 +1,6 @@
 //! `tachograph verify`
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,7 +10,8 @@ use tachograph_collector::data_dir::{DataDir, read_escrow};
 use tachograph_collector::place::Place;
 use tachograph_exporters::archive::Identity;
 use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress, Report, Verdict, verify};
-use tachograph_ledger::{MacKey, VerifyingKey};
+use tachograph_ledger::policy::MAX_POLICY_BYTES;
+use tachograph_ledger::{MacKey, Policy, VerifyingKey};
 
 use super::{Exit, output};
 
@@ -39,6 +40,9 @@ pub(super) struct Verify {
     /// A checkpoint of this ledger that you kept; the archive must contain all it covers. May be given several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// Which witnesses' cosignatures are enough: a C2SP tlog-policy of your own. The archive's newest witnessed checkpoint must meet it
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// The escrowed MAC key (mac-escrow.key): checks every MAC too
     #[arg(long, value_name = "FILE")]
     mac_key: Option<PathBuf>,
@@ -64,6 +68,7 @@ impl Verify {
                 .iter()
                 .map(|path| std::fs::read(path).with_context(|| path.display().to_string()))
                 .collect::<anyhow::Result<_>>()?,
+            policy: self.policy.as_deref().map(read_policy).transpose()?,
             mac_key: None,
             threads: self
                 .threads
@@ -138,6 +143,14 @@ fn required_axes(words: &[String]) -> anyhow::Result<Vec<Axis>> {
             }
         })
         .collect()
+}
+
+fn read_policy(path: &Path) -> anyhow::Result<Policy> {
+    let mut text = Vec::new();
+    // One byte beyond the limit shows that there is more.
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    file.take(MAX_POLICY_BYTES as u64 + 1).read_to_end(&mut text).with_context(|| path.display().to_string())?;
+    Policy::parse(&text).with_context(|| path.display().to_string())
 }
 
 /// A key line, or a file that holds one.

@@ -105,8 +105,7 @@ impl WitnessSigningKey {
 
     /// The private text form, one line without newline; wiped when dropped.
     pub fn to_line(&self) -> Zeroizing<String> {
-        let body =
-            Zeroizing::new(encode_line(self.name.as_str(), self.key_id, COSIGNATURE_V1, self.key.as_bytes()));
+        let body = Zeroizing::new(encode_line(self.name.as_str(), self.key_id, COSIGNATURE_V1, self.key.as_bytes()));
         Zeroizing::new([PRIVATE_PREFIX, body.as_str()].concat())
     }
 

@@ -61,7 +61,9 @@ fn problem<T>(what: impl Into<String>) -> Result<T, Problem> {
 impl<'a> Reader<'a> {
     fn line(&mut self, line: &'a [u8]) -> Result<(), Problem> {
         if let Some(byte) = line.iter().find(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
-            return problem(format!("the control character {byte:#04x} is not allowed; lines end with a newline alone"));
+            return problem(format!(
+                "the control character {byte:#04x} is not allowed; lines end with a newline alone"
+            ));
         }
         let mut items = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|item| !item.is_empty());
         let Some(word) = items.next() else { return Ok(()) };
