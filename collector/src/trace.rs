@@ -49,6 +49,11 @@ impl Event {
     pub fn body(&self) -> &[u8] {
         &self.body
     }
+
+    /// The body, taken.
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
 }
 
 /// A trace as a forest: causes before effects, earlier before later.
@@ -138,6 +143,26 @@ impl Records<'_> {
         }
         forest.link()?;
         Ok(forest)
+    }
+
+    /// The events that carry `id` themselves.
+    ///
+    /// # Errors
+    /// If something can't be read.
+    pub fn carrying(&self, id: &str) -> Result<BTreeMap<u64, Event>, TraceError> {
+        let mut events = BTreeMap::new();
+        for key in keys_of(id) {
+            events.extend(self.find(&key)?.into_iter().map(|event| (event.index, event)));
+        }
+        Ok(events)
+    }
+
+    /// The events of a session.
+    ///
+    /// # Errors
+    /// If something can't be read.
+    pub fn of_session(&self, session_id: &str) -> Result<Vec<Event>, TraceError> {
+        self.find(&Key::Text("session_id", session_id.to_owned()))
     }
 
     fn find(&self, key: &Key) -> Result<Vec<Event>, TraceError> {

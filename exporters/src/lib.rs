@@ -7,4 +7,5 @@
 
 pub mod archive;
 pub mod bucket;
+pub mod bundle;
 pub mod verify;

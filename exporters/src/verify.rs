@@ -25,9 +25,11 @@ use tachograph_ledger::{Hash, MacKey, Policy, VerifyingKey};
 use crate::archive::Identity;
 use crate::archive::store::{Store, StoreError};
 use certificates::Statements;
-use collector::Collector;
+pub(crate) use collector::Collector;
 use jobs::Workshop;
 use leaves::Walk;
+pub(crate) use records::check_body;
+pub(crate) use report::exit_code;
 
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use records::CLOCK_JUMP;

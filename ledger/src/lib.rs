@@ -15,6 +15,7 @@
 //! | [`mac`] | the per-record MAC under a key that evolves |
 //! | [`note`] | signed notes and their Ed25519 keys |
 //! | [`checkpoint`] | the signed statement of size and root |
+//! | [`proof`] | the proof of one record, as a file |
 //! | [`commit`] | the signed statement of which objects hold which records |
 //! | [`cosignature`] | what a witness adds to a checkpoint, and its keys |
 //! | [`add_checkpoint`] | how a witness is asked for it |
@@ -37,6 +38,7 @@ pub mod mac;
 pub mod name;
 pub mod note;
 pub mod policy;
+pub mod proof;
 mod text;
 pub mod tree;
 
@@ -51,7 +53,11 @@ pub use mac::{EPOCH_BITS, MacError, MacKey, epoch_of};
 pub use name::{LedgerName, NameError};
 pub use note::{KeyError, Note, NoteError, SigningKey, VerifyingKey, parse_note, sign_note};
 pub use policy::{Policy, PolicyError};
-pub use tree::{Edge, ProofError, consistency_proof, inclusion_proof, root_of, verify_consistency, verify_inclusion};
+pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};
+pub use tree::{
+    Edge, ProofError, consistency_nodes, consistency_proof, inclusion_nodes, inclusion_proof, root_of,
+    verify_consistency, verify_inclusion,
+};
 
 /// Most records that one ledger can hold: indexes are below this, so that no arithmetic on them overflows.
 pub const MAX_RECORDS: u64 = 1 << 62;

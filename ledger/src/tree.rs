@@ -127,58 +127,74 @@ pub fn root_of(leaves: &[Hash]) -> Hash {
 
 /// Proof that the leaf at `index` is in the tree of the first `size` of `leaves`.
 pub fn inclusion_proof(leaves: &[Hash], index: u64, size: u64) -> Result<Vec<Hash>, ProofError> {
-    let mut tree = first_leaves(leaves, size)?;
-    if index >= size {
-        return Err(ProofError::IndexOutside { index, size });
-    }
-    let mut at = index as usize; // below `size`, which is a slice's length
-    let mut proof = Vec::new();
-    while tree.len() > 1 {
-        let (left, right) = tree.split_at(split_of(tree.len()));
-        if at < left.len() {
-            proof.push(root_of(right));
-            tree = left;
-        } else {
-            proof.push(root_of(left));
-            at -= left.len();
-            tree = right;
-        }
-    }
-    proof.reverse();
-    Ok(proof)
+    let leaves = first_leaves(leaves, size)?;
+    Ok(inclusion_nodes(index, size)?.into_iter().map(|node| root_of_node(leaves, node)).collect())
 }
 
 /// Proof that the tree of the first `old` of `leaves` is the beginning of the tree of the first `new`.
 /// Empty if the two are equal or `old` is 0.
 pub fn consistency_proof(leaves: &[Hash], old: u64, new: u64) -> Result<Vec<Hash>, ProofError> {
-    let mut tree = first_leaves(leaves, new)?;
+    let leaves = first_leaves(leaves, new)?;
+    Ok(consistency_nodes(old, new)?.into_iter().map(|node| root_of_node(leaves, node)).collect())
+}
+
+/// The subtrees whose roots prove that the leaf at `index` is in a tree of `size` leaves (RFC 9162, 2.1.3.1), from the leaf's sibling
+/// up: each as its first leaf and the one behind its last. Fewer than 64.
+pub fn inclusion_nodes(index: u64, size: u64) -> Result<Vec<(u64, u64)>, ProofError> {
+    if size > MAX_RECORDS {
+        return Err(ProofError::TooLarge { size });
+    }
+    if index >= size {
+        return Err(ProofError::IndexOutside { index, size });
+    }
+    let (mut from, mut to) = (0, size);
+    let mut nodes = Vec::new();
+    while to - from > 1 {
+        let middle = from + split_of(to - from);
+        if index < middle {
+            nodes.push((middle, to));
+            to = middle;
+        } else {
+            nodes.push((from, middle));
+            from = middle;
+        }
+    }
+    nodes.reverse();
+    Ok(nodes)
+}
+
+/// The subtrees whose roots prove that a tree of `old` leaves is the beginning of one of `new` (RFC 9162, 2.1.4.1), each as its first
+/// leaf and the one behind its last. None if the two are equal or `old` is 0.
+pub fn consistency_nodes(old: u64, new: u64) -> Result<Vec<(u64, u64)>, ProofError> {
+    if new > MAX_RECORDS {
+        return Err(ProofError::TooLarge { size: new });
+    }
     if old > new {
         return Err(ProofError::SizeOrder { old, new });
     }
-    let mut proof = Vec::new();
+    let mut nodes = Vec::new();
     if old == 0 || old == new {
-        return Ok(proof);
+        return Ok(nodes);
     }
-    let mut within = old as usize; // at most `new`, which is a slice's length
+    let (mut from, mut to) = (0, new);
     // While only left branches were taken, the verifier holds the old tree's own root already.
     let mut is_old_root = true;
-    while within < tree.len() {
-        let (left, right) = tree.split_at(split_of(tree.len()));
-        if within <= left.len() {
-            proof.push(root_of(right));
-            tree = left;
+    while old < to {
+        let middle = from + split_of(to - from);
+        if old <= middle {
+            nodes.push((middle, to));
+            to = middle;
         } else {
-            proof.push(root_of(left));
-            within -= left.len();
+            nodes.push((from, middle));
+            from = middle;
             is_old_root = false;
-            tree = right;
         }
     }
     if !is_old_root {
-        proof.push(root_of(tree));
+        nodes.push((from, to));
     }
-    proof.reverse();
-    Ok(proof)
+    nodes.reverse();
+    Ok(nodes)
 }
 
 /// Checks that the leaf is at `index` in the tree with `size` leaves and root `root` (RFC 9162, 2.1.3.2).
@@ -278,8 +294,14 @@ fn first_leaves(leaves: &[Hash], size: u64) -> Result<&[Hash], ProofError> {
         .ok_or(ProofError::SizeOrder { old: size, new: leaves.len() as u64 })
 }
 
+/// Root over a run of the leaves, which are at hand.
+fn root_of_node(leaves: &[Hash], (from, to): (u64, u64)) -> Hash {
+    // Both are at most the slice's length.
+    root_of(&leaves[from as usize..to as usize])
+}
+
 /// The largest power of two below `count`, which is at least 2.
-fn split_of(count: usize) -> usize {
+fn split_of(count: u64) -> u64 {
     1 << (count - 1).ilog2()
 }
 

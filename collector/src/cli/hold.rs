@@ -273,7 +273,7 @@ fn report(as_json: bool, id: &str, state: &str, marked: &Marked) -> anyhow::Resu
 }
 
 /// A day, a time to the second or finer, in UTC, as a record has it.
-fn time(text: &str) -> anyhow::Result<String> {
+pub(super) fn time(text: &str) -> anyhow::Result<String> {
     let full = match text.strip_suffix('Z') {
         None if text.len() == 10 => format!("{text}T00:00:00.000000000Z"),
         Some(time) if time.len() == 19 => format!("{time}.000000000Z"),

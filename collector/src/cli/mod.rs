@@ -7,6 +7,7 @@ mod expire;
 mod hold;
 mod init;
 mod output;
+mod prove;
 mod reseal;
 mod retention;
 mod run;
@@ -33,7 +34,7 @@ enum Exit {
     Incomplete = 2,
     /// The collector had to stop.
     Stopped = 3,
-    /// `trace` found nothing.
+    /// `trace` or `prove` found nothing.
     NotFound = 4,
 }
 
@@ -43,9 +44,10 @@ Begin:
   tachograph run --data ./audit           record: OTLP on 127.0.0.1:4317 (gRPC) and :4318 (HTTP)
   tachograph verify ./audit               check everything, offline
   tachograph trace ID --data ./audit      the chain of events around one
+  tachograph prove ID --data ./audit -o bundle    evidence of it, to hand out
 
 Exit codes: 0 done; 1 verify found tampering; 2 wrong use, or something could not be read or checked in full;
-3 the collector had to stop; 4 trace found nothing.";
+3 the collector had to stop; 4 trace or prove found nothing.";
 
 /// The tamper-evident recorder for AI: receives OpenTelemetry, seals every record into a hash chain, and keeps it as Parquet on
 /// write-once storage. A sender is acknowledged only when its records are on the disk.
@@ -68,6 +70,8 @@ enum Command {
     Verify(verify::Verify),
     /// Show the chain of events around one of them
     Trace(trace::Trace),
+    /// Make a bundle of evidence about an event, a chain of events, a session or a time, which anybody can check without us
+    Prove(prove::Prove),
     /// Show it all: a collector, four example programs, an archive, a proof
     Demo(demo::Demo),
     /// Make, check or try the bucket that an archive is to be kept in
@@ -134,6 +138,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Verify(verify) => verify.run(),
         Command::Trace(trace) => trace.run(),
+        Command::Prove(prove) => prove.run(),
         Command::Demo(demo) => demo.run(),
         Command::Bucket(bucket) => bucket.run(),
         Command::Hold(hold) => hold.run(),

@@ -10,7 +10,7 @@ mod object;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -151,6 +151,41 @@ impl Reader {
             }
         }
         Ok(found)
+    }
+
+    /// The first `limit` records, in order of index, whose `timestamp` lies in `times`, nanoseconds since 1970.
+    pub fn happened(&self, times: Range<u64>, limit: usize) -> Result<Vec<Found>, ReadError> {
+        let at = self::column("timestamp")?;
+        let nanos = |time: u64| i64::try_from(time).unwrap_or(i64::MAX);
+        let range = nanos(times.start)..nanos(times.end);
+        let mut found = Vec::new();
+        for commit in &self.commits {
+            let before = found.len();
+            for object in self.open_records(commit)? {
+                object.find_range(at, &range, limit - before, &mut found)?;
+            }
+            found[before..].sort_by_key(|found: &Found| found.index);
+            if found.len() >= limit {
+                found.truncate(limit);
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Calls `each` with the records of a run whose bodies are there, in no order, until it returns `false`.
+    pub fn run(
+        &self,
+        run: &RangeInclusive<u64>,
+        mut each: impl FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let within = |commit: &&Commit| commit.first <= *run.end() && commit.end() > *run.start();
+        for commit in self.commits.iter().filter(within) {
+            for object in self.open_records(commit)? {
+                object.run(run, &mut each)?;
+            }
+        }
+        Ok(())
     }
 
     /// Records objects that were looked into and are not there, though they had a date: destroyed, if the ledger says so.

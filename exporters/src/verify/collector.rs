@@ -153,7 +153,14 @@ impl Collector {
         found.clock_jumps.contains(&index) || found.clock_jumps.contains(&(index + 1))
     }
 
-    pub(crate) fn into_report(
+    /// The answers, what is wrong, and how many findings more there are.
+    pub(crate) fn into_axes(self) -> (BTreeMap<Axis, AxisReport>, Vec<Finding>, u64) {
+        let found = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let axes = found.axes();
+        (axes, found.findings.into_values().collect(), found.left_out)
+    }
+
+    pub(super) fn into_report(
         self,
         place: String,
         key: &VerifyingKey,
@@ -162,7 +169,7 @@ impl Collector {
         totals: Totals,
     ) -> Report {
         let found = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let axes = Axis::ALL.into_iter().map(|axis| (axis, found.axis(axis))).collect();
+        let axes = found.axes();
         Report {
             report: "1",
             place,
@@ -190,6 +197,10 @@ impl Collector {
 }
 
 impl Found {
+    fn axes(&self) -> BTreeMap<Axis, AxisReport> {
+        Axis::ALL.into_iter().map(|axis| (axis, self.axis(axis))).collect()
+    }
+
     fn axis(&self, axis: Axis) -> AxisReport {
         let incomplete = self.incomplete.get(&axis);
         let failed = self.failed.get(&axis).copied().unwrap_or(0);

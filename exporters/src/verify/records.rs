@@ -73,7 +73,7 @@ pub(crate) fn check<'l>(
 }
 
 /// Checks the body against its leaf; `None` if the leaf is none.
-fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<SealedBody<'b>>, String> {
+pub(crate) fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<SealedBody<'b>>, String> {
     let Ok(leaf) = Leaf::parse(leaf) else { return Ok(None) };
     if leaf.body_len != body.len() as u64 {
         return Err(format!("the body has {} bytes, its leaf says {}", body.len(), leaf.body_len));

@@ -199,18 +199,24 @@ impl Report {
 
     /// 1 if any axis fails; 2 if a required axis was not wholly checked or something was unreadable; else 0.
     pub fn exit_code(&self, required: &[Axis]) -> u8 {
-        if Axis::ALL.iter().any(|axis| self.verdict(*axis) == Verdict::Fail) {
-            1
-        } else if !self.unreadable.is_empty() || required.iter().any(|axis| self.verdict(*axis) != Verdict::Pass) {
-            2
-        } else {
-            0
-        }
+        exit_code(&self.axes, required, !self.unreadable.is_empty())
     }
 
     /// The report as JSON.
     pub fn to_json(&self) -> String {
         // Strings, numbers and maps with string keys: nothing that JSON lacks.
         serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// 1 if any axis fails; 2 if a required one is not a pass or something was `unreadable`; else 0.
+pub(crate) fn exit_code(axes: &BTreeMap<Axis, AxisReport>, required: &[Axis], unreadable: bool) -> u8 {
+    let verdict = |axis: &Axis| axes.get(axis).map_or(Verdict::Incomplete, |report| report.verdict);
+    if Axis::ALL.iter().any(|axis| verdict(axis) == Verdict::Fail) {
+        1
+    } else if unreadable || required.iter().any(|axis| verdict(axis) != Verdict::Pass) {
+        2
+    } else {
+        0
     }
 }

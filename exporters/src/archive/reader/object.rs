@@ -1,6 +1,7 @@
 //! A Parquet object of the archive, opened.
 
 use std::io::{self, BufReader, Read};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,10 +14,10 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::{SchemaDescriptor, TypePtr};
-use tachograph_ledger::Object;
+use tachograph_ledger::{Hash, Object};
 use tachograph_record::{COLUMNS, Value};
 
-use super::group::{Cells, ColumnCells, LeafGroup, RecordGroup};
+use super::group::{Cell, Cells, ColumnCells, LeafGroup, RecordGroup};
 use super::{Found, ReadError};
 use crate::archive::schema::{self, MAX_BODY_BYTES, MAX_GROUP_BODY_BYTES};
 use crate::archive::store::{ReadAt, Store, StoreError};
@@ -66,6 +67,15 @@ impl LeavesObject {
                 hashes: object.required::<FixedLenByteArrayType>(group, 2)?,
                 macs: object.required::<FixedLenByteArrayType>(group, 3)?,
             })
+        })
+    }
+
+    /// The hashes of a row group, and nothing else of it.
+    pub(crate) fn hashes(&self, group: usize) -> Result<Vec<Hash>, ReadError> {
+        self.0.guarded(|object| {
+            let short = || ParquetError::General("a hash has not 32 bytes".to_owned());
+            let hashes = object.required::<FixedLenByteArrayType>(group, 2)?;
+            hashes.iter().map(|hash| hash.data().try_into().map(Hash::from_bytes).map_err(|_| short())).collect()
         })
     }
 }
@@ -167,13 +177,57 @@ impl RecordsObject {
     /// The smallest and the largest value of a derived column of integers, by the statistics of all row groups; `None` if one
     /// of them has none.
     pub(crate) fn range_of(&self, at: usize) -> Option<(i64, i64)> {
-        let groups = self.0.file.metadata().row_groups().iter();
-        let mut bounds = groups.map(|group| match group.column(FIRST_DERIVED + at).statistics() {
-            Some(Statistics::Int64(found)) => found.min_opt().copied().zip(found.max_opt().copied()),
-            _ => None,
-        });
+        let mut bounds = (0..self.0.rows.len()).map(|group| self.0.range_of(group, FIRST_DERIVED + at));
         bounds
             .try_fold((i64::MAX, i64::MIN), |(low, high), bound| bound.map(|(min, max)| (low.min(min), high.max(max))))
+    }
+
+    /// Appends the first `limit` records whose derived column `at`, of integers, has a value in `range`.
+    pub(crate) fn find_range(
+        &self,
+        at: usize,
+        range: &Range<i64>,
+        limit: usize,
+        found: &mut Vec<Found>,
+    ) -> Result<(), ReadError> {
+        let end = found.len().saturating_add(limit);
+        for group in 0..self.0.rows.len() {
+            let hits = self.0.guarded(|object| {
+                let bounds = object.range_of(group, FIRST_DERIVED + at);
+                if bounds.is_some_and(|(min, max)| max < range.start || min >= range.end) {
+                    return Ok(Vec::new());
+                }
+                let mut cells = object.derived(group, at)?;
+                let rows: Vec<usize> = (0..object.rows[group])
+                    .filter(|_| matches!(cells.next_cell(), Cell::Int(value) if range.contains(&value)))
+                    .take(end - found.len())
+                    .collect();
+                object.take(group, &rows)
+            })?;
+            found.extend(hits);
+        }
+        Ok(())
+    }
+
+    /// Index and body of the records of a run, a row group at a time, until `each` says stop.
+    pub(crate) fn run(
+        &self,
+        run: &RangeInclusive<u64>,
+        mut each: impl FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        for group in 0..self.0.rows.len() {
+            let bounds = self.0.range_of(group, INDEX_COLUMN);
+            let outside = |(min, max): (i64, i64)| max < as_index(*run.start()) || min > as_index(*run.end());
+            if bounds.is_some_and(outside) {
+                continue;
+            }
+            for (index, body) in self.bodies(group)? {
+                if run.contains(&index) && each(index, &body).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The record at `index`, if it is here.
@@ -256,6 +310,14 @@ impl ParquetObject {
         Ok(ColumnCells::new(column, levels, cells))
     }
 
+    /// Bounds of a column of integers in a row group, if its statistics have them.
+    fn range_of(&self, group: usize, at: usize) -> Option<(i64, i64)> {
+        match self.file.metadata().row_group(group).column(at).statistics()? {
+            Statistics::Int64(found) => found.min_opt().copied().zip(found.max_opt().copied()),
+            _ => None,
+        }
+    }
+
     /// Whether a row group's statistics and bloom filter allow that `value` is in column `at`.
     fn may_hold(&self, group: usize, at: usize, value: Value<'_>) -> Result<bool, ParquetError> {
         let column = self.file.metadata().row_group(group).column(at);
@@ -304,6 +366,11 @@ fn excludes(statistics: &Statistics, value: Value<'_>) -> bool {
         (Statistics::FixedLenByteArray(_), Value::Bytes(bytes)) => outside(statistics, bytes),
         _ => false,
     }
+}
+
+/// As a column holds it: indexes are far below the bound.
+fn as_index(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
 }
 
 fn index_of(stored: i64) -> Result<u64, ParquetError> {

@@ -1,0 +1,40 @@
+//! Evidence bundles: a folder (or zip) that answers one question about a ledger and can be checked without us, years later, offline.
+//! `docs/format.md` section 9 has every byte.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`about`] | `bundle.json` and the lines of `records.jsonl` |
+//! | [`files`] | the files of a bundle, in a folder or a zip |
+//! | [`maker`] | making one from an archive |
+//! | [`check`] | verifying one |
+//!
+//! Invariants: a bundle is checked as a stranger would before it is handed out; nothing in one is believed before its proof leads to a
+//! root that the ledger's key signed.
+
+pub mod about;
+pub mod check;
+pub mod files;
+pub mod maker;
+
+/// Name of the file that says what a bundle is about; by it a folder is known for one.
+pub const ABOUT: &str = "bundle.json";
+pub(crate) const VKEY: &str = "ledger.vkey";
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const WITNESSED: &str = "witnessed";
+pub(crate) const RECORDS: &str = "records.jsonl";
+pub(crate) const MANIFEST: &str = "MANIFEST.sha256";
+pub(crate) const NOT_AFTER: &str = "not-after/";
+pub(crate) const NOT_BEFORE: &str = "not-before.tsr";
+pub(crate) const NOT_BEFORE_CHECKPOINT: &str = "not-before.checkpoint";
+const PROOFS: &str = "proofs/";
+const PROOF: &str = ".tlog-proof";
+
+/// Most records of a bundle.
+pub const MAX_RECORDS: usize = 100_000;
+
+/// Most bytes of all files of a bundle together.
+pub const MAX_BYTES: u64 = 1 << 30;
+
+pub(crate) fn proof_path(index: u64) -> String {
+    format!("{PROOFS}{index:020}{PROOF}")
+}
