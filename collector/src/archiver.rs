@@ -25,6 +25,7 @@ use crate::journal::{JournalError, JournalReader, StoredRecord};
 use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::seal::Queue;
+use crate::witness::{Mailbox, Signed};
 use budget::Budget;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -119,6 +120,8 @@ pub struct Archiver {
     pub metrics: Arc<Metrics>,
     /// Which retention class a record belongs to.
     pub classify: Box<dyn Classify>,
+    /// Where each newest checkpoint is put for witnesses, if there are any.
+    pub witnesses: Option<Arc<Mailbox>>,
     /// When segments are closed.
     pub cut: Cut,
 }
@@ -138,6 +141,8 @@ impl Archiver {
         let mut budget = Budget::new(self.cut.max_objects_per_day, Instant::now());
         let mut pause = FIRST_PAUSE;
         let mut ended_since = None;
+        // What the last run may not have shown any more.
+        self.show_witnesses();
         loop {
             let error = match self.work(&mut budget) {
                 Ok(()) => return Ok(()),
@@ -243,12 +248,20 @@ impl Archiver {
         if size > self.progress.now().archived {
             self.archive.settle(u64::MAX)?;
             self.data_dir.remember_checkpoint(self.archive.checkpoint().as_bytes())?;
+            self.show_witnesses();
             self.metrics.archived.set(size);
             // If the writer is gone the journal keeps what it has: the next start lets go of it.
             self.progress.archived(size);
             self.queue.archived(size);
         }
         Ok(())
+    }
+
+    fn show_witnesses(&self) {
+        let tail = self.archive.tail();
+        if let Some(mailbox) = self.witnesses.as_ref().filter(|_| tail.size > 0) {
+            mailbox.put(Signed { size: tail.size, note: self.archive.checkpoint(), kept: tail.kept });
+        }
     }
 
     fn report(&self, committed: &Committed, took: Duration) {

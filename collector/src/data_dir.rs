@@ -9,6 +9,7 @@
 //! DIR/checkpoint         the newest checkpoint that was signed: what the archive may never fall behind
 //! DIR/archive-path       where the archive lies, if the configuration places it elsewhere
 //! DIR/begun              there once records were sealed: then an empty journal is a lost one
+//! DIR/witnesses.json     up to which size each witness has seen the ledger: a hint
 //! DIR/lock               held by the process that writes
 //! DIR/journal/ dedup/ archive/
 //! ```
@@ -30,6 +31,8 @@ use zeroize::Zeroizing;
 use crate::place::Place;
 
 const MAC_KEY_HEADER: &str = "tachograph-mac-key/v1";
+
+const WITNESSES: &str = "witnesses.json";
 
 /// Stands in a ledger that is being filled from another.
 const UNFINISHED: &str = "unfinished";
@@ -414,11 +417,29 @@ impl DataDir {
 
     /// Puts a small public file in the place of the one before, whole or not at all.
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
-        let (path, temporary) = (self.root.join(name), self.root.join(format!("{name}.new")));
-        let _ = fs::remove_file(&temporary);
-        write_new(&temporary, bytes, 0o644)?;
-        fs::rename(&temporary, &path).map_err(DataDirError::io(&path))?;
-        sync_dir(&self.root)
+        replace(&self.root, name, bytes)
+    }
+
+    /// Up to which size each witness has seen the ledger, as it was remembered last: a hint, at most 64 KiB of it.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn witnesses(&self) -> Result<Option<Vec<u8>>, DataDirError> {
+        let path = self.root.join(WITNESSES);
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|file| file.take(64 << 10).read_to_end(&mut bytes)) {
+            Ok(_) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(DataDirError::io(&path)(e)),
+        }
+    }
+
+    /// Remembers it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn remember_witnesses(&self, bytes: &[u8]) -> Result<(), DataDirError> {
+        self.replace(WITNESSES, bytes)
     }
 }
 
@@ -428,24 +449,33 @@ fn half(seeds: &[u8; 64], at: usize) -> [u8; 32] {
     half
 }
 
-fn make_dir(path: &Path, mode: u32) -> Result<(), DataDirError> {
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), DataDirError> {
     if path.exists() && !path.is_dir() {
         return Err(DataDirError::NotADirectory(path.to_owned()));
     }
     DirBuilder::new().recursive(true).mode(mode).create(path).map_err(DataDirError::io(path))
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let written = file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
     written.map_err(DataDirError::io(path))
 }
 
-fn sync_dir(path: &Path) -> Result<(), DataDirError> {
+/// Puts a small public file in the place of the one before, whole or not at all; durable on return.
+pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
+    let (path, temporary) = (dir.join(name), dir.join(format!("{name}.new")));
+    let _ = fs::remove_file(&temporary);
+    write_new(&temporary, bytes, 0o644)?;
+    fs::rename(&temporary, &path).map_err(DataDirError::io(&path))?;
+    sync_dir(dir)
+}
+
+pub(crate) fn sync_dir(path: &Path) -> Result<(), DataDirError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(DataDirError::io(path))
 }
 
-fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, DataDirError> {
+pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, DataDirError> {
     let mut text = Zeroizing::new(String::with_capacity(1024));
     let read = File::open(path).and_then(|file| file.take(64 << 10).read_to_string(&mut text));
     match read {

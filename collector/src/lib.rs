@@ -37,3 +37,5 @@ pub mod startup;
 pub mod statements;
 pub mod trace;
 pub mod view;
+pub mod witness;
+pub mod witness_server;

@@ -3,9 +3,11 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::receive::ReceiveMetrics;
+use crate::witness::WitnessMetrics;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -104,6 +106,8 @@ pub struct Metrics {
     pub class_errors: Counter,
     /// Signatures, chains or hashes of our own that did not verify. Anything but 0 is an alarm.
     pub verification_failures: Counter,
+    /// Of witnesses, if any are asked.
+    pub witness: OnceLock<Arc<WitnessMetrics>>,
 }
 
 impl Metrics {
@@ -264,29 +268,39 @@ impl Metrics {
             "Own signatures, chains or hashes that did not verify. Anything but 0 is an alarm.",
             self.verification_failures.get(),
         );
+        if let Some(witness) = self.witness.get() {
+            witness.render(&mut page, now_nanos);
+        }
         page.single("tachograph_ready", "gauge", "1 if records are taken.", u8::from(ready));
         page.text
     }
 }
 
+/// A page of metrics that is being written.
 #[derive(Default)]
-struct Page {
+pub(crate) struct Page {
     text: String,
     family: &'static str,
 }
 
 impl Page {
-    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn family(&mut self, name: &'static str, kind: &str, help: &str) {
         self.family = name;
         // Writing to a string does not fail.
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn labelled(&mut self, label: &str, value: &str, number: impl fmt::Display) {
+    pub(crate) fn labelled(&mut self, label: &str, value: &str, number: impl fmt::Display) {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let _ = writeln!(self.text, "{}{{{label}=\"{value}\"}} {number}", self.family);
     }
 
-    fn single(&mut self, name: &'static str, kind: &str, help: &str, number: impl fmt::Display) {
+    pub(crate) fn single(&mut self, name: &'static str, kind: &str, help: &str, number: impl fmt::Display) {
         self.family(name, kind, help);
         let _ = writeln!(self.text, "{name} {number}");
     }

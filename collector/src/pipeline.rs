@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! receive (tokio) ─► Queue ─► writer (thread) ─► Progress ─► archiver (thread)
-//!                      ▲────── archived up to N ──────────────────┘
+//!                      ▲────── archived up to N ──────────────────┘─► Mailbox ─► witness (thread)
 //! ```
 //!
 //! Shut-down goes along the flow: stop the intake, let the requests under way end, stop the writer, archive what is left,
@@ -35,6 +35,7 @@ use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
 use crate::retention::Classifier;
 use crate::seal::{self, Own, Parts, Queue, Writer, WriterError};
 use crate::startup::{self, Probed, Ready, StartError};
+use crate::witness::{self, Mailbox, WitnessMetrics};
 
 /// Objects that one record lists.
 const ORPHANS_PER_RECORD: usize = 500;
@@ -51,6 +52,9 @@ pub enum RunError {
     /// No port.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
+    /// The witnesses' policy.
+    #[error("{0}")]
+    Witnesses(String),
     /// No admin port.
     #[error(
         "cannot listen on admin address {address}: {source}; choose another with `--admin ADDR`, or `admin: off` in the file"
@@ -86,7 +90,15 @@ impl RunError {
 
     /// Whether it failed before it took anything.
     pub fn is_start(&self) -> bool {
-        matches!(self, Self::Start(_) | Self::Receive(_) | Self::Admin { .. } | Self::Entropy(_) | Self::Thread(_))
+        matches!(
+            self,
+            Self::Start(_)
+                | Self::Receive(_)
+                | Self::Witnesses(_)
+                | Self::Admin { .. }
+                | Self::Entropy(_)
+                | Self::Thread(_)
+        )
     }
 }
 
@@ -132,6 +144,9 @@ pub async fn run(
         () = &mut stop => return Ok(()),
     };
 
+    if let Some(problem) = config.witnesses.as_ref().and_then(|witnesses| witnesses.problem(ready.data_dir.vkey())) {
+        return Err(RunError::Witnesses(problem));
+    }
     let receive_metrics = Arc::new(ReceiveMetrics::default());
     let listeners = Listeners {
         grpc: config.receive.grpc,
@@ -206,7 +221,7 @@ pub async fn run(
     let (shutdown, watch_shutdown) = watch::channel(false);
     let mut serving = tokio::spawn(bound.serve(Arc::new(intake), watch_shutdown));
 
-    let Stages { writer, archiver, mut ended, .. } = stages;
+    let Stages { writer, archiver, witnesses, mut ended, .. } = stages;
     tokio::select! {
         () = &mut stop => tracing::info!("stopping: no new requests, finishing those under way"),
         _ = ended.recv() => tracing::error!("a stage has ended: stopping"),
@@ -226,6 +241,10 @@ pub async fn run(
         drop(queue);
         let archived = join("archiver", archiver).and_then(|ended| ended.map_err(RunError::from));
         let written = join("writer", writer).and_then(|ended| ended.map_err(RunError::from));
+        // Not waited for: a witness that does not answer must not hold up a stop, and the next start shows them what is newest.
+        if let Some(mailbox) = witnesses {
+            mailbox.close();
+        }
         written.and(archived)
     });
     let outcome = joined.await.unwrap_or(Err(RunError::Panicked("shutdown")));
@@ -266,6 +285,7 @@ struct Starting {
 struct Stages {
     writer: JoinHandle<Result<(), WriterError>>,
     archiver: JoinHandle<Result<(), ArchiverError>>,
+    witnesses: Option<Arc<Mailbox>>,
     progress: Arc<Progress>,
     ended: mpsc::Receiver<()>,
 }
@@ -344,6 +364,7 @@ impl Starting {
     fn begin_archiving(self, config: &Config, shared: &Shared, outage: &Outage) -> Result<Stages, RunError> {
         let progress = Arc::clone(&self.progress);
         outage.begin(Arc::clone(&progress));
+        let witnesses = self.begin_witnesses(config, shared)?;
         let archiver = Archiver {
             archive: self.archive,
             journal: self.journal,
@@ -356,6 +377,7 @@ impl Starting {
                 config.archive.retention.clone(),
                 Arc::clone(&shared.metrics),
             )),
+            witnesses: witnesses.clone(),
             cut: Cut {
                 max_age: config.archive.max_age,
                 max_bytes: config.archive.max_bytes,
@@ -364,7 +386,32 @@ impl Starting {
             },
         };
         let archiver = spawn("archiver", self.bell, Arc::new(Progress::default()), move || archiver.run())?;
-        Ok(Stages { writer: self.writer, archiver, progress, ended: self.ended })
+        Ok(Stages { writer: self.writer, archiver, witnesses, progress, ended: self.ended })
+    }
+
+    /// Witnesses are asked in a thread that dies alone.
+    fn begin_witnesses(&self, config: &Config, shared: &Shared) -> Result<Option<Arc<Mailbox>>, RunError> {
+        let Some(configured) = &config.witnesses else { return Ok(None) };
+        let witnesses = configured.asked();
+        let names = witnesses.iter().map(|witness| witness.key.name().to_string());
+        let metrics = Arc::new(WitnessMetrics::new(names));
+        let _ = shared.metrics.witness.set(Arc::clone(&metrics));
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&metrics), Arc::clone(&shared.clock)));
+        let store = Arc::clone(self.archive.store());
+        let stage = witness::Stage {
+            witnesses,
+            policy: configured.policy.clone(),
+            every: configured.every,
+            carrier: Box::new(configured.outbound.clone()),
+            proofs: Box::new(witness::ArchiveProofs::new(Arc::clone(&store))),
+            store,
+            key: self.data_dir.vkey().clone(),
+            data_dir: Arc::clone(&self.data_dir),
+            mailbox: Arc::clone(&mailbox),
+            metrics,
+        };
+        std::thread::Builder::new().name("witness".to_owned()).spawn(move || stage.run()).map_err(RunError::Thread)?;
+        Ok(Some(mailbox))
     }
 }
 

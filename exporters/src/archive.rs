@@ -1,7 +1,7 @@
 //! The archive: segments of records as Parquet objects, each run of them named by a signed commit, each commit
 //! followed by a signed checkpoint, all in a write-once [`store`].
 //!
-//! Order of writing: leaves object, records object, commit, checkpoint. The commit is the fence against a second
+//! Order of writing: leaves object, records object, commit, checkpoint; whenever witnesses have answered, [`witnessed`]. The commit is the fence against a second
 //! writer, the point from which records count as archived, and all that recovery needs. So:
 //! - records below [`Tail::size`] are archived, whatever error came after; those above are not;
 //! - objects that no commit names were never evidence, and are removed before the next segment;
@@ -19,6 +19,7 @@ pub mod segment;
 pub mod store;
 mod strays;
 pub mod tree;
+pub mod witnessed;
 
 #[cfg(test)]
 mod tests;
@@ -430,13 +431,17 @@ impl Archive {
         self.store.clock_skew_ms()
     }
 
-    /// As its commit signs it; but a store takes no date that is past.
     fn keep_checkpoint(&self) -> Result<Option<Keep>, StoreError> {
-        const LEAST: u64 = 24 * 3600;
-        let Some((lock, until)) = self.tail.kept else { return Ok(None) };
-        let now = self.store.now()?.map_or(0, |now| now.unix_nanos() / 1_000_000_000);
-        Ok(Some(Keep { lock, until: until.max(now + LEAST), at_least: until }))
+        keep_checkpoint(&*self.store, self.tail.kept)
     }
+}
+
+/// As its commit signs it; but a store takes no date that is past.
+fn keep_checkpoint(store: &dyn Store, kept: Option<(Lock, u64)>) -> Result<Option<Keep>, StoreError> {
+    const LEAST: u64 = 24 * 3600;
+    let Some((lock, until)) = kept else { return Ok(None) };
+    let now = store.now()?.map_or(0, |now| now.unix_nanos() / 1_000_000_000);
+    Ok(Some(Keep { lock, until: until.max(now + LEAST), at_least: until }))
 }
 
 impl Tail {

@@ -18,8 +18,9 @@ mod records;
 mod report;
 mod sequences;
 mod storage;
+mod witnessed;
 
-use tachograph_ledger::{Hash, MacKey, VerifyingKey};
+use tachograph_ledger::{Hash, MacKey, Policy, VerifyingKey};
 
 use crate::archive::Identity;
 use crate::archive::store::{Store, StoreError};
@@ -43,6 +44,8 @@ pub struct Options<'a> {
     pub key: Option<VerifyingKey>,
     /// Checkpoints of this ledger that were remembered elsewhere: signed notes.
     pub checkpoints: Vec<Vec<u8>>,
+    /// Which witnesses' cosignatures are enough, by the auditor's own judgement.
+    pub policy: Option<Policy>,
     /// The initial MAC key, out of escrow.
     pub mac_key: Option<MacKey>,
     /// Threads that check bodies; 0 and 1 mean that everything is done by the caller's.
@@ -92,21 +95,34 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
     if let Some(progress) = options.progress {
         progress.begin(history.size());
     }
-    let outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
+    let mut outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
+    let in_folder = |folder: &str| listed.iter().filter(|path| path.starts_with(folder)).cloned().collect::<Vec<_>>();
+    let (checkpoints, witnessed) =
+        (in_folder(crate::archive::paths::CHECKPOINTS), in_folder(crate::archive::paths::WITNESSED));
+    let cosigned =
+        witnessed::check(store, &witnessed, &key, options.policy.as_ref(), &history, &mut outside, &collector);
+    if options.checkpoints.is_empty() && options.policy.is_none() {
+        let hint = if witnessed.is_empty() { "" } else { " (witnesses have cosigned checkpoints: give a policy)" };
+        collector.incomplete(
+            Axis::NonEquivocation,
+            format!(
+                "no checkpoint from outside was given{hint}: whether others were shown the same history is not known"
+            ),
+        );
+    }
     let mut walk = Walk::new(&key, options.mac_key, outside, &collector);
     let foreign = commits::compare_objects(&listed, &history, &collector);
-    let mut checkpoints = listed;
-    checkpoints.retain(|path| path.starts_with(crate::archive::paths::CHECKPOINTS));
     let statements = Statements::new(&history, &foreign);
     let workshop = Workshop::new(store, statements, options.progress, &collector);
     let certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let totals = walk.finish(history.size());
     let orphans = orphans::check(store, &foreign, &certificates, &collector);
     collector.orphans(&orphans);
-    let expected = storage::expected(&history, &checkpoints, &orphans, &certificates);
+    let expected = storage::expected(&history, &checkpoints, &witnessed, &orphans, &certificates);
     storage::check(store, expected, options.threads, &collector)?;
     let checkpoint_count = checkpoints::check(store, checkpoints, &key, &history, &collector);
-    Ok(collector.into_report(place, &key, &history, checkpoint_count, totals))
+    let report = collector.into_report(place, &key, &history, checkpoint_count, totals);
+    Ok(Report { witnessed_records: cosigned, ..report })
 }
 
 /// Why there was nothing to verify.

@@ -14,14 +14,17 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use tachograph_fuzz::signing::{LEDGER, key};
 use tachograph_ledger::{
-    Checkpoint, Commit, Edge, Hash, Leaf, LedgerName, Lock, Object, ObjectKind, Terms, genesis, leaf_hash, sha256,
-    sign_note,
+    AddCheckpoint, Checkpoint, Commit, Edge, Hash, Leaf, LedgerName, Lock, Object, ObjectKind, Terms, WitnessName,
+    WitnessSigningKey, consistency_proof, genesis, leaf_hash, root_of, sha256, sign_note,
 };
 use tachograph_record::{Body, Json, Number, Text, Time, write_body};
 
 const NANOS: u64 = 1_760_000_000_123_456_789;
 
 fn main() -> std::io::Result<()> {
+    for (seed, bytes) in requests() {
+        write("add_checkpoint", seed, bytes.as_bytes())?;
+    }
     write("body", "minimal", &body(false))?;
     write("body", "generation", &body(true))?;
     write("config", "empty", b"")?;
@@ -49,10 +52,36 @@ fn main() -> std::io::Result<()> {
     write("commit", "text-2", text_of(&commit_2))?;
     write("note", "signed", sign_note("one line\n\nand another\n", key()).as_bytes())?;
     write("note", "text", b"one line\n\nand another\n")?;
+    write("policy", "nested", policy().as_bytes())?;
+    write("policy", "none", b"# nobody\nquorum none\n")?;
     write("s3_url", "short", b"s3://acme-ai-audit")?;
     write("s3_url", "full", b"s3://acme-ai-audit/prod/eu=1?endpoint=https://minio.example:9000&region=us-east-1")?;
     write("vkey", "public", key().public().to_line().as_bytes())?;
-    write("vkey", "private", key().to_line().as_bytes())
+    write("vkey", "private", key().to_line().as_bytes())?;
+    write("vkey", "witness", witness(1).public().to_line().as_bytes())?;
+    write("vkey", "witness-private", witness(1).to_line().as_bytes())
+}
+
+fn witness(number: u8) -> WitnessSigningKey {
+    let name = WitnessName::parse(&format!("witness.example/w{number}")).expect("a good name");
+    WitnessSigningKey::from_seed(name, [number; 32])
+}
+
+/// A request, the text of its checkpoint, and an answer.
+fn requests() -> [(&'static str, String); 3] {
+    let leaves: Vec<Hash> = (0..7_u8).map(|index| sha256(&[index])).collect();
+    let checkpoint = Checkpoint { origin: name(), size: 7, root: root_of(&leaves) }.sign(key());
+    let proof = consistency_proof(&leaves, 4, 7).expect("a good proof");
+    let request = AddCheckpoint { old: 4, proof, checkpoint: &checkpoint }.encode();
+    let text = String::from_utf8_lossy(text_of(&checkpoint)).into_owned();
+    [("request", request), ("answer", witness(1).cosign("text\n", 1_790_000_000)), ("text", text)]
+}
+
+fn policy() -> String {
+    let witnesses: String = (1..=3)
+        .map(|number| format!("witness w{number} {} https://w{number}.example\n", witness(number).public().to_line()))
+        .collect();
+    format!("log {}\n{witnesses}group some any w1 w2\ngroup both all some w3\nquorum both\n", key().public().to_line())
 }
 
 fn write(target: &str, seed: &str, bytes: &[u8]) -> std::io::Result<()> {

@@ -19,6 +19,7 @@ pub const VARIABLE: &str = "TACHOGRAPH_FUZZ_TARGET";
 
 /// Every target, by name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("add_checkpoint", targets::add_checkpoint::run),
     ("body", targets::body::run),
     ("checkpoint", targets::checkpoint::run),
     ("commit", targets::commit::run),
@@ -30,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("otlp_json", targets::otlp_json::run),
     ("otlp_logs", targets::otlp_logs::run),
     ("otlp_traces", targets::otlp_traces::run),
+    ("policy", targets::policy::run),
     ("s3_url", targets::s3_url::run),
     ("vkey", targets::vkey::run),
 ];

@@ -17,6 +17,9 @@
 //! | [`checkpoint`] | the signed statement of size and root |
 //! | [`proof`] | the proof of one record, as a file |
 //! | [`commit`] | the signed statement of which objects hold which records |
+//! | [`cosignature`] | what a witness adds to a checkpoint, and its keys |
+//! | [`add_checkpoint`] | how a witness is asked for it |
+//! | [`policy`] | which witnesses' cosignatures are enough |
 //!
 //! `docs/format.md` is the authority for every byte; `tests/golden/ledger-v1.json` holds vectors made by an
 //! independent program.
@@ -24,26 +27,32 @@
 //! Invariants: no I/O, no clock, no randomness, no threads. Everything that parses takes hostile bytes, has a
 //! bound, and accepts exactly one spelling: what was parsed and is encoded again gives the same bytes.
 
+pub mod add_checkpoint;
 pub mod chain;
 pub mod checkpoint;
 pub mod commit;
+pub mod cosignature;
 pub mod hash;
 pub mod leaf;
 pub mod mac;
 pub mod name;
 pub mod note;
+pub mod policy;
 pub mod proof;
 mod text;
 pub mod tree;
 
+pub use add_checkpoint::{AddCheckpoint, AddCheckpointError};
 pub use chain::{ChainError, ChainVerifier, Entry, SealError, Sealed, Sealer, Snapshot};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use commit::{Commit, CommitError, Lock, Object, ObjectKind, Terms};
+pub use cosignature::{WitnessName, WitnessNameError, WitnessSigningKey, WitnessVerifyingKey};
 pub use hash::{Hash, empty_root, leaf_hash, node_hash, sha256};
 pub use leaf::{Leaf, LeafError, genesis};
 pub use mac::{EPOCH_BITS, MacError, MacKey, epoch_of};
 pub use name::{LedgerName, NameError};
 pub use note::{KeyError, Note, NoteError, SigningKey, VerifyingKey, parse_note, sign_note};
+pub use policy::{Policy, PolicyError};
 pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};
 pub use tree::{
     Edge, ProofError, consistency_nodes, consistency_proof, inclusion_nodes, inclusion_proof, root_of,

@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer};
 
-mod key;
+pub(crate) mod key;
 
 pub use key::{KeyError, SigningKey, VerifyingKey};
 
@@ -26,7 +26,7 @@ pub const MAX_NOTE_BYTES: usize = 1 << 20;
 pub const MAX_SIGNATURES: usize = 100;
 
 const SIGNATURE_PREFIX: &str = "— ";
-const KEY_ID_BYTES: usize = 4;
+pub(crate) const KEY_ID_BYTES: usize = 4;
 
 /// A note whose syntax is right. Nothing is known of its signatures until [`verify`](Self::verify).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +90,15 @@ pub enum NoteError {
 /// leave room within [`MAX_NOTE_BYTES`]. Texts come from this crate's own encoders, never from outside.
 pub fn sign_note(text: &str, key: &SigningKey) -> String {
     assert!(text.ends_with('\n') && first_control(text).is_none(), "a note's text is lines of plain text");
-    let mut signed = key.key_id().to_vec();
-    signed.extend_from_slice(&key.ed25519().sign(text.as_bytes()).to_bytes());
-    let note = format!("{text}\n{SIGNATURE_PREFIX}{} {}\n", key.name(), STANDARD.encode(signed));
+    let signature = key.ed25519().sign(text.as_bytes()).to_bytes();
+    let note = format!("{text}\n{}", signature_line(key.name().as_str(), key.key_id(), &signature));
     assert!(note.len() <= MAX_NOTE_BYTES, "a note has at most {MAX_NOTE_BYTES} bytes");
     note
+}
+
+/// The line of a signature, with its newline: appended to a note that is one signature more on it.
+pub(crate) fn signature_line(name: &str, key_id: [u8; KEY_ID_BYTES], signature: &[u8]) -> String {
+    format!("{SIGNATURE_PREFIX}{name} {}\n", STANDARD.encode([&key_id[..], signature].concat()))
 }
 
 /// Takes a note apart without verifying it.
@@ -134,19 +138,36 @@ impl Note {
     /// Checks that `key` signed the text. Signatures of other keys are ignored.
     pub fn verify(&self, key: &VerifyingKey) -> Result<(), NoteError> {
         let mut verified = false;
-        for signature in self.signatures.iter().filter(|signature| signature.is_of(key)) {
-            Signature::from_slice(&signature.bytes)
+        for signature in self.signatures_of(key.name().as_str(), key.key_id()) {
+            Signature::from_slice(signature)
                 .and_then(|bytes| key.ed25519().verify_strict(self.text.as_bytes(), &bytes))
                 .map_err(|_| NoteError::BadSignature { key: key.label() })?;
             verified = true;
         }
         if verified { Ok(()) } else { Err(NoteError::NotSigned { key: key.label() }) }
     }
-}
 
-impl NoteSignature {
-    fn is_of(&self, key: &VerifyingKey) -> bool {
-        self.name == key.name().as_str() && self.key_id == key.key_id()
+    /// The note with `key`'s signature alone, as its signer gave it.
+    ///
+    /// # Errors
+    /// If `key` did not sign it.
+    pub fn reduced_to(&self, key: &VerifyingKey) -> Result<String, NoteError> {
+        self.verify(key)?;
+        let (name, key_id) = (key.name().as_str(), key.key_id());
+        let first = self.signatures_of(name, key_id).next().unwrap_or_default();
+        Ok(format!("{}\n{}", self.text, signature_line(name, key_id, first)))
+    }
+
+    /// What stands on the lines that claim this key.
+    pub(crate) fn signatures_of<'n>(
+        &'n self,
+        name: &'n str,
+        key_id: [u8; KEY_ID_BYTES],
+    ) -> impl Iterator<Item = &'n [u8]> {
+        self.signatures
+            .iter()
+            .filter(move |signature| signature.name == name && signature.key_id == key_id)
+            .map(|signature| signature.bytes.as_slice())
     }
 }
 

@@ -21,3 +21,4 @@ pub mod seed;
 pub mod stored;
 pub mod tree;
 pub mod weak_store;
+pub mod witness;

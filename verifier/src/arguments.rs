@@ -1,11 +1,14 @@
 //! What an auditor says on the command line.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use tachograph_exporters::bundle::check;
 use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress};
-use tachograph_ledger::{LedgerName, MacKey, VerifyingKey};
+use tachograph_ledger::policy::MAX_POLICY_BYTES;
+use tachograph_ledger::{LedgerName, MacKey, Policy, VerifyingKey};
 
 use crate::escrow;
 
@@ -23,6 +26,9 @@ pub struct Arguments {
     /// A checkpoint of this ledger that you kept; what is verified must agree with it. May be given several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// Which witnesses' cosignatures are enough: a C2SP tlog-policy of your own. The newest witnessed checkpoint must meet it
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// The escrowed MAC key (mac-escrow.key): checks every MAC of an archive too
     #[arg(long, value_name = "FILE")]
     mac_key: Option<PathBuf>,
@@ -68,6 +74,7 @@ impl Arguments {
         Ok(Options {
             key: self.key()?,
             checkpoints: self.checkpoints()?,
+            policy: self.policy()?,
             mac_key: None,
             threads: threads.min(MAX_THREADS),
             progress: Some(progress),
@@ -82,7 +89,7 @@ impl Arguments {
         if self.mac_key.is_some() {
             bail!("--mac-key is for archives: a bundle holds no MACs");
         }
-        Ok(check::Options { key: self.key()?, checkpoints: self.checkpoints()? })
+        Ok(check::Options { key: self.key()?, checkpoints: self.checkpoints()?, policy: self.policy()? })
     }
 
     /// The escrowed MAC key, if one was given.
@@ -95,6 +102,16 @@ impl Arguments {
 
     fn checkpoints(&self) -> anyhow::Result<Vec<Vec<u8>>> {
         self.checkpoint.iter().map(|path| read(path)).collect()
+    }
+
+    fn policy(&self) -> anyhow::Result<Option<Policy>> {
+        let Some(path) = &self.policy else { return Ok(None) };
+        let place = || path.display().to_string();
+        let mut text = Vec::new();
+        // One byte beyond the limit shows that there is more.
+        let file = File::open(path).with_context(place)?;
+        file.take(MAX_POLICY_BYTES as u64 + 1).read_to_end(&mut text).with_context(place)?;
+        Policy::parse(&text).map(Some).with_context(place)
     }
 
     /// A key line, or a file that holds one.

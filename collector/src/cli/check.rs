@@ -53,8 +53,11 @@ impl Check {
         {
             problems.push(format!("archive.path: {} is no directory and can't be created as one", path.display()));
         }
-        if let Err(error) = check_ledger(&config) {
-            problems.push(error.to_string());
+        match check_ledger(&config) {
+            Err(error) => problems.push(error.to_string()),
+            Ok(data_dir) => {
+                problems.extend(config.witnesses.as_ref().and_then(|witnesses| witnesses.problem(data_dir.vkey())));
+            }
         }
         if let (Some(settings), Some(retention)) = (&config.archive.s3, &config.archive.retention)
             && let Err(error) = check_bucket(settings, retention)
@@ -73,9 +76,9 @@ fn check_bucket(settings: &S3Settings, retention: &Retention) -> Result<(), Buck
     bucket::inspect(&S3Store::reader(settings.clone())?)?.check(&settings, retention)
 }
 
-fn check_ledger(config: &Config) -> Result<(), DataDirError> {
+fn check_ledger(config: &Config) -> Result<DataDir, DataDirError> {
     let data_dir = DataDir::open(&config.data)?;
     data_dir.signing_key()?;
     data_dir.mac_key()?;
-    Ok(())
+    Ok(data_dir)
 }

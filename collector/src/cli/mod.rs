@@ -13,6 +13,7 @@ mod retention;
 mod run;
 mod trace;
 mod verify;
+mod witness;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -86,6 +87,9 @@ enum Command {
     Expire(expire::Expire),
     /// Save what a fenced collector acknowledged into a ledger of another name
     Reseal(reseal::Reseal),
+    /// Run a witness, which cosigns other parties' checkpoints
+    #[command(subcommand)]
+    Witness(witness::Witness),
     /// Print completions for a shell, for example: tachograph completions bash > /etc/bash_completion.d/tachograph
     Completions {
         /// The shell
@@ -141,6 +145,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Retention(retention) => retention.run(),
         Command::Expire(expire) => expire.run(),
         Command::Reseal(reseal) => reseal.run(),
+        Command::Witness(witness) => witness.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tachograph", &mut std::io::stdout());
             Ok(Exit::Done)

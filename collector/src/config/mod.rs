@@ -6,6 +6,7 @@
 mod archive;
 mod file;
 mod quantity;
+mod witnesses;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use tachograph_exporters::archive::store::s3::S3Settings;
 
 use crate::receive::{Auth, Limits, Tls};
 use crate::retention::Class;
+use crate::witness::Witnesses;
 
 /// Where data lies if nobody says otherwise.
 pub const DEFAULT_DATA: &str = "tachograph-data";
@@ -39,6 +41,8 @@ pub struct Config {
     pub duplicates_retention: Duration,
     /// Where health and metrics are served; `None` for nowhere.
     pub admin: Option<SocketAddr>,
+    /// Who is asked to cosign checkpoints.
+    pub witnesses: Option<Witnesses>,
     /// Logs.
     pub log: Log,
 }

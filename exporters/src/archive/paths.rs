@@ -8,6 +8,7 @@ pub(crate) const LEAVES: &str = "leaves/";
 pub(crate) const RECORDS: &str = "records/";
 pub(crate) const COMMITS: &str = "commit/";
 pub(crate) const CHECKPOINTS: &str = "checkpoint/";
+pub(crate) const WITNESSED: &str = "witnessed/";
 
 pub(crate) fn leaves(day: &str, first: u64, count: u64, sha256: &Hash) -> String {
     format!("{LEAVES}day={day}/{}", parquet(first, count, sha256))
@@ -39,7 +40,11 @@ pub(crate) fn checkpoint(size: u64) -> String {
     format!("{CHECKPOINTS}{size:020}")
 }
 
-/// The number that a commit or checkpoint is named after.
+pub(crate) fn witnessed(size: u64) -> String {
+    format!("{WITNESSED}{size:020}")
+}
+
+/// The number that a commit, checkpoint or witnessed checkpoint is named after.
 pub(crate) fn number_of(path: &str, folder: &str) -> Option<u64> {
     digits(path.strip_prefix(folder)?)
 }

@@ -144,7 +144,9 @@ pub(crate) fn compare_objects(listed: &[String], history: &History, collector: &
         if path == paths::LEDGER || named.contains_key(path.as_str()) {
             continue;
         }
-        if let Some(folder) = [paths::COMMITS, paths::CHECKPOINTS].into_iter().find(|folder| path.starts_with(folder)) {
+        if let Some(folder) =
+            [paths::COMMITS, paths::CHECKPOINTS, paths::WITNESSED].into_iter().find(|folder| path.starts_with(folder))
+        {
             if paths::number_of(path, folder).is_none() {
                 collector.fail(Axis::Integrity, Finding::of_object(path, "a file that no release writes here"));
             }

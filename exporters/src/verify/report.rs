@@ -159,6 +159,9 @@ pub struct Report {
     pub objects: u64,
     /// Checkpoints read.
     pub checkpoints: u64,
+    /// Records under the newest checkpoint that meets the policy that was given; absent if none was, or none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnessed_records: Option<u64>,
     /// Root of the tree over all records, as computed from the leaves; absent if the walk broke.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,

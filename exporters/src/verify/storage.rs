@@ -101,10 +101,11 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// What must be there: all that commits name, commits and checkpoints, and the orphans that the ledger reports.
+/// What must be there: all that commits name, commits and checkpoints (witnessed ones too), and the orphans that the ledger reports.
 pub(crate) fn expected(
     history: &History,
     checkpoints: &[String],
+    witnessed: &[String],
     orphans: &[String],
     certificates: &Certificates<'_>,
 ) -> Vec<Expected> {
@@ -125,8 +126,8 @@ pub(crate) fn expected(
             push(&object.path, Hold::signed(terms), certificates.of(object).is_some(), index);
         }
     }
-    for path in checkpoints {
-        let size = paths::number_of(path, paths::CHECKPOINTS);
+    for path in checkpoints.iter().chain(witnessed) {
+        let size = [paths::CHECKPOINTS, paths::WITNESSED].iter().find_map(|folder| paths::number_of(path, folder));
         let terms = size.and_then(|size| of_checkpoint.get(&size).copied());
         push(path, Hold::signed(terms), false, size.map(|size| size.saturating_sub(1)));
     }

@@ -1,5 +1,6 @@
 //! One target a file.
 
+pub(crate) mod add_checkpoint;
 pub(crate) mod body;
 pub(crate) mod checkpoint;
 pub(crate) mod commit;
@@ -11,5 +12,6 @@ pub(crate) mod note;
 pub(crate) mod otlp_json;
 pub(crate) mod otlp_logs;
 pub(crate) mod otlp_traces;
+pub(crate) mod policy;
 pub(crate) mod s3_url;
 pub(crate) mod vkey;

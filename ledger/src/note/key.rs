@@ -16,13 +16,14 @@ use ed25519_dalek as ed25519;
 use zeroize::Zeroizing;
 
 use super::KEY_ID_BYTES;
+use crate::cosignature::WitnessNameError;
 use crate::hash::sha256;
 use crate::name::{LedgerName, NameError};
 use crate::text;
 
 /// Signature type byte of Ed25519 in C2SP signed-note.
 const ED25519: u8 = 0x01;
-const PRIVATE_PREFIX: &str = "PRIVATE+KEY+";
+pub(crate) const PRIVATE_PREFIX: &str = "PRIVATE+KEY+";
 /// Longer than any line of ours: a bound on hostile input.
 const MAX_KEY_LINE_BYTES: usize = 512;
 
@@ -53,15 +54,22 @@ pub enum KeyError {
     /// A private key where a public one belongs.
     #[error("this is a private key where a verifier key belongs: keep it secret and give the line of the public key")]
     PrivateGiven,
-    /// Another algorithm than Ed25519.
-    #[error("the key's type is {found:#04x}, only Ed25519 (0x01) is supported")]
+    /// A key of another type than is needed here.
+    #[error(
+        "the key's type is {found:#04x}, but {expected:#04x} is needed here: 0x01 is a ledger's Ed25519 key, 0x04 a witness's; others are not supported"
+    )]
     Algorithm {
         /// The type byte.
         found: u8,
+        /// The type byte that is needed.
+        expected: u8,
     },
     /// The name is no ledger name.
     #[error("the key's name is wrong: {0}")]
     Name(#[from] NameError),
+    /// The name is none that a witness's key can have.
+    #[error("the key's name is wrong: {0}")]
+    WitnessName(#[from] WitnessNameError),
     /// The id does not belong to name and key: a typing error, or parts of two keys.
     #[error("the key's id is {found}, but its name and bytes give {expected}: the line is damaged")]
     Id {
@@ -80,7 +88,7 @@ impl SigningKey {
     pub fn from_seed(name: LedgerName, seed: [u8; 32]) -> Self {
         let seed = Zeroizing::new(seed);
         let key = ed25519::SigningKey::from_bytes(&seed);
-        let key_id = key_id(&name, key.verifying_key().as_bytes());
+        let key_id = key_id(name.as_str(), ED25519, key.verifying_key().as_bytes());
         Self { name, key_id, key }
     }
 
@@ -88,7 +96,7 @@ impl SigningKey {
     pub fn parse(line: &str) -> Result<Self, KeyError> {
         let rest = line.trim().strip_prefix(PRIVATE_PREFIX).ok_or(KeyError::PrivateForm)?;
         let line = KeyLine::parse(rest).ok_or(KeyError::PrivateForm)?;
-        line.check_algorithm()?;
+        line.check_algorithm(ED25519)?;
         let key = Self::from_seed(LedgerName::parse(line.name)?, *line.bytes);
         line.check_id(key.key_id)?;
         Ok(key)
@@ -96,7 +104,7 @@ impl SigningKey {
 
     /// The private text form, one line without newline; wiped when dropped.
     pub fn to_line(&self) -> Zeroizing<String> {
-        let body = Zeroizing::new(encode_line(&self.name, self.key_id, self.key.as_bytes()));
+        let body = Zeroizing::new(encode_line(self.name.as_str(), self.key_id, ED25519, self.key.as_bytes()));
         Zeroizing::new([PRIVATE_PREFIX, body.as_str()].concat())
     }
 
@@ -122,11 +130,7 @@ impl SigningKey {
 impl VerifyingKey {
     /// The key of ledger `name` with these 32 bytes. Refuses points that verify anything.
     pub fn from_bytes(name: LedgerName, bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        let key = ed25519::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Point)?;
-        if key.is_weak() {
-            return Err(KeyError::Point);
-        }
-        Ok(Self { key_id: key_id(&name, bytes), name, key })
+        Ok(Self { key_id: key_id(name.as_str(), ED25519, bytes), name, key: point(bytes)? })
     }
 
     /// Reads a verifier key line. White space around the line is ignored.
@@ -136,7 +140,7 @@ impl VerifyingKey {
             return Err(KeyError::PrivateGiven);
         }
         let line = KeyLine::parse(line).ok_or(KeyError::PublicForm)?;
-        line.check_algorithm()?;
+        line.check_algorithm(ED25519)?;
         let key = Self::from_bytes(LedgerName::parse(line.name)?, &line.bytes)?;
         line.check_id(key.key_id)?;
         Ok(key)
@@ -144,7 +148,7 @@ impl VerifyingKey {
 
     /// The verifier key line, without newline.
     pub fn to_line(&self) -> String {
-        encode_line(&self.name, self.key_id, self.key.as_bytes())
+        encode_line(self.name.as_str(), self.key_id, ED25519, self.key.as_bytes())
     }
 
     /// The ledger's name.
@@ -168,7 +172,7 @@ impl VerifyingKey {
 
     /// Name and id, as errors name the key.
     pub(super) fn label(&self) -> String {
-        format!("{}+{}", self.name, hex(self.key_id))
+        label(self.name.as_str(), self.key_id)
     }
 }
 
@@ -184,16 +188,16 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// What public and private line have in common. `bytes` may be a seed.
-struct KeyLine<'a> {
-    name: &'a str,
+/// What public and private line have in common, of ledgers and of witnesses. `bytes` may be a seed.
+pub(crate) struct KeyLine<'a> {
+    pub(crate) name: &'a str,
     id: [u8; KEY_ID_BYTES],
     algorithm: u8,
-    bytes: Zeroizing<[u8; 32]>,
+    pub(crate) bytes: Zeroizing<[u8; 32]>,
 }
 
 impl<'a> KeyLine<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
         if line.len() > MAX_KEY_LINE_BYTES {
             return None;
         }
@@ -210,14 +214,14 @@ impl<'a> KeyLine<'a> {
         })
     }
 
-    const fn check_algorithm(&self) -> Result<(), KeyError> {
-        match self.algorithm {
-            ED25519 => Ok(()),
-            found => Err(KeyError::Algorithm { found }),
+    pub(crate) const fn check_algorithm(&self, expected: u8) -> Result<(), KeyError> {
+        if self.algorithm == expected {
+            return Ok(());
         }
+        Err(KeyError::Algorithm { found: self.algorithm, expected })
     }
 
-    fn check_id(&self, expected: [u8; KEY_ID_BYTES]) -> Result<(), KeyError> {
+    pub(crate) fn check_id(&self, expected: [u8; KEY_ID_BYTES]) -> Result<(), KeyError> {
         if self.id == expected {
             return Ok(());
         }
@@ -225,18 +229,31 @@ impl<'a> KeyLine<'a> {
     }
 }
 
-fn key_id(name: &LedgerName, public: &[u8; 32]) -> [u8; KEY_ID_BYTES] {
-    let input = [name.as_str().as_bytes(), b"\n", &[ED25519], public].concat();
+/// The point of these bytes, unless it verifies anything.
+pub(crate) fn point(bytes: &[u8; 32]) -> Result<ed25519::VerifyingKey, KeyError> {
+    match ed25519::VerifyingKey::from_bytes(bytes) {
+        Ok(key) if !key.is_weak() => Ok(key),
+        _ => Err(KeyError::Point),
+    }
+}
+
+pub(crate) fn key_id(name: &str, algorithm: u8, public: &[u8; 32]) -> [u8; KEY_ID_BYTES] {
+    let input = [name.as_bytes(), b"\n", &[algorithm], public].concat();
     let mut id = [0; KEY_ID_BYTES];
     id.copy_from_slice(&sha256(&input).as_bytes()[..KEY_ID_BYTES]);
     id
 }
 
-fn encode_line(name: &LedgerName, key_id: [u8; KEY_ID_BYTES], bytes: &[u8; 32]) -> String {
-    let mut typed = Zeroizing::new([ED25519; 33]);
+pub(crate) fn encode_line(name: &str, key_id: [u8; KEY_ID_BYTES], algorithm: u8, bytes: &[u8; 32]) -> String {
+    let mut typed = Zeroizing::new([algorithm; 33]);
     typed[1..].copy_from_slice(bytes);
     let encoded = Zeroizing::new(STANDARD.encode(typed.as_slice()));
     format!("{name}+{}+{}", hex(key_id), encoded.as_str())
+}
+
+/// Name and id, as errors name a key.
+pub(crate) fn label(name: &str, key_id: [u8; KEY_ID_BYTES]) -> String {
+    format!("{name}+{}", hex(key_id))
 }
 
 fn hex(id: [u8; KEY_ID_BYTES]) -> String {

@@ -52,6 +52,15 @@ fn signatures_of_unknown_keys_are_ignored() {
 }
 
 #[test]
+fn a_note_is_reduced_to_what_its_signer_gave() {
+    let foreign = sign_note(TEXT, &other()).split_off(TEXT.len() + 1);
+    let noted = parse_note(format!("{TEXT}\n{foreign}{SIGNATURE}{foreign}").as_bytes()).unwrap();
+    assert_eq!(noted.reduced_to(&public()).unwrap(), NOTE);
+    let unsigned = parse_note(sign_note(TEXT, &other()).as_bytes()).unwrap();
+    assert!(matches!(unsigned.reduced_to(&public()), Err(NoteError::NotSigned { .. })));
+}
+
+#[test]
 fn without_the_keys_signature_nothing_is_believed() {
     let note = parse_note(sign_note(TEXT, &other()).as_bytes()).unwrap();
     let refused = note.verify(&public()).unwrap_err();
@@ -136,7 +145,7 @@ fn keys_whose_parts_do_not_belong_together_are_refused() {
         assert_eq!(VerifyingKey::parse(bad), Err(KeyError::PublicForm), "{bad}");
     }
     let cosigner = format!("a+00000000+{}", STANDARD.encode([4; 33]));
-    assert_eq!(VerifyingKey::parse(&cosigner), Err(KeyError::Algorithm { found: 4 }));
+    assert_eq!(VerifyingKey::parse(&cosigner), Err(KeyError::Algorithm { found: 4, expected: 1 }));
     assert_eq!(VerifyingKey::parse(&format!("{PUBLIC}\n")).unwrap(), public());
 }
 

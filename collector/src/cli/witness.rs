@@ -1,0 +1,203 @@
+//! `tachograph witness …`
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde_json::json;
+use tachograph_collector::batch::{Entropy, SystemEntropy};
+use tachograph_collector::clock::SystemClock;
+use tachograph_collector::config::Log;
+use tachograph_collector::witness_server::{Desk, Follows, WitnessDir, http};
+use tachograph_ledger::{VerifyingKey, WitnessName};
+use tachograph_record::Time;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
+use super::{Exit, output};
+
+/// A witness cosigns the checkpoints of ledgers that other parties write, after a check that each continues the one before. It sees no
+/// record. Whoever runs it should not be the one who runs the collector.
+#[derive(clap::Subcommand)]
+pub(super) enum Witness {
+    /// Create a witness's key in a new or empty directory
+    Init(Init),
+    /// Follow a ledger from now on; a running witness needs no new start
+    Add(Add),
+    /// Answer until SIGTERM
+    Run(Run),
+    /// List the ledgers that are followed, and what was cosigned last
+    List(List),
+}
+
+#[derive(clap::Args)]
+pub(super) struct Init {
+    /// The directory to create
+    dir: PathBuf,
+    /// Name of the witness, for ever, for example witness.example/w1
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Add {
+    /// The witness's directory
+    dir: PathBuf,
+    /// The ledger's public key: its ledger.vkey, or the line itself
+    #[arg(value_name = "FILE|VKEY")]
+    vkey: String,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Run {
+    /// The witness's directory
+    dir: PathBuf,
+    /// Where to answer, in plain HTTP
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9470")]
+    listen: SocketAddr,
+    /// Print where it listens as one JSON line once the port is open
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct List {
+    /// The witness's directory
+    dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Witness {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        match self {
+            Self::Init(init) => init.run(),
+            Self::Add(add) => add.run(),
+            Self::Run(run) => run.run(),
+            Self::List(list) => list.run(),
+        }
+    }
+}
+
+impl Init {
+    fn run(self) -> anyhow::Result<Exit> {
+        let name = WitnessName::parse(&self.name).with_context(|| format!("--name {}", self.name))?;
+        let mut seed = Zeroizing::new([0; 32]);
+        SystemEntropy.fill(&mut *seed)?;
+        let vkey = WitnessDir::init(&self.dir, &name, &seed)?.vkey().to_line();
+        let dir = self.dir.display();
+        if self.json {
+            output::json(&json!({ "dir": self.dir, "name": name.as_str(), "vkey": vkey }));
+        } else {
+            output::line(&format!(
+                "Witness {name} created in {dir}.\n\n\
+                 Line for the policies of those who trust it (also in {dir}/witness.vkey), with its URL for collectors:\n  \
+                 witness NAME {vkey} URL\n\n\
+                 Then: tachograph witness add {dir} LEDGER.VKEY, and tachograph witness run {dir} --listen ADDR"
+            ));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl Add {
+    fn run(self) -> anyhow::Result<Exit> {
+        let key = read_vkey(&self.vkey)?;
+        let dir = WitnessDir::open(&self.dir)?;
+        output::line(&match dir.add(&key)? {
+            true => format!("{} is followed from now on.", key.name()),
+            false => format!("{} is followed already.", key.name()),
+        });
+        Ok(Exit::Done)
+    }
+}
+
+/// A key line, or a file that holds one.
+fn read_vkey(given: &str) -> anyhow::Result<VerifyingKey> {
+    let line = match Path::new(given).is_file() {
+        true => std::fs::read_to_string(given).with_context(|| given.to_owned())?,
+        false => given.to_owned(),
+    };
+    VerifyingKey::parse(&line)
+        .with_context(|| format!("{given}: neither a file with a ledger's public key nor such a key"))
+}
+
+impl Run {
+    fn run(self) -> anyhow::Result<Exit> {
+        output::start_logs(&Log { json: false, level: "info".to_owned() })?;
+        let dir = WitnessDir::open(&self.dir)?;
+        let _lock = dir.lock()?;
+        let vkey = dir.vkey().to_line();
+        let desk = Arc::new(Desk::open(dir, Arc::new(SystemClock))?);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let served = runtime.block_on(async {
+            let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            let stop = async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            let listener = TcpListener::bind(self.listen).await;
+            let listener =
+                listener.with_context(|| format!("cannot listen on {}; choose another with --listen", self.listen))?;
+            let address = listener.local_addr()?;
+            tracing::info!(%address, vkey, ledgers = desk.count(), "witnessing");
+            if self.json {
+                output::line(&json!({ "listen": address.to_string(), "vkey": vkey }).to_string());
+            }
+            anyhow::Ok(http::serve(listener, Arc::clone(&desk), stop).await)
+        })?;
+        match served {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) => {
+                tracing::error!(%error, "stopped");
+                Ok(Exit::Stopped)
+            }
+        }
+    }
+}
+
+impl List {
+    fn run(self) -> anyhow::Result<Exit> {
+        let dir = WitnessDir::open(&self.dir)?;
+        let (all, forks) = (dir.all()?, dir.forks()?);
+        if self.json {
+            let ledgers: Vec<_> = all
+                .iter()
+                .map(|follows| {
+                    json!({
+                        "ledger": follows.key.name().as_str(),
+                        "vkey": follows.key.to_line(),
+                        "records": follows.size,
+                        "root": follows.note.as_ref().map(|_| follows.root.to_hex()),
+                        "cosigned_at": at(follows),
+                    })
+                })
+                .collect();
+            output::json(&json!({ "vkey": dir.vkey().to_line(), "ledgers": ledgers, "forks": forks }));
+        } else {
+            output::line(&format!("Witness {}\n", dir.vkey().to_line()));
+            for follows in &all {
+                let last = match at(follows) {
+                    Some(time) => format!("{} records, cosigned {time}", follows.size),
+                    None => "nothing cosigned yet".to_owned(),
+                };
+                output::line(&format!("  {}: {last}\n      {}", follows.key.name(), follows.key.to_line()));
+            }
+            output::line(&format!("{} ledgers; evidence of {forks} forks in {}/forks", all.len(), self.dir.display()));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn at(follows: &Follows) -> Option<String> {
+    let nanos = follows.time?.checked_mul(1_000_000_000)?;
+    Some(Time::from_unix_nanos(nanos).ok()?.to_string())
+}

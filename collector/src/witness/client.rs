@@ -1,0 +1,192 @@
+//! One question to one witness: [c2sp.org/tlog-witness](https://c2sp.org/tlog-witness)'s `add-checkpoint`, from the asking side.
+
+use tachograph_ledger::{AddCheckpoint, Hash, WitnessVerifyingKey};
+
+use super::mailbox::Signed;
+use crate::outbound::{Answer, Outbound, OutboundError};
+
+/// Bytes of an answer that are taken: more than any number of cosignatures has.
+const MAX_ANSWER_BYTES: u64 = 64 << 10;
+/// Characters of an answer that are told.
+const MAX_TOLD: usize = 200;
+
+/// A witness that can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Its key.
+    pub key: WitnessVerifyingKey,
+    /// Where `add-checkpoint` is asked.
+    pub url: String,
+}
+
+/// Whoever carries questions to witnesses.
+pub trait Carrier: Send + Sync {
+    /// Posts `body` and gives the whole answer.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn post(&self, url: &str, body: &[u8]) -> Result<Answer, OutboundError>;
+}
+
+impl Carrier for Outbound {
+    fn post(&self, url: &str, body: &[u8]) -> Result<Answer, OutboundError> {
+        self.post(url, &[("content-type", "text/plain; charset=utf-8")], body, MAX_ANSWER_BYTES)
+    }
+}
+
+/// Proofs that the tree of so many records continues the tree of fewer.
+pub trait Proofs: Send + Sync {
+    /// The proof from `old` to `new` records.
+    ///
+    /// # Errors
+    /// If the archive can't be read, or never had a checkpoint of `old` records.
+    fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, NoProof>;
+}
+
+/// Why there is no proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoProof {
+    /// No checkpoint of the older size was ever signed here.
+    NoSuchTree,
+    /// The archive can't be read, or is damaged.
+    Unreadable(String),
+}
+
+/// Why a witness did not cosign.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// No answer.
+    #[error("{0}")]
+    Unanswered(String),
+    /// An answer, but no cosignature.
+    #[error("{0}")]
+    Refused(String),
+    /// It has seen another history than this one. A person must look.
+    #[error("{0}")]
+    Fork(String),
+    /// We can't prove what it needs.
+    #[error("no consistency proof from {old} to {new} records: {what}")]
+    NoProof {
+        /// What the witness has seen.
+        old: u64,
+        /// What it is to see.
+        new: u64,
+        /// Why.
+        what: String,
+    },
+}
+
+/// What became of a question.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// What the witness has seen, as far as its answers tell.
+    pub seen: Option<u64>,
+    /// Its signature line.
+    pub cosigned: Result<String, Failure>,
+}
+
+/// Asks `witness` to cosign a checkpoint, which has `text` before its signatures. `known` is what it has seen as we remember; if it says
+/// otherwise it is asked once more.
+pub fn ask(
+    carrier: &dyn Carrier,
+    proofs: &dyn Proofs,
+    witness: &Witness,
+    (signed, text): (&Signed, &str),
+    known: u64,
+) -> Asked {
+    // What it has seen beyond us it will say itself.
+    let known = if known > signed.size { 0 } else { known };
+    let post = |old| post(carrier, proofs, witness, signed, old).map(|answer| (answer, old));
+    let mut seen = None;
+    let answered = post(known).and_then(|(answer, old)| {
+        seen = conflict(&answer);
+        match seen {
+            Some(theirs) if theirs != old && theirs <= signed.size => post(theirs),
+            _ => Ok((answer, old)),
+        }
+    });
+    let cosigned = answered.and_then(|(answer, old)| judge(&answer, witness, text, old, signed.size));
+    Asked { seen: if cosigned.is_ok() { Some(signed.size) } else { seen }, cosigned }
+}
+
+fn post(
+    carrier: &dyn Carrier,
+    proofs: &dyn Proofs,
+    witness: &Witness,
+    signed: &Signed,
+    old: u64,
+) -> Result<Answer, Failure> {
+    let new = signed.size;
+    let proof = match old {
+        0 => Vec::new(),
+        old if old == new => Vec::new(),
+        old => proofs.consistency(old, new).map_err(|no_proof| match no_proof {
+            NoProof::NoSuchTree => other_history(old, new, "no commit of this archive ends there"),
+            NoProof::Unreadable(what) => Failure::NoProof { old, new, what },
+        })?,
+    };
+    let request = AddCheckpoint { old, proof, checkpoint: &signed.note };
+    carrier.post(&witness.url, request.encode().as_bytes()).map_err(|error| Failure::Unanswered(error.to_string()))
+}
+
+/// The last answer.
+fn judge(answer: &Answer, witness: &Witness, text: &str, old: u64, new: u64) -> Result<String, Failure> {
+    match answer.status {
+        200 => {
+            let lines = String::from_utf8_lossy(&answer.body);
+            let taken = witness.key.take(text, &lines);
+            taken.map_err(|error| Failure::Refused(format!("it answered without a good cosignature: {error}")))
+        }
+        409 => match conflict(answer) {
+            Some(theirs) if theirs > new => Err(ahead(theirs, new)),
+            _ => Err(refused(answer)),
+        },
+        // The proof is from this archive, so that the witness has seen another one; or this one was changed.
+        422 if old > 0 => Err(other_history(old, new, "it refuses the proof that the newest checkpoint continues it")),
+        404 => Err(Failure::Refused(
+            "it does not follow this ledger: have its operator run `tachograph witness add DIR VKEY`".to_owned(),
+        )),
+        403 => Err(Failure::Refused(format!(
+            "it knows another key for this ledger: have its operator compare ledger.vkey ({})",
+            told(&answer.body)
+        ))),
+        _ => Err(refused(answer)),
+    }
+}
+
+fn other_history(old: u64, new: u64, why: &str) -> Failure {
+    Failure::Fork(format!(
+        "it has cosigned a checkpoint of {old} records, which this ledger of {new} records does not continue: {why}. It was shown another history of \
+         this ledger, or the archive was changed. Look for a second collector with this key, and compare with the checkpoint that the witness keeps"
+    ))
+}
+
+fn ahead(theirs: u64, ours: u64) -> Failure {
+    Failure::Fork(format!(
+        "it has cosigned a checkpoint of {theirs} records, but this archive has only {ours}: the ledger was rolled back, or a second collector \
+         with this key is ahead. Stop, and restore journal and archive from the newest copy"
+    ))
+}
+
+fn refused(answer: &Answer) -> Failure {
+    Failure::Refused(format!("it answered with status {}: {}", answer.status, told(&answer.body)))
+}
+
+/// What the witness has seen, if it says that it is not what we believe: a number and a newline.
+fn conflict(answer: &Answer) -> Option<u64> {
+    let text = std::str::from_utf8(&answer.body).ok().filter(|_| answer.status == 409)?;
+    let digits = text.strip_suffix('\n').unwrap_or(text);
+    if digits.len() > 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+/// The beginning of what a stranger answered, fit for a log.
+fn told(body: &[u8]) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    String::from_utf8_lossy(body).trim().chars().take(MAX_TOLD).map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests;

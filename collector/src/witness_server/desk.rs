@@ -1,0 +1,170 @@
+//! What a witness answers: the checks of [c2sp.org/tlog-witness](https://c2sp.org/tlog-witness), in its order.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tachograph_ledger::{AddCheckpoint, Checkpoint, WitnessSigningKey, parse_note, verify_consistency};
+
+use super::directory::{Follows, WitnessDir, WitnessDirError, origin_hash};
+use crate::clock::Clock;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+/// The media type of a size that the specification asks for.
+const SIZE: &str = "text/x.tlog.size";
+
+/// An HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The media type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    fn new(status: u16, what: impl ToString) -> Self {
+        Self { status, content_type: TEXT, body: format!("{}\n", what.to_string()) }
+    }
+}
+
+/// Judges requests. One per witness: the directory's lock sees to it.
+pub struct Desk {
+    dir: WitnessDir,
+    key: WitnessSigningKey,
+    clock: Arc<dyn Clock>,
+    /// Ledgers that were asked about, by the hash of their name. What is in here is what is on the disk.
+    known: Mutex<HashMap<String, Arc<Mutex<Follows>>>>,
+    /// It is not known what is on the disk.
+    broken: AtomicBool,
+}
+
+impl Desk {
+    /// Opens the desk, after a look at everything that was cosigned.
+    ///
+    /// # Errors
+    /// If the key or a ledger's files are damaged.
+    pub fn open(dir: WitnessDir, clock: Arc<dyn Clock>) -> Result<Self, WitnessDirError> {
+        let key = dir.signing_key()?;
+        let all = dir.all()?;
+        let place = |follows: Follows| (origin_hash(follows.key.name().as_str()), Arc::new(Mutex::new(follows)));
+        let known = Mutex::new(all.into_iter().map(place).collect());
+        Ok(Self { dir, key, clock, known, broken: AtomicBool::new(false) })
+    }
+
+    /// Ledgers that it follows.
+    pub fn count(&self) -> usize {
+        locked(&self.known).len()
+    }
+
+    /// Answers `add-checkpoint`. With status 200 the checkpoint is on the disk.
+    ///
+    /// # Errors
+    /// If files can't be read or written. After a failed write nothing is cosigned any more: the process is to end.
+    pub fn add_checkpoint(&self, body: &[u8]) -> Result<Answer, WitnessDirError> {
+        let request = match AddCheckpoint::parse(body) {
+            Ok(request) => request,
+            Err(error) => return Ok(Answer::new(400, error)),
+        };
+        let note = match parse_note(request.checkpoint.as_bytes()) {
+            Ok(note) => note,
+            Err(error) => return Ok(Answer::new(400, error)),
+        };
+        let origin = note.text().split('\n').next().unwrap_or_default();
+        let Some(follows) = self.find(&origin_hash(origin))? else {
+            return Ok(Answer::new(404, "this witness does not follow this log: `tachograph witness add DIR VKEY`"));
+        };
+        let mut last = locked(&follows);
+        let alone = match note.reduced_to(&last.key) {
+            Ok(alone) => alone,
+            Err(error) => return Ok(Answer::new(403, error)),
+        };
+        let checkpoint = match Checkpoint::open(alone.as_bytes(), &last.key) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => return Ok(Answer::new(400, error)),
+        };
+        // Signed by the ledger: from here on it may be evidence against it.
+        let Checkpoint { size, root, .. } = &checkpoint;
+        if last.note.is_some() && *size == last.size && *root != last.root {
+            self.keep(&last, &alone, &checkpoint, "two roots for one size, both signed by the ledger: this is a fork");
+        }
+        if request.old > *size {
+            return Ok(Answer::new(400, format!("old size {} is above the checkpoint's, {size}", request.old)));
+        }
+        if request.old != last.size {
+            return Ok(Answer { status: 409, content_type: SIZE, body: format!("{}\n", last.size) });
+        }
+        if let Err(error) = verify_consistency(request.old, &last.root, *size, root, &request.proof) {
+            let why = format!(
+                "the checkpoint of {size} records is not shown to continue that of {}: {error}. If the ledger's own collector sent it, this is a fork",
+                last.size
+            );
+            if request.old > 0 {
+                self.keep(&last, &alone, &checkpoint, &why);
+            }
+            return Ok(Answer::new(422, error));
+        }
+        if self.broken.load(Ordering::Acquire) {
+            return Ok(Answer::new(503, "stopping after a failed write"));
+        }
+        let time = self.clock.now().unix_nanos() / 1_000_000_000;
+        let line = self.key.cosign(note.text(), time);
+        if last.note.is_none() || *size > last.size {
+            let cosigned = format!("{alone}{line}");
+            // Before anybody sees the line.
+            self.dir.remember(&last.key, &cosigned).inspect_err(|_| self.broken.store(true, Ordering::Release))?;
+            (last.size, last.root) = (*size, *root);
+            (last.note, last.time) = (Some(cosigned), Some(time));
+        }
+        tracing::info!(ledger = %last.key.name(), size, "cosigned");
+        Ok(Answer { status: 200, content_type: TEXT, body: line })
+    }
+
+    /// The checkpoint that was cosigned last of the ledger whose name has this hash.
+    ///
+    /// # Errors
+    /// If files can't be read.
+    pub fn checkpoint(&self, origin: &str) -> Result<Answer, WitnessDirError> {
+        let note = self.find(origin)?.and_then(|follows| locked(&follows).note.clone());
+        Ok(match note {
+            Some(body) => Answer { status: 200, content_type: TEXT, body },
+            None => Answer::new(404, "no checkpoint of this log was cosigned here"),
+        })
+    }
+
+    /// Whether a write failed, so that the process must end.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// One that was added while we run is found at its first request.
+    fn find(&self, origin: &str) -> Result<Option<Arc<Mutex<Follows>>>, WitnessDirError> {
+        let mut known = locked(&self.known);
+        if let Some(follows) = known.get(origin) {
+            return Ok(Some(Arc::clone(follows)));
+        }
+        let Some(follows) = self.dir.follows(origin)? else { return Ok(None) };
+        let follows = Arc::new(Mutex::new(follows));
+        known.insert(origin.to_owned(), Arc::clone(&follows));
+        Ok(Some(follows))
+    }
+
+    /// Evidence is kept and told. That it can't be kept does not change the answer.
+    fn keep(&self, last: &Follows, refused: &str, checkpoint: &Checkpoint, why: &str) {
+        let (ledger, size, cosigned) = (last.key.name(), checkpoint.size, last.size);
+        match self.dir.keep_fork(last, refused, &checkpoint.root, why) {
+            Ok(kept) => tracing::error!(%ledger, size, cosigned, kept, "REFUSED A FORK: {why}"),
+            Err(error) => tracing::error!(%ledger, size, cosigned, %error, "REFUSED A FORK, and can't keep it: {why}"),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is under a lock is changed only once it is on the disk: a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

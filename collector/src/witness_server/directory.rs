@@ -1,0 +1,299 @@
+//! The witness's directory.
+//!
+//! ```text
+//! DIR/witness.vkey                public key, for those who trust this witness
+//! DIR/keys/witness.key            private key, mode 0600
+//! DIR/logs/<origin>/vkey          key of a ledger that it follows; <origin> is the hex SHA-256 of the ledger's name
+//! DIR/logs/<origin>/checkpoint    the checkpoint that it cosigned last, with its cosignature
+//! DIR/forks/<origin>-<root>/      evidence of a fork: `refused` (the checkpoint), `cosigned` (the one before it), `why`
+//! DIR/lock                        held by the process that answers
+//! ```
+//!
+//! A checkpoint is replaced whole or not at all. Whoever puts an older one back makes the witness vouch for a fork: never restore it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use tachograph_ledger::{
+    Checkpoint, Hash, VerifyingKey, WitnessName, WitnessSigningKey, WitnessVerifyingKey, empty_root, parse_note, sha256,
+};
+use zeroize::Zeroizing;
+
+use crate::data_dir::{DataDirError, make_dir, read_secret, replace, sync_dir, write_new};
+
+/// Most forks of which evidence is kept: further ones are only logged.
+pub const MAX_FORKS: usize = 1_000;
+
+/// Longest file that is read.
+const MAX_FILE_BYTES: u64 = 64 << 10;
+
+/// What is wrong with a witness's directory, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum WitnessDirError {
+    /// There is none.
+    #[error("{0} is no witness's directory. Create one with `tachograph witness init {0} --name NAME`")]
+    NoWitness(PathBuf),
+    /// `init` into a place that is in use.
+    #[error("{0} is not empty; a witness is only created in a new or empty directory")]
+    NotEmpty(PathBuf),
+    /// Another process answers.
+    #[error("{0} is in use by another process (it holds {0}/lock): one witness answers in one process")]
+    InUse(PathBuf),
+    /// A ledger of that name is followed already, with another key.
+    #[error(
+        "the ledger {name} is followed already, with the key {known}: a second key for one name is a fork. If the ledger was really made anew, give it a new name"
+    )]
+    OtherKey {
+        /// Name of the ledger.
+        name: String,
+        /// The key that is known.
+        known: String,
+    },
+    /// A file does not say what it should.
+    #[error(
+        "{path}: {what}. Restore the newest copy of this file, never an older one: without it this witness can't know what it vouched for"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Files could not be read or written.
+    #[error(transparent)]
+    Files(#[from] DataDirError),
+    /// The system said no.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A witness's directory.
+#[derive(Debug)]
+pub struct WitnessDir {
+    root: PathBuf,
+    vkey: WitnessVerifyingKey,
+}
+
+/// The right to answer, until dropped.
+#[derive(Debug)]
+pub struct WitnessLock {
+    _file: File,
+}
+
+/// A ledger that the witness follows, and what it cosigned last.
+#[derive(Clone, Debug)]
+pub struct Follows {
+    /// The ledger's key.
+    pub key: VerifyingKey,
+    /// Records under the checkpoint that was cosigned last; 0 if there is none.
+    pub size: u64,
+    /// Root of their tree.
+    pub root: Hash,
+    /// That checkpoint with the cosignature, if there is one.
+    pub note: Option<String>,
+    /// When it was cosigned, seconds since 1970.
+    pub time: Option<u64>,
+}
+
+/// How a ledger's files are named.
+pub fn origin_hash(origin: &str) -> String {
+    sha256(origin.as_bytes()).to_hex()
+}
+
+impl WitnessDir {
+    /// Creates a witness: its key pair and its places. `seed` is 32 random bytes.
+    ///
+    /// # Errors
+    /// If `root` is not a new or empty directory, or can't be written.
+    pub fn init(root: &Path, name: &WitnessName, seed: &Zeroizing<[u8; 32]>) -> Result<Self, WitnessDirError> {
+        make_dir(root, 0o700)?;
+        if fs::read_dir(root).map_err(of(root))?.next().is_some() {
+            return Err(WitnessDirError::NotEmpty(root.to_owned()));
+        }
+        let key = WitnessSigningKey::from_seed(name.clone(), **seed);
+        for dir in ["keys", "logs", "forks"] {
+            make_dir(&root.join(dir), 0o700)?;
+        }
+        let secret = Zeroizing::new(format!("{}\n", *key.to_line()));
+        write_new(&root.join("keys/witness.key"), secret.as_bytes(), 0o600)?;
+        sync_dir(&root.join("keys"))?;
+        // Last: a directory without it is no witness's.
+        write_new(&root.join("witness.vkey"), format!("{}\n", key.public().to_line()).as_bytes(), 0o644)?;
+        sync_dir(root)?;
+        Ok(Self { root: root.to_owned(), vkey: key.public() })
+    }
+
+    /// Opens the witness in `root`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn open(root: &Path) -> Result<Self, WitnessDirError> {
+        let path = root.join("witness.vkey");
+        let Some(line) = read(&path)? else { return Err(WitnessDirError::NoWitness(root.to_owned())) };
+        let vkey = WitnessVerifyingKey::parse(&line).map_err(damaged(&path))?;
+        Ok(Self { root: root.to_owned(), vkey })
+    }
+
+    /// The witness's public key.
+    pub const fn vkey(&self) -> &WitnessVerifyingKey {
+        &self.vkey
+    }
+
+    /// Reads the private key.
+    ///
+    /// # Errors
+    /// If it is missing, damaged, or another witness's.
+    pub fn signing_key(&self) -> Result<WitnessSigningKey, WitnessDirError> {
+        let path = self.root.join("keys/witness.key");
+        let line = read_secret(&path, "the witness's private key. Restore it from your backup")?;
+        let key = WitnessSigningKey::parse(&line).map_err(damaged(&path))?;
+        match key.public() == self.vkey {
+            true => Ok(key),
+            false => Err(damaged::<&str>(&path)("this is not the private half of witness.vkey")),
+        }
+    }
+
+    /// Takes the right to answer, for as long as the lock lives.
+    ///
+    /// # Errors
+    /// If another process has it.
+    pub fn lock(&self) -> Result<WitnessLock, WitnessDirError> {
+        let path = self.root.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(of(&path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(WitnessLock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(WitnessDirError::InUse(self.root.clone())),
+            Err(error) => Err(of(&path)(error.into())),
+        }
+    }
+
+    /// Follows the ledger of `key` from now on; a running witness finds it at the ledger's first request. `false` if it did before.
+    ///
+    /// # Errors
+    /// If it follows one of this name with another key, or this can't be written.
+    pub fn add(&self, key: &VerifyingKey) -> Result<bool, WitnessDirError> {
+        let dir = self.log_dir(&origin_hash(key.name().as_str()));
+        let path = dir.join("vkey");
+        if let Some(known) = read(&path)? {
+            return match VerifyingKey::parse(&known) {
+                Ok(known) if known == *key => Ok(false),
+                Ok(known) => Err(WitnessDirError::OtherKey { name: key.name().to_string(), known: known.to_line() }),
+                Err(error) => Err(damaged(&path)(error)),
+            };
+        }
+        make_dir(&dir, 0o700)?;
+        replace(&dir, "vkey", format!("{}\n", key.to_line()).as_bytes())?;
+        sync_dir(&self.root.join("logs"))?;
+        Ok(true)
+    }
+
+    /// What it follows, by the hash of the name.
+    ///
+    /// # Errors
+    /// If something there is damaged.
+    pub fn all(&self) -> Result<Vec<Follows>, WitnessDirError> {
+        let logs = self.root.join("logs");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&logs).map_err(of(&logs))? {
+            let name = entry.map_err(of(&logs))?.file_name();
+            found.extend(name.to_str().map(|origin| self.follows(origin)).transpose()?.flatten());
+        }
+        found.sort_by(|a, b| a.key.name().cmp(b.key.name()));
+        Ok(found)
+    }
+
+    /// The ledger whose name has this hash, if it is followed.
+    ///
+    /// # Errors
+    /// If its files are not what this witness wrote.
+    pub fn follows(&self, origin: &str) -> Result<Option<Follows>, WitnessDirError> {
+        if Hash::from_hex(origin).is_none() {
+            return Ok(None);
+        }
+        let dir = self.log_dir(origin);
+        let (vkey, checkpoint) = (dir.join("vkey"), dir.join("checkpoint"));
+        let Some(line) = read(&vkey)? else { return Ok(None) };
+        let key = VerifyingKey::parse(&line).map_err(damaged(&vkey))?;
+        if origin_hash(key.name().as_str()) != origin {
+            return Err(damaged::<&str>(&vkey)("the key of another ledger"));
+        }
+        let Some(note) = read(&checkpoint)? else {
+            return Ok(Some(Follows { key, size: 0, root: empty_root(), note: None, time: None }));
+        };
+        let Checkpoint { size, root, .. } = Checkpoint::open(note.as_bytes(), &key).map_err(damaged(&checkpoint))?;
+        let cosigned = parse_note(note.as_bytes()).and_then(|note| self.vkey.cosigned(&note));
+        match cosigned {
+            Ok(Some(time)) => Ok(Some(Follows { key, size, root, note: Some(note), time: Some(time) })),
+            Ok(None) => Err(damaged::<&str>(&checkpoint)("this witness did not cosign it")),
+            Err(error) => Err(damaged(&checkpoint)(error)),
+        }
+    }
+
+    /// Remembers what is to be cosigned: durable on return.
+    ///
+    /// # Errors
+    /// If that can't be said. Then it is not known what a start would find: nothing more may be cosigned before one.
+    pub fn remember(&self, key: &VerifyingKey, note: &str) -> Result<(), WitnessDirError> {
+        Ok(replace(&self.log_dir(&origin_hash(key.name().as_str())), "checkpoint", note.as_bytes())?)
+    }
+
+    /// Keeps evidence of a fork. `false` if it is there already, or there is too much of it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn keep_fork(&self, last: &Follows, refused: &str, root: &Hash, why: &str) -> Result<bool, WitnessDirError> {
+        let origin = origin_hash(last.key.name().as_str());
+        let forks = self.root.join("forks");
+        let dir = forks.join(format!("{}-{}", &origin[..16], &root.to_hex()[..16]));
+        if dir.exists() || self.forks()? >= MAX_FORKS {
+            return Ok(false);
+        }
+        make_dir(&dir, 0o700)?;
+        write_new(&dir.join("refused"), refused.as_bytes(), 0o444)?;
+        write_new(&dir.join("cosigned"), last.note.as_deref().unwrap_or_default().as_bytes(), 0o444)?;
+        write_new(&dir.join("why"), format!("{why}\n").as_bytes(), 0o444)?;
+        sync_dir(&dir)?;
+        sync_dir(&forks)?;
+        Ok(true)
+    }
+
+    /// Forks of which evidence is kept.
+    ///
+    /// # Errors
+    /// If they can't be counted.
+    pub fn forks(&self) -> Result<usize, WitnessDirError> {
+        let forks = self.root.join("forks");
+        Ok(fs::read_dir(&forks).map_err(of(&forks))?.count())
+    }
+
+    fn log_dir(&self, origin: &str) -> PathBuf {
+        self.root.join("logs").join(origin)
+    }
+}
+
+/// A small file, `None` if there is none.
+fn read(path: &Path) -> Result<Option<String>, WitnessDirError> {
+    let mut text = String::new();
+    match File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text)) {
+        Ok(_) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(of(path)(error)),
+    }
+}
+
+fn of(path: &Path) -> impl FnOnce(io::Error) -> WitnessDirError {
+    let path = path.to_owned();
+    |source| WitnessDirError::Io { path, source }
+}
+
+fn damaged<E: ToString>(path: &Path) -> impl FnOnce(E) -> WitnessDirError {
+    let path = path.to_owned();
+    move |error| WitnessDirError::Damaged { path, what: error.to_string() }
+}

@@ -1,0 +1,7 @@
+//! Witnesses end to end: a collector and three witnesses, each a process of its own.
+
+mod scene;
+
+mod commands;
+mod forks;
+mod quorum;
