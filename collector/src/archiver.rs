@@ -25,6 +25,7 @@ use crate::journal::{JournalError, JournalReader, StoredRecord};
 use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::seal::Queue;
+use crate::timestamp::{Checkpoint, Mailbox};
 use budget::Budget;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -115,6 +116,8 @@ pub struct Archiver {
     pub queue: Queue,
     /// Remembers checkpoints.
     pub data_dir: Arc<DataDir>,
+    /// Tells whoever has them time-stamped.
+    pub checkpoints: Arc<Mailbox>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Which retention class a record belongs to.
@@ -247,6 +250,8 @@ impl Archiver {
             // If the writer is gone the journal keeps what it has: the next start lets go of it.
             self.progress.archived(size);
             self.queue.archived(size);
+            let kept = self.archive.tail().kept;
+            self.checkpoints.post(Checkpoint { size, note: self.archive.checkpoint(), kept });
         }
         Ok(())
     }

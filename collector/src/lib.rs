@@ -34,5 +34,6 @@ pub mod retention;
 pub mod seal;
 pub mod startup;
 pub mod statements;
+pub mod timestamp;
 pub mod trace;
 pub mod view;

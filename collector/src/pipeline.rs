@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! receive (tokio) ─► Queue ─► writer (thread) ─► Progress ─► archiver (thread)
-//!                      ▲────── archived up to N ──────────────────┘
+//!                      ▲────── archived up to N ──────────────────┤
+//!                      ▲────── hash of a time stamp ── timestamp ◄─┘ newest checkpoint
 //! ```
 //!
 //! Shut-down goes along the flow: stop the intake, let the requests under way end, stop the writer, archive what is left,
@@ -35,6 +36,7 @@ use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
 use crate::retention::Classifier;
 use crate::seal::{self, Own, Parts, Queue, Writer, WriterError};
 use crate::startup::{self, Probed, Ready, StartError};
+use crate::timestamp::{self, Authorities, Mailbox, Timestamps};
 
 /// Objects that one record lists.
 const ORPHANS_PER_RECORD: usize = 500;
@@ -61,6 +63,9 @@ pub enum RunError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A time-stamp authority of the configuration.
+    #[error(transparent)]
+    Timestamp(#[from] timestamp::AuthorityError),
     /// The writer ended.
     #[error("the writer of the ledger stopped: {0}")]
     Writer(#[from] WriterError),
@@ -86,7 +91,15 @@ impl RunError {
 
     /// Whether it failed before it took anything.
     pub fn is_start(&self) -> bool {
-        matches!(self, Self::Start(_) | Self::Receive(_) | Self::Admin { .. } | Self::Entropy(_) | Self::Thread(_))
+        matches!(
+            self,
+            Self::Start(_)
+                | Self::Receive(_)
+                | Self::Admin { .. }
+                | Self::Timestamp(_)
+                | Self::Entropy(_)
+                | Self::Thread(_)
+        )
     }
 }
 
@@ -112,6 +125,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     started: impl FnOnce(&Ready, Addresses) + Send,
 ) -> Result<(), RunError> {
+    let authorities = Authorities::open(&config.timestamps)?;
     let entropy = SystemEntropy;
     let shared = Shared {
         clock: Arc::new(SystemClock),
@@ -179,7 +193,9 @@ pub async fn run(
         let details = serde_json::json!({ "objects": some }).to_string();
         seal_own(&shared, &queue, ARCHIVE_ORPHANS, Some(details)).await;
     }
-    let stages = starting.begin_archiving(&config, &shared, &outage)?;
+    let checkpoints = Arc::new(Mailbox::default());
+    begin_timestamps(authorities, &starting, &shared, &checkpoints)?;
+    let stages = starting.begin_archiving(&config, &shared, &outage, &checkpoints)?;
     // Not before: were there no room for the first record, the journal would be empty with good reason.
     if shared.metrics.sealed.get() > 0
         && let Err(error) = data_dir.remember_begun()
@@ -220,6 +236,7 @@ pub async fn run(
     if let Some(control) = control {
         control.abort();
     }
+    checkpoints.close();
     seal_own(&shared, &queue, "collector.stop", None).await;
     let joined = tokio::task::spawn_blocking(move || {
         queue.stop();
@@ -298,6 +315,33 @@ fn begin_control(
     tokio::spawn(control::serve(listener, speaker))
 }
 
+/// Has checkpoints time-stamped, in a thread of its own that nobody waits for: it dies alone, and at a stop in the middle.
+fn begin_timestamps(
+    authorities: Authorities,
+    starting: &Starting,
+    shared: &Shared,
+    checkpoints: &Arc<Mailbox>,
+) -> Result<(), RunError> {
+    if authorities.is_empty() {
+        return Ok(());
+    }
+    let stage = Timestamps::new(
+        authorities,
+        timestamp::Parts {
+            store: Arc::clone(starting.archive.store()),
+            mailbox: Arc::clone(checkpoints),
+            queue: starting.queue.clone(),
+            progress: Arc::clone(&starting.progress),
+            own: Arc::clone(&shared.own),
+            clock: Arc::clone(&shared.clock),
+            entropy: Arc::clone(&shared.entropy),
+            metrics: Arc::clone(&shared.metrics),
+        },
+    );
+    let thread = std::thread::Builder::new().name("timestamp".to_owned()).spawn(move || stage.run());
+    thread.map(drop).map_err(RunError::Thread)
+}
+
 impl Stages {
     fn start(ready: Ready, config: &Config, shared: &Shared) -> Result<(Starting, Queue), RunError> {
         let (queue, receiver) = seal::queue();
@@ -341,7 +385,13 @@ impl Stages {
 }
 
 impl Starting {
-    fn begin_archiving(self, config: &Config, shared: &Shared, outage: &Outage) -> Result<Stages, RunError> {
+    fn begin_archiving(
+        self,
+        config: &Config,
+        shared: &Shared,
+        outage: &Outage,
+        checkpoints: &Arc<Mailbox>,
+    ) -> Result<Stages, RunError> {
         let progress = Arc::clone(&self.progress);
         outage.begin(Arc::clone(&progress));
         let archiver = Archiver {
@@ -350,6 +400,7 @@ impl Starting {
             progress: self.progress,
             queue: self.queue,
             data_dir: self.data_dir,
+            checkpoints: Arc::clone(checkpoints),
             metrics: Arc::clone(&shared.metrics),
             classify: Box::new(Classifier::new(
                 config.archive.classes.clone(),

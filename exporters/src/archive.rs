@@ -429,13 +429,18 @@ impl Archive {
         self.store.clock_skew_ms()
     }
 
-    /// As its commit signs it; but a store takes no date that is past.
     fn keep_checkpoint(&self) -> Result<Option<Keep>, StoreError> {
-        const LEAST: u64 = 24 * 3600;
-        let Some((lock, until)) = self.tail.kept else { return Ok(None) };
-        let now = self.store.now()?.map_or(0, |now| now.unix_nanos() / 1_000_000_000);
-        Ok(Some(Keep { lock, until: until.max(now + LEAST), at_least: until }))
+        keep_proof(&*self.store, self.tail.kept)
     }
+}
+
+/// How a checkpoint, and what is beside it, is kept when it is written now: as its commit signs ([`Tail::kept`]); but a store takes no
+/// date that is past.
+pub fn keep_proof(store: &dyn Store, kept: Option<(Lock, u64)>) -> Result<Option<Keep>, StoreError> {
+    const LEAST: u64 = 24 * 3600;
+    let Some((lock, until)) = kept else { return Ok(None) };
+    let now = store.now()?.map_or(0, |now| now.unix_nanos() / 1_000_000_000);
+    Ok(Some(Keep { lock, until: until.max(now + LEAST), at_least: until }))
 }
 
 impl Tail {

@@ -53,7 +53,7 @@ pub enum TimestampError {
         expected: String,
     },
     /// It is whole, but of nobody whom the auditor trusts. Whether the time is true is not known.
-    #[error("signed by `{authority}`, which is no authority known to the auditor: give its certificate (--tsa-ca)")]
+    #[error("signed by `{authority}`, whose certificate leads to no authority that is known here")]
     UnknownAuthority {
         /// Name in the certificate that signed.
         authority: String,

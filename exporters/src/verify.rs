@@ -18,21 +18,26 @@ mod records;
 mod report;
 mod sequences;
 mod storage;
+mod timestamps;
 
 use tachograph_ledger::{Hash, MacKey, VerifyingKey};
+use tachograph_record::Time;
 
-use crate::archive::Identity;
 use crate::archive::store::{Store, StoreError};
+use crate::archive::{Identity, paths};
+use crate::timestamp::Roots;
 use certificates::Statements;
 use collector::Collector;
 use jobs::Workshop;
 use leaves::Walk;
+use timestamps::{Auditor, Timestamps};
 
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use records::CLOCK_JUMP;
 pub use report::{
     Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, Report, Verdict,
 };
+pub use timestamps::{CLOCK_TOLERANCE_NANOS, TIME_ANCHOR};
 
 /// What the auditor brings along.
 #[derive(Default)]
@@ -43,6 +48,10 @@ pub struct Options<'a> {
     pub checkpoints: Vec<Vec<u8>>,
     /// The initial MAC key, out of escrow.
     pub mac_key: Option<MacKey>,
+    /// Time-stamp authorities that the auditor trusts.
+    pub timestamp_authorities: Roots,
+    /// The auditor's clock: by it certificates of time stamps have ended. Without it none has.
+    pub now: Option<Time>,
     /// Threads that check bodies; 0 and 1 mean that everything is done by the caller's.
     pub threads: usize,
     /// Told how far it is.
@@ -67,7 +76,7 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
         Ok(identity) => Some(identity),
         Err(error) if options.key.is_none() => return Err(VerifyError::NoArchive { place, what: error.to_string() }),
         Err(error) => {
-            collector.fail(Axis::Integrity, Finding::of_object(crate::archive::paths::LEDGER, error.to_string()));
+            collector.fail(Axis::Integrity, Finding::of_object(paths::LEDGER, error.to_string()));
             None
         }
     };
@@ -91,17 +100,21 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
         progress.begin(history.size());
     }
     let outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
-    let mut walk = Walk::new(&key, options.mac_key, outside, &collector);
     let foreign = commits::compare_objects(&listed, &history, &collector);
-    let mut checkpoints = listed;
-    checkpoints.retain(|path| path.starts_with(crate::archive::paths::CHECKPOINTS));
-    let statements = Statements::new(&history, &foreign);
+    let in_folder = |folder| listed.iter().filter(|path| path.starts_with(folder)).cloned().collect::<Vec<String>>();
+    let (checkpoints, tokens) = (in_folder(paths::CHECKPOINTS), in_folder(paths::TIMESTAMPS));
+    let auditor = Auditor { key: &key, roots: &options.timestamp_authorities };
+    let timestamps = Timestamps::read(store, &tokens, &history, &auditor, &collector);
+    let mut walk = Walk::new(&key, options.mac_key, outside, timestamps.sizes(), &collector);
+    let statements = Statements::new(&history, &foreign, &timestamps);
     let workshop = Workshop::new(store, statements, options.progress, &collector);
     let certificates = jobs::run(workshop, &history, options.threads, &mut walk);
-    let totals = walk.finish(history.size());
+    let (mut totals, walked) = walk.finish(history.size());
+    totals.timestamps = timestamps.found;
+    totals.timestamped = timestamps.judge(&certificates.anchors, &walked, history.size(), options.now, &collector);
     let orphans = orphans::check(store, &foreign, &certificates, &collector);
     collector.orphans(&orphans);
-    let expected = storage::expected(&history, &checkpoints, &orphans, &certificates);
+    let expected = storage::expected(&history, &checkpoints, &tokens, &orphans, &certificates);
     storage::check(store, expected, options.threads, &collector)?;
     let checkpoint_count = checkpoints::check(store, checkpoints, &key, &history, &collector);
     Ok(collector.into_report(place, &key, &history, checkpoint_count, totals))
@@ -126,7 +139,7 @@ pub enum VerifyError {
 fn check_key(key: &VerifyingKey, identity: Option<&Identity>, collector: &Collector) {
     let Some(identity) = identity else { return };
     if let Err(error) = identity.clone().check_key(key) {
-        collector.fail(Axis::Authenticity, Finding::of_object(crate::archive::paths::LEDGER, error.to_string()));
+        collector.fail(Axis::Authenticity, Finding::of_object(paths::LEDGER, error.to_string()));
     }
 }
 
@@ -136,4 +149,6 @@ struct Totals {
     producers: Vec<ProducerReport>,
     unnumbered: u64,
     root: Option<Hash>,
+    timestamps: u64,
+    timestamped: u64,
 }

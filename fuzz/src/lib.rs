@@ -31,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("otlp_logs", targets::otlp_logs::run),
     ("otlp_traces", targets::otlp_traces::run),
     ("s3_url", targets::s3_url::run),
+    ("timestamp", targets::timestamp::run),
     ("vkey", targets::vkey::run),
 ];
 

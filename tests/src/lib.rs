@@ -20,4 +20,5 @@ pub mod proxy;
 pub mod seed;
 pub mod stored;
 pub mod tree;
+pub mod tsa;
 pub mod weak_store;

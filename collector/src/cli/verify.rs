@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tachograph_collector::audit::verify_data_dir;
+use tachograph_collector::clock::{Clock, SystemClock};
 use tachograph_collector::data_dir::{DataDir, read_escrow};
 use tachograph_collector::place::Place;
 use tachograph_exporters::archive::Identity;
+use tachograph_exporters::timestamp::Roots;
 use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress, Report, Verdict, verify};
 use tachograph_ledger::{MacKey, VerifyingKey};
 
@@ -42,6 +44,9 @@ pub(super) struct Verify {
     /// The escrowed MAC key (mac-escrow.key): checks every MAC too
     #[arg(long, value_name = "FILE")]
     mac_key: Option<PathBuf>,
+    /// Certificates of time-stamp authorities that you trust, as PEM. May be given several times
+    #[arg(long, value_name = "FILE")]
+    tsa_ca: Vec<PathBuf>,
     /// Axes that must pass for exit code 0, or `all` [default: integrity,authenticity,coverage]
     #[arg(long, value_name = "AXES", value_delimiter = ',')]
     require: Vec<String>,
@@ -65,6 +70,8 @@ impl Verify {
                 .map(|path| std::fs::read(path).with_context(|| path.display().to_string()))
                 .collect::<anyhow::Result<_>>()?,
             mac_key: None,
+            timestamp_authorities: read_authorities(&self.tsa_ca)?,
+            now: Some(SystemClock.now()),
             threads: self
                 .threads
                 .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
@@ -150,16 +157,28 @@ fn read_key(key: &str) -> anyhow::Result<VerifyingKey> {
         .with_context(|| format!("--key {key}: neither a file with a public key nor a public key"))
 }
 
+/// All that the files hold.
+fn read_authorities(paths: &[PathBuf]) -> anyhow::Result<Roots> {
+    let mut roots = Roots::default();
+    for path in paths {
+        let shown = || format!("--tsa-ca {}", path.display());
+        let pem = std::fs::read(path).with_context(shown)?;
+        roots.add_pem(&pem).with_context(shown)?;
+    }
+    Ok(roots)
+}
+
 fn print(report: &Report, required: &[Axis]) {
     output::line(&format!("Ledger {} in {}", report.ledger, report.place));
     output::line(&format!(
-        "  {} records, {} bodies ({:.1} MB) in {} objects, {} commits, {} checkpoints",
+        "  {} records, {} bodies ({:.1} MB) in {} objects, {} commits, {} checkpoints, {} time stamps",
         report.records,
         report.bodies,
         report.body_bytes as f64 / 1e6,
         report.objects,
         report.commits,
-        report.checkpoints
+        report.checkpoints,
+        report.timestamps
     ));
     if let Some(root) = &report.root {
         output::line(&format!("  root {root}"));

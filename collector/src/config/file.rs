@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::archive::ArchiveFile;
 use super::quantity::{Size, Span};
+use super::timestamps::TimestampsFile;
 use super::{Config, DEFAULT_DATA, DEFAULT_MAX_FIELD_BYTES, Durability, Journal, Log, Overrides, Receive};
 use crate::receive::{Auth, Limits, Secret, Tls};
 
@@ -23,6 +24,7 @@ struct File {
     archive: ArchiveFile,
     durability: Option<DurabilityFile>,
     duplicates: DuplicatesFile,
+    timestamps: TimestampsFile,
     admin: Option<Switch>,
     log: LogFile,
 }
@@ -156,6 +158,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
     if retention < Duration::from_secs(24 * 3600) {
         problems.push("duplicates.retention is below 24h, the least: senders may send again that late".to_owned());
     }
+    let timestamps = file.timestamps.check(&mut problems);
     let admin = overrides.admin.or_else(|| address(file.admin, 9464));
     let addresses = [("receive.grpc", receive.grpc), ("receive.http", receive.http), ("admin", admin)];
     for (at, (name, address)) in addresses.iter().enumerate() {
@@ -173,6 +176,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
             archive,
             durability,
             duplicates_retention: retention,
+            timestamps,
             admin,
             log: Log {
                 json: file.log.format == LogFormat::Json,

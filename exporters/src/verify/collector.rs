@@ -174,6 +174,8 @@ impl Collector {
             commits: history.commits.len() as u64,
             objects: history.commits.iter().map(|commit| commit.objects.len() as u64).sum(),
             checkpoints,
+            timestamps: totals.timestamps,
+            timestamped: totals.timestamped,
             root: totals.root.map(|root| root.to_hex()),
             axes,
             findings: found.findings.into_values().collect(),

@@ -159,6 +159,10 @@ pub struct Report {
     pub objects: u64,
     /// Checkpoints read.
     pub checkpoints: u64,
+    /// Time-stamp tokens found.
+    pub timestamps: u64,
+    /// Records under a good one.
+    pub timestamped: u64,
     /// Root of the tree over all records, as computed from the leaves; absent if the walk broke.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,

@@ -101,10 +101,11 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// What must be there: all that commits name, commits and checkpoints, and the orphans that the ledger reports.
+/// What must be there: all that commits name, commits, checkpoints and time stamps, and the orphans that the ledger reports.
 pub(crate) fn expected(
     history: &History,
     checkpoints: &[String],
+    timestamps: &[String],
     orphans: &[String],
     certificates: &Certificates<'_>,
 ) -> Vec<Expected> {
@@ -127,6 +128,11 @@ pub(crate) fn expected(
     }
     for path in checkpoints {
         let size = paths::number_of(path, paths::CHECKPOINTS);
+        let terms = size.and_then(|size| of_checkpoint.get(&size).copied());
+        push(path, Hold::signed(terms), false, size.map(|size| size.saturating_sub(1)));
+    }
+    for path in timestamps {
+        let size = paths::timestamp_of(path);
         let terms = size.and_then(|size| of_checkpoint.get(&size).copied());
         push(path, Hold::signed(terms), false, size.map(|size| size.saturating_sub(1)));
     }
