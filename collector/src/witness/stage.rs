@@ -13,7 +13,7 @@ use tachograph_exporters::archive::witnessed;
 use tachograph_ledger::{Checkpoint, Hash, Policy, VerifyingKey, parse_note};
 
 use super::client::{Asked, Carrier, Failure, NoProof, Proofs, Witness, ask};
-use super::mailbox::{Mailbox, Signed, Wake};
+use crate::mailbox::{Mailbox, Signed, Wake};
 use super::metrics::WitnessMetrics;
 use super::sizes::Sizes;
 use crate::data_dir::DataDir;
