@@ -14,7 +14,7 @@ use tachograph_exporters::verify::DEFAULT_REQUIRED;
 use tachograph_ledger::VerifyingKey;
 use tachograph_record::{Body, Time};
 
-use crate::trace::{Event, TraceError};
+use crate::trace::{Event, Forest, TraceError};
 use crate::view::View;
 
 /// Why nothing is proven.
@@ -64,9 +64,9 @@ pub fn prove(
     if records.is_empty() {
         return Err(ProveError::NotFound(selection.describe()));
     }
-    let request = Request { selection, records, created_at: now };
-    let mut files = make(archive, &TreeReader::of(archive), &request)?;
-    files.seal();
+    let order = Forest::of(&records)?.in_order();
+    let request = Request { selection, records, order, created_at: now };
+    let files = make(archive, &TreeReader::of(archive), &request)?;
     let report = check(&files, "", &Options { key, ..Options::default() });
     match report.exit_code(DEFAULT_REQUIRED) {
         1 => Err(ProveError::Refused(Box::new(report))),

@@ -193,6 +193,30 @@ fn neighbours(record: &Record<'_>) -> Vec<Key> {
 }
 
 impl Forest {
+    /// Of records that were looked up already, those with their bodies.
+    ///
+    /// # Errors
+    /// If a body can't be read.
+    pub fn of(records: &BTreeMap<u64, Option<Vec<u8>>>) -> Result<Self, TraceError> {
+        let event = |(index, body): (&u64, &Option<Vec<u8>>)| Some((*index, Event { index: *index, body: body.clone()? }));
+        let mut forest = Self { events: records.iter().filter_map(event).collect(), ..Self::default() };
+        forest.link()?;
+        Ok(forest)
+    }
+
+    /// All events, causes before effects, each with the number of its causes.
+    pub fn in_order(&self) -> Vec<(u64, usize)> {
+        // An explicit stack: a chain may be as long as a trace.
+        let mut todo: Vec<(u64, usize)> = self.roots.iter().rev().map(|root| (*root, 0)).collect();
+        let mut order = Vec::with_capacity(self.events.len());
+        while let Some((index, depth)) = todo.pop() {
+            order.push((index, depth));
+            let effects = self.children.get(&index).map_or(&[][..], Vec::as_slice);
+            todo.extend(effects.iter().rev().map(|effect| (*effect, depth + 1)));
+        }
+        order
+    }
+
     /// Finds each event's cause among the others.
     fn link(&mut self) -> Result<(), TraceError> {
         let mut by_event = HashMap::new();

@@ -6,9 +6,9 @@
 //! | [`about`] | `bundle.json` and the lines of `records.jsonl` |
 //! | [`files`] | the files of a bundle, in a folder or a zip |
 //! | [`maker`] | making one from an archive |
-//! | [`evidence`] | which checkpoint, witnesses and time stamps the archive has for it |
+//! | `evidence` | which checkpoint, witnesses and time stamps the archive has for it |
 //! | [`check`] | verifying one |
-//! | [`story`], [`page`] | what it tells a person, and the `index.html` that tells it |
+//! | [`story`], [`page`] | what it tells a person, and the `index.html` that tells it; `telling` makes the one from the rest |
 //!
 //! Invariants: a bundle is checked as a stranger would before it is handed out; nothing in one is believed before its proof leads to a
 //! root that the ledger's key signed.
@@ -20,6 +20,7 @@ pub mod files;
 pub mod maker;
 pub mod page;
 pub mod story;
+mod telling;
 
 #[cfg(test)]
 mod tests;

@@ -56,14 +56,10 @@ fn as_json(forest: &Forest) -> anyhow::Result<Value> {
 }
 
 pub(super) fn print(forest: &Forest) -> anyhow::Result<()> {
-    // An explicit stack: a chain may be as long as a trace.
-    let mut todo: Vec<(u64, usize)> = forest.roots.iter().rev().map(|root| (*root, 0)).collect();
-    while let Some((index, depth)) = todo.pop() {
+    for (index, depth) in forest.in_order() {
         if let Some(event) = forest.events.get(&index) {
             print_event(event, depth)?;
         }
-        let effects = forest.children.get(&index).map_or(&[][..], Vec::as_slice);
-        todo.extend(effects.iter().rev().map(|effect| (*effect, depth + 1)));
     }
     if forest.cut {
         output::line("… there are more events than are shown.");

@@ -35,7 +35,7 @@ impl WitnessMetrics {
     }
 
     /// There is a newer checkpoint: whoever was not behind is from now on.
-    pub(super) fn behind(&self, now_nanos: u64) {
+    pub fn behind(&self, now_nanos: u64) {
         let gauges = self.witnesses.iter().map(|witness| &witness.behind_since).chain([&self.unwitnessed_since]);
         gauges.filter(|since| since.get() == 0).for_each(|since| since.set(now_nanos));
     }

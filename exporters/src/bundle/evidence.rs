@@ -48,11 +48,8 @@ impl Evidence {
         let cosigned = behind(paths::WITNESSED)?;
         let cosigned: BTreeSet<u64> =
             cosigned.iter().filter_map(|path| paths::number_of(path, paths::WITNESSED)).collect();
-        let first = |sizes: &mut dyn Iterator<Item = &u64>| sizes.find(|size| ends.contains(size)).copied();
-        let size = first(&mut stamped.intersection(&cosigned))
-            .or_else(|| first(&mut stamped.iter()))
-            .or_else(|| first(&mut cosigned.iter()))
-            .unwrap_or(signed);
+        let first = |sizes: &BTreeSet<u64>| sizes.iter().copied().find(|size| ends.contains(size));
+        let size = first(&(&stamped & &cosigned)).or_else(|| first(&stamped)).or_else(|| first(&cosigned)).unwrap_or(signed);
         let (checkpoint, note) = read_checkpoint(archive, size)?;
         let witnessed = witnessed::read(store, size).map_err(ReadError::from)?;
         let tokens = tokens.iter().filter(|path| paths::timestamp_of(path) == Some(size));
