@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tachograph_exporters::archive::Archive;
 use tachograph_exporters::archive::store::s3::Patience;
@@ -42,6 +42,9 @@ const ORPHANS_PER_RECORD: usize = 500;
 
 /// How long the archive may fail at shutdown before the rest is left to the next start.
 const ARCHIVE_DRAIN: Duration = Duration::from_secs(20);
+
+/// How long a stop waits for witnesses to see the last checkpoint.
+const WITNESS_DRAIN: Duration = Duration::from_secs(3);
 
 /// Why the collector stopped.
 #[derive(Debug, thiserror::Error)]
@@ -241,9 +244,8 @@ pub async fn run(
         drop(queue);
         let archived = join("archiver", archiver).and_then(|ended| ended.map_err(RunError::from));
         let written = join("writer", writer).and_then(|ended| ended.map_err(RunError::from));
-        // Not waited for: a witness that does not answer must not hold up a stop, and the next start shows them what is newest.
-        if let Some(mailbox) = witnesses {
-            mailbox.close();
+        if let Some(witnesses) = witnesses {
+            witnesses.end();
         }
         written.and(archived)
     });
@@ -285,9 +287,27 @@ struct Starting {
 struct Stages {
     writer: JoinHandle<Result<(), WriterError>>,
     archiver: JoinHandle<Result<(), ArchiverError>>,
-    witnesses: Option<Arc<Mailbox>>,
+    witnesses: Option<Asking>,
     progress: Arc<Progress>,
     ended: mpsc::Receiver<()>,
+}
+
+/// The thread that asks witnesses.
+struct Asking {
+    mailbox: Arc<Mailbox>,
+    thread: JoinHandle<()>,
+}
+
+impl Asking {
+    /// Shows the last checkpoint and waits a little. A witness that does not answer must not hold up a stop: the next start shows it
+    /// what is newest.
+    fn end(self) {
+        self.mailbox.close();
+        let deadline = Instant::now() + WITNESS_DRAIN;
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 /// The socket for commands. Without it everything else goes on.
@@ -377,7 +397,7 @@ impl Starting {
                 config.archive.retention.clone(),
                 Arc::clone(&shared.metrics),
             )),
-            witnesses: witnesses.clone(),
+            witnesses: witnesses.as_ref().map(|witnesses| Arc::clone(&witnesses.mailbox)),
             cut: Cut {
                 max_age: config.archive.max_age,
                 max_bytes: config.archive.max_bytes,
@@ -390,7 +410,7 @@ impl Starting {
     }
 
     /// Witnesses are asked in a thread that dies alone.
-    fn begin_witnesses(&self, config: &Config, shared: &Shared) -> Result<Option<Arc<Mailbox>>, RunError> {
+    fn begin_witnesses(&self, config: &Config, shared: &Shared) -> Result<Option<Asking>, RunError> {
         let Some(configured) = &config.witnesses else { return Ok(None) };
         let witnesses = configured.asked();
         let names = witnesses.iter().map(|witness| witness.key.name().to_string());
@@ -410,8 +430,8 @@ impl Starting {
             mailbox: Arc::clone(&mailbox),
             metrics,
         };
-        std::thread::Builder::new().name("witness".to_owned()).spawn(move || stage.run()).map_err(RunError::Thread)?;
-        Ok(Some(mailbox))
+        let thread = std::thread::Builder::new().name("witness".to_owned()).spawn(move || stage.run());
+        Ok(Some(Asking { mailbox, thread: thread.map_err(RunError::Thread)? }))
     }
 }
 

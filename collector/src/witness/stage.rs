@@ -109,7 +109,7 @@ struct Current {
 }
 
 impl Stage {
-    /// Works until the mailbox is closed.
+    /// Works until the mailbox is closed. The last checkpoint is shown once.
     pub fn run(self) {
         let mut sizes = Sizes::of(&self.data_dir);
         let mut backoffs: Vec<Backoff> = self.witnesses.iter().map(|_| Backoff::default()).collect();
@@ -123,7 +123,7 @@ impl Stage {
                 Wake::Time => {}
             }
             let Some(current) = &mut current else { continue };
-            if Instant::now() < next_round {
+            if Instant::now() < next_round && !self.mailbox.is_closed() {
                 deadline = Some(next_round);
                 continue;
             }
@@ -263,10 +263,13 @@ impl Stage {
     }
 }
 
+/// By older and newer size.
+type Made = HashMap<(u64, u64), Result<Vec<Hash>, NoProof>>;
+
 /// Proofs of one round, each made once.
 struct Shared<'p> {
     proofs: &'p dyn Proofs,
-    made: Mutex<HashMap<(u64, u64), Result<Vec<Hash>, NoProof>>>,
+    made: Mutex<Made>,
 }
 
 impl Proofs for Shared<'_> {
