@@ -25,12 +25,12 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use tachograph_ledger::{Checkpoint, CheckpointError, LedgerName, MacKey, SigningKey, VerifyingKey};
 use tachograph_record::{Hex, Time};
+use tachograph_verifier::escrow;
 use zeroize::Zeroizing;
 
 use crate::place::Place;
 
 const MAC_KEY_HEADER: &str = "tachograph-mac-key/v1";
-const ESCROW_HEADER: &str = "tachograph-mac-escrow/v1";
 
 const WITNESSES: &str = "witnesses.json";
 
@@ -144,7 +144,7 @@ impl DataDir {
         let secret = Zeroizing::new(format!("{}\n", *signing_key.to_line()));
         write_new(&root.join("keys/signing.key"), secret.as_bytes(), 0o600)?;
         this.write_mac_key(&MacKey::initial(*mac))?;
-        let escrow = Zeroizing::new(format!("{ESCROW_HEADER}\n{name}\n{}\n", Hex(*mac)));
+        let escrow = Zeroizing::new(format!("{}\n{name}\n{}\n", escrow::HEADER, Hex(*mac)));
         write_new(&root.join("mac-escrow.key"), escrow.as_bytes(), 0o400)?;
         write_new(&root.join("ledger.vkey"), format!("{vkey_line}\n").as_bytes(), 0o644)?;
         // Last: a directory without it is not taken for a ledger.
@@ -440,22 +440,6 @@ impl DataDir {
     /// If it can't be written.
     pub fn remember_witnesses(&self, bytes: &[u8]) -> Result<(), DataDirError> {
         self.replace(WITNESSES, bytes)
-    }
-}
-
-/// Reads an escrow file: the first MAC key, with which all MACs can be checked.
-///
-/// # Errors
-/// If it is not one, or of another ledger.
-pub fn read_escrow(path: &Path, ledger: &LedgerName) -> Result<MacKey, DataDirError> {
-    let text = read_secret(path, "the escrowed MAC key")?;
-    let mut lines = text.lines();
-    match (lines.next(), lines.next(), lines.next().and_then(Hex::<32>::parse), lines.next()) {
-        (Some(ESCROW_HEADER), Some(name), Some(Hex(key)), None) if name == ledger.as_str() => Ok(MacKey::initial(key)),
-        (Some(ESCROW_HEADER), Some(name), Some(_), None) => {
-            Err(DataDirError::damaged(path, format!("the escrowed key of {name}, not of {ledger}")))
-        }
-        _ => Err(DataDirError::damaged(path, "not an escrow file (tachograph-mac-escrow/v1, ledger, 64 hex)")),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`files`] | the files of a bundle, in a folder or a zip |
 //! | [`maker`] | making one from an archive |
 //! | [`check`] | verifying one |
+//! | [`story`], [`page`] | what it tells a person, and the `index.html` that tells it |
 //!
 //! Invariants: a bundle is checked as a stranger would before it is handed out; nothing in one is believed before its proof leads to a
 //! root that the ledger's key signed.
@@ -15,6 +16,19 @@ pub mod about;
 pub mod check;
 pub mod files;
 pub mod maker;
+pub mod page;
+pub mod story;
+
+#[cfg(test)]
+mod tests;
+
+/// How to check a bundle, and the programs that do: file name and content, the same in every bundle.
+pub const ASSETS: [(&str, &str); 4] = [
+    ("VERIFY.md", include_str!("bundle/assets/VERIFY.md")),
+    ("verify.py", include_str!("bundle/assets/verify.py")),
+    ("verify.sh", include_str!("bundle/assets/verify.sh")),
+    ("verify.sql", include_str!("bundle/assets/verify.sql")),
+];
 
 /// Name of the file that says what a bundle is about; by it a folder is known for one.
 pub const ABOUT: &str = "bundle.json";
@@ -26,6 +40,7 @@ pub(crate) const MANIFEST: &str = "MANIFEST.sha256";
 pub(crate) const NOT_AFTER: &str = "not-after/";
 pub(crate) const NOT_BEFORE: &str = "not-before.tsr";
 pub(crate) const NOT_BEFORE_CHECKPOINT: &str = "not-before.checkpoint";
+pub(crate) const PAGE: &str = "index.html";
 const PROOFS: &str = "proofs/";
 const PROOF: &str = ".tlog-proof";
 

@@ -6,6 +6,7 @@
 //! Everything here is synchronous; the one source of time is the caller.
 
 pub mod archive;
+#[cfg(feature = "s3")]
 pub mod bucket;
 pub mod bundle;
 pub mod verify;

@@ -7,6 +7,7 @@
 //! - what is being uploaded is visible to nobody before [`Upload::finish`].
 
 mod directory;
+#[cfg(feature = "s3")]
 pub mod s3;
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::verify::{Axis, AxisReport, Collector, Finding, Verdict, check_body, exit_code};
 
+/// What is there for people and for other programs. Nothing rests on it, but a bundle without it is not whole.
+const FOR_PEOPLE: [&str; 5] = ["index.html", "VERIFY.md", "verify.py", "verify.sh", "verify.sql"];
+
 /// What whoever checks brings along.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -147,24 +150,13 @@ impl Check<'_> {
         for (path, what) in self.files.against_manifest() {
             self.fail(Axis::Integrity, &path, None, what);
         }
-        let known = [
-            ABOUT,
-            VKEY,
-            CHECKPOINT,
-            WITNESSED,
-            RECORDS,
-            MANIFEST,
-            NOT_BEFORE,
-            NOT_BEFORE_CHECKPOINT,
-            "index.html",
-            "VERIFY.md",
-            "verify.py",
-            "verify.sql",
-            "verify.sh",
-        ];
+        let known = [ABOUT, VKEY, CHECKPOINT, WITNESSED, RECORDS, MANIFEST, NOT_BEFORE, NOT_BEFORE_CHECKPOINT];
+        for path in FOR_PEOPLE.into_iter().filter(|path| self.files.get(path).is_none()) {
+            self.fail(Axis::Integrity, path, None, "missing");
+        }
         for (path, _) in self.files.iter() {
             let stamp = path.strip_prefix(NOT_AFTER).is_some_and(|name| name.ends_with(".tsr") && !name.contains('/'));
-            if !known.contains(&path) && !stamp && !path.starts_with(super::PROOFS) {
+            if !known.contains(&path) && !FOR_PEOPLE.contains(&path) && !stamp && !path.starts_with(super::PROOFS) {
                 self.fail(Axis::Integrity, path, None, "no part of a bundle");
             }
         }

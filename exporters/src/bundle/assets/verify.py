@@ -1,0 +1,601 @@
+#!/usr/bin/env python3
+"""Checks an evidence bundle of a Tachograph ledger. Needs Python 3.9 or newer and nothing else.
+
+    python3 verify.py [BUNDLE_DIR] [--key FILE|VKEY] [--witness VKEY]... [--quorum K] [--tsa-ca FILE] [--require AXES] [--json]
+
+BUNDLE_DIR is the folder that this file lies in, unless another is given. Take the key from somebody else than whoever gave you
+the bundle, and, better still, this program too. VERIFY.md says what a bundle proves and what it can't.
+
+There is one verdict for each question. PASS: checked, and it holds. FAIL: it does not hold. INCOMPLETE: not, or not wholly, checked.
+Exit code: 0 if nothing fails and integrity, authenticity and coverage pass (or what --require names; --witness requires
+non_equivocation too, and --tsa-ca time); 1 if anything fails; 2 if a required answer is incomplete, or the command was wrong.
+"""
+
+import argparse, base64, calendar, contextlib, hashlib, json, os, pathlib, re, shutil, signal, subprocess, sys, time
+
+AXES = ("integrity", "authenticity", "coverage", "non_equivocation", "time", "completeness")
+MAX_BYTES, MAX_LINE, MAX_FILE, MAX_RECORDS, MAX_PROOF, MAX_FINDINGS = 1 << 30, 256 << 20, 16 << 20, 100_000, 64, 100
+CLOCK_TOLERANCE = 300  # seconds by which the recorder's clock and a time stamp may contradict each other
+
+NEEDED = "VERIFY.md bundle.json checkpoint index.html ledger.vkey records.jsonl verify.py verify.sh verify.sql".split()
+OTHERS = re.compile(r"MANIFEST\.sha256|witnessed|not-before\.(tsr|checkpoint)|proofs/[0-9]{20}\.tlog-proof|not-after/\w[\w.-]{0,63}\.tsr", re.A)
+LEDGER, DECIMAL, HASH = r"(?!/)[A-Za-z0-9._/-]{1,128}(?<!/)", r"0|[1-9][0-9]{0,19}", r"[0-9a-f]{64}"
+PRODUCER, PLAIN = r"[A-Za-z0-9._:-]{1,64}", r"[ !#-\[\]-~]+"
+LEAF = {  # the keys in their order, and how their values look
+    "body_len": DECIMAL, "body_sha256": HASH, "cipher_sha256": HASH, "dek_id": PLAIN, "event_time": DECIMAL, "index": DECIMAL,
+    "kind": r"[a-z0-9_]{1,64}", "ledger": LEDGER, "prev": HASH, "producer": PRODUCER, "producer_epoch": PRODUCER, "producer_seq": DECIMAL,
+    "sealed_at": DECIMAL, "span_id": r"[0-9a-f]{16}", "stream": PLAIN, "stream_prev": HASH, "stream_seq": DECIMAL,
+    "trace_id": r"[0-9a-f]{32}", "v": "1",
+}
+LEAF_NEEDED = {"body_len", "body_sha256", "event_time", "index", "kind", "ledger", "prev", "sealed_at", "v"}
+LEAF_LIMITS = {"event_time": 1 << 63, "index": 1 << 62, "sealed_at": 1 << 63}
+TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]{9})Z")
+BODY_START = re.compile(r'\{"v":"1","salt":"[0-9a-f]{32}","observed_at":"' + TIME.pattern + '",')
+
+# == What is found ==
+
+class Wrong(ValueError):
+    """What is being looked at is not as it must be. `axis`: whose verdict that is, if not that of the part being checked."""
+
+    def __init__(self, what, axis=None):
+        super().__init__(what)
+        self.axis = axis
+
+def need(good, what, axis=None):
+    if not good:
+        raise Wrong(what, axis)
+
+def shown(text):
+    """Text for a terminal: what a bundle holds must not move the cursor there, turn letters round, or flood the screen."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[:500])
+
+class Report:
+    """Nothing passes because nobody looked: an axis passes only if it is `done`, and neither failed nor left open."""
+
+    def __init__(self):
+        self.findings, self.left_out, self.reasons = [], 0, {axis: [] for axis in AXES}
+        self.failed, self.opened, self.done, self.file = set(), set(), set(), "bundle.json"
+
+    def fail(self, axis, file, what, row=None):
+        self.failed.add(axis)
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append({"axis": axis, "object": shown(file), **({} if row is None else {"row": row}), "what": shown(what)})
+        else:
+            self.left_out += 1
+
+    def say(self, axis, reason):
+        self.reasons[axis].append(shown(reason))
+
+    def incomplete(self, axis, reason):
+        self.opened.add(axis)
+        self.say(axis, reason)
+
+    def verdict(self, axis):
+        return "fail" if axis in self.failed else "pass" if axis in self.done - self.opened else "incomplete"
+
+    @contextlib.contextmanager
+    def part(self, axis, file, row=None):
+        """Whatever goes wrong within is a finding about `file`: hostile bytes end in a verdict, never in a traceback."""
+        self.file = file
+        try:
+            yield
+        except Wrong as wrong:
+            self.fail(wrong.axis or axis, file, wrong, row)
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError, OSError) as error:
+            self.fail(axis, file, f"it can't be read ({type(error).__name__}: {error})", row)
+
+
+# == Texts and numbers, each in its only spelling ==
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+def unbase64(text):
+    data = base64.b64decode(text, validate=True)
+    need(base64.b64encode(data).decode() == text, "base64 in another than its one form")
+    return data
+
+def number(text):
+    need(isinstance(text, str) and re.fullmatch(DECIMAL, text) and int(text) < 1 << 64, f"{text!r} is no decimal number")
+    return int(text)
+
+def nanoseconds(text):
+    parts = TIME.fullmatch(text) if isinstance(text, str) else None
+    need(parts, f"{text!r} is no time")
+    return calendar.timegm(time.strptime(parts[1], "%Y-%m-%dT%H:%M:%S")) * 10**9 + int(parts[2])
+
+def utc(seconds):
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+def strict_json(text):
+    """JSON without what readers read differently: doubled keys, NaN."""
+
+    def members(pairs):
+        need(len(dict(pairs)) == len(pairs), "a key stands there twice")
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=members, parse_constant=lambda word: need(False, f"{word} is no JSON"))
+
+
+# == Ed25519: RFC 8032 section 5.1.7, without the cofactor. As by `verify_strict` of the Rust crate ed25519-dalek, an s of L or more
+#    and points of small order are refused, so that no signature is good to one reader and bad to another ==
+
+P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+IDENTITY = (0, 1, 1, 0)  # a point is (X, Y, Z, T) with x = X/Z, y = Y/Z and xy = T/Z
+
+def point(data):
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    x2 = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(x2, (P + 3) // 8, P)
+    x = x if (x * x - x2) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
+    need(y < P and (x * x - x2) % P == 0 and not (x == 0 and sign), "no point of the curve")
+    x = x if x & 1 == sign else P - x
+    return (x, y, 1, x * y % P)
+
+def add(p, q):
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
+    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return (e * f % P, g * h % P, f * g % P, e * h % P)
+
+def multiply(scalar, p):
+    result = IDENTITY
+    while scalar:
+        result = add(result, p) if scalar & 1 else result
+        p, scalar = add(p, p), scalar >> 1
+    return result
+
+def same(p, q):
+    return (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
+
+BASE = point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+
+def signed(public, message, signature):
+    """Whether `signature` (64 bytes) over `message` is that of the public key (32 bytes)."""
+    try:
+        need(len(signature) == 64, "no signature")
+        a, r, s = point(public), point(signature[:32]), int.from_bytes(signature[32:], "little")
+    except Wrong:
+        return False
+    if s >= L or same(multiply(8, a), IDENTITY) or same(multiply(8, r), IDENTITY):
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
+    return same(multiply(s, BASE), add(r, multiply(k, a)))
+
+
+# == Keys, signed notes, checkpoints (c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature) ==
+
+def parse_vkey(line, kind):
+    """`<name>+<key id>+<base64 of kind and key>` → name, key id, key. Kind 1 is a ledger's key, 4 a witness's."""
+    name, key_id, key = (line.split("+", 2) + ["", ""])[:3]
+    key = unbase64(key)
+    need(re.fullmatch(LEDGER if kind == 1 else r"[^\s+]{1,256}", name), "the key's name is none")
+    need(len(key) == 33 and key[0] == kind, f"not an Ed25519 key of kind {kind}")
+    need(sha256(name.encode() + b"\n" + key)[:4].hex() == key_id, "the key's id does not fit it: the line is mistyped")
+    return name, bytes.fromhex(key_id), key[1:]
+
+def parse_note(data):
+    """The signed text, and its signatures as (name, key id, bytes). Nothing is verified by that."""
+    need(len(data) <= 1 << 20, "too long for a note")
+    text, gap, lines = data.decode().rpartition("\n\n")
+    need(gap and lines.endswith("\n") and lines.count("\n") <= 100, "not a text, an empty line and signatures")
+    need(not re.search(r"[\x00-\x09\x0b-\x1f]", text + lines), "a control character")
+    signatures = []
+    for line in lines[:-1].split("\n"):
+        parts = re.fullmatch(r"— ([^\s+]+) (\S+)", line)
+        need(parts and len(unbase64(parts[2])) > 4, "a signature line is not `— <name> <base64>`")
+        signatures.append((parts[1], unbase64(parts[2])[:4], unbase64(parts[2])[4:]))
+    return text + "\n", signatures
+
+def parse_checkpoint(data):
+    """Name of the ledger, number of records, root."""
+    lines = parse_note(data)[0].split("\n")
+    need(len(lines) == 4 and re.fullmatch(LEDGER, lines[0]), "a checkpoint has three lines, the first a name")
+    need(len(unbase64(lines[2])) == 32, "the root has not 32 bytes")
+    return lines[0], number(lines[1]), unbase64(lines[2])
+
+def signatures_of(note, key):
+    return [signature for name, key_id, signature in parse_note(note)[1] if (name, key_id) == key[:2]]
+
+def check_signature(note, key):
+    """The note must be a checkpoint of the ledger whose key this is, signed by it. Others may have signed it too."""
+    mine, label = signatures_of(note, key), f"{key[0]}+{key[1].hex()}"
+    need(parse_checkpoint(note)[0] == key[0], f"a checkpoint of ledger {parse_checkpoint(note)[0]}, not of {key[0]}")
+    need(mine, f"unknown key: there is no signature of {label}")
+    for signature in mine:
+        need(signed(key[2], parse_note(note)[0].encode(), signature), f"the signature of {label} is false")
+
+
+# == The files ==
+
+def check_files(folder, report):
+    """No file is missing, none is foreign, each has the hash that the manifest says. Gives the names that are there."""
+    sizes, listed = {}, {}
+    for place in ("", "proofs", "not-after"):
+        if place and ((folder / place).is_symlink() or not (folder / place).is_dir()):
+            continue
+        for entry in os.scandir(folder / place):
+            name = f"{place}/{entry.name}" if place else entry.name
+            if name in ("proofs", "not-after") and entry.is_dir(follow_symlinks=False):
+                continue
+            # Only plain files are opened: a link leads elsewhere, a pipe never ends.
+            if entry.is_file(follow_symlinks=False) and (name in NEEDED or OTHERS.fullmatch(name)):
+                sizes[name] = entry.stat(follow_symlinks=False).st_size
+            else:
+                report.fail("integrity", name, "no part of a bundle: nothing vouches for it")
+            need(len(sizes) + report.left_out < 2 * MAX_RECORDS, "too many files")
+    need(sum(sizes.values()) <= MAX_BYTES, f"the bundle has more than {MAX_BYTES} bytes")
+    with report.part("integrity", "MANIFEST.sha256"):
+        lines = read(folder, "MANIFEST.sha256").decode().split("\n")
+        need(lines.pop() == "" and all(re.fullmatch(HASH + "  .+", line) for line in lines), "not as sha256sum writes it")
+        listed = {line[66:]: line[:64] for line in lines}
+        need([line[66:] for line in lines] == sorted(listed), "not sorted by path, or a path stands there twice")
+    for name in sorted({*sizes, *listed, *NEEDED} - {"MANIFEST.sha256"}):
+        if name not in sizes:
+            report.fail("integrity", name, "the file is missing")
+        elif name not in listed:
+            report.fail("integrity", name, "MANIFEST.sha256 does not name the file")
+        elif file_sha256(folder / name) != listed[name]:
+            report.fail("integrity", name, "not the file that MANIFEST.sha256 names: it was changed or damaged")
+    return set(sizes)
+
+def file_sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+def opened(folder, name):
+    need((folder / name).is_file() and not (folder / name).is_symlink(), "the file is missing, or no plain file")
+    return open(folder / name, "rb")
+
+def read(folder, name):
+    with opened(folder, name) as file:
+        data = file.read(MAX_FILE + 1)
+    need(len(data) <= MAX_FILE, f"more than {MAX_FILE} bytes")
+    return data
+
+SELECTIONS = {
+    "event": {"id": str}, "chain": {"id": str}, "session": {"session_id": str},
+    "time": {"from": nanoseconds, "to": nanoseconds}, "indexes": {"first": number, "last": number},
+}
+
+def read_about(folder):
+    """bundle.json, with its numbers and times as numbers."""
+    about = strict_json(read(folder, "bundle.json").decode())
+    members = {"bundle", "created_at", "ledger", "vkey", "size", "root", "selection", "records"}
+    need(isinstance(about, dict) and set(about) - {"anchor"} == members, "not the members of a bundle.json")
+    need(about["bundle"] == "1", "another version of the format: check it with a newer program")
+    nanoseconds(about["created_at"])
+    need(isinstance(about["ledger"], str) and re.fullmatch(LEDGER, about["ledger"]), "`ledger` is no name")
+    need(isinstance(about["root"], str) and re.fullmatch(HASH, about["root"]), "`root` is no hash")
+    selection = about["selection"]
+    need(isinstance(selection, dict) and selection.get("kind") in SELECTIONS, "`selection` is of no known kind")
+    values = SELECTIONS[selection["kind"]]
+    need(set(selection) == {"kind", *values} and all(isinstance(value, str) for value in selection.values()), "`selection` is none")
+    about["selection"] = {"kind": selection["kind"], **{key: parse(selection[key]) for key, parse in values.items()}}
+    need(isinstance(about["records"], list) and 0 < len(about["records"]) <= MAX_RECORDS, "`records` is no list of indexes")
+    about["size"], about["records"] = number(about["size"]), [number(index) for index in about["records"]]
+    about["anchor"] = number(about["anchor"]) if "anchor" in about else None
+    need(about["records"] == sorted(set(about["records"])), "`records` is not in rising order")
+    return about
+
+
+# == The records ==
+
+def parse_line(line):
+    """Index, leaf and body (None if it was destroyed) of a line of records.jsonl."""
+    text, at, values = line.decode(), 0, []
+    for before in ('{"body":', ',"index":', ',"leaf":'):
+        need(text.startswith(before, at), "not a line of records.jsonl")
+        value, at = json.JSONDecoder().raw_decode(text, at + len(before))
+        need(isinstance(value, str) or (value is None and not values), "not a line of records.jsonl")
+        values.append(value)
+    need(text[at:] == "}\n", "not a line of records.jsonl")
+    return number(values[1]), values[2], values[0]
+
+def parse_leaf(text):
+    """A leaf has one spelling: written again from what was read, it must give the same bytes."""
+    leaf = strict_json(text)
+    need(isinstance(leaf, dict) and len(text) <= 65_535, "no leaf")
+    for key in LEAF_NEEDED | set(leaf):
+        need(isinstance(leaf.get(key), str) and re.fullmatch(LEAF.get(key, "(?!)"), leaf[key]), f"the leaf's {key} is wrong or missing")
+        need(LEAF[key] != DECIMAL or number(leaf[key]) < LEAF_LIMITS.get(key, 1 << 64), f"the leaf's {key} is too large")
+    again = json.dumps({key: leaf[key] for key in LEAF if key in leaf}, separators=(",", ":"))
+    need(again == text, "the leaf is not in its one spelling")
+    return leaf
+
+def parse_body(text, leaf):
+    """The body that the leaf seals: the same bytes, and what both of them say they say alike."""
+    data = text.encode()
+    need(leaf["body_len"] == str(len(data)) and leaf["body_sha256"] == sha256(data).hex(), "the body is not the one that the leaf seals")
+    body = strict_json(text)
+    need(isinstance(body, dict) and BODY_START.match(text), "the body does not begin with v, salt and observed_at")
+    said = {key: body.get(key) for key in ("kind", "trace_id", "span_id", "producer", "producer_epoch", "producer_seq")}
+    said["event_time"] = str(nanoseconds(body.get("timestamp")))
+    for key, value in said.items():
+        need(leaf.get(key) == value, f"leaf and body differ in {key}")
+    return body
+
+def answers(selection, index, leaf, body):
+    """Whether a record is what was asked for; None if only its body, which is gone, could tell."""
+    kind = selection["kind"]
+    if kind == "indexes":
+        return selection["first"] <= index <= selection["last"]
+    if kind == "time":
+        return selection["from"] <= number(leaf["event_time"]) < selection["to"]
+    if body is None:
+        return leaf.get("trace_id") == selection.get("id", "") or None
+    if kind == "session":
+        return body.get("session_id") == selection["session_id"]
+    return selection["id"] in [body.get(key) for key in ("event_id", "correlation_id", "trace_id", "output_path", "output_hash")]
+
+def root_by_proof(index, size, node, hashes):
+    """The root that an inclusion proof leads to (RFC 9162 section 2.1.3.2)."""
+    last = size - 1
+    for sibling in hashes:
+        need(last > 0, "the proof has too many hashes")
+        if index & 1 or index == last:
+            node = sha256(b"\x01" + sibling + node)
+            while index and not index & 1:
+                index, last = index >> 1, last >> 1
+        else:
+            node = sha256(b"\x01" + node + sibling)
+        index, last = index >> 1, last >> 1
+    need(last == 0, "the proof has too few hashes")
+    return node
+
+def check_proof(data, index, leaf, note, about):
+    """A tlog-proof (c2sp.org/tlog-proof@v1) that leads from this leaf to the bundle's checkpoint."""
+    head, gap, end = data.partition(b"\n\n")
+    lines, starts = head.decode().split("\n"), ("c2sp.org/tlog-proof@v1", "extra ", "index ")
+    need(gap and 3 <= len(lines) <= 3 + MAX_PROOF and lines[0] == starts[0] and all(map(str.startswith, lines, starts)), "not a tlog-proof")
+    need(number(lines[2][6:]) == index, f"the proof is of record {lines[2][6:]}")
+    need(unbase64(lines[1][6:]) == leaf.encode(), "the proof is of another leaf")
+    if end != note:
+        name, size, _ = parse_checkpoint(end)
+        need(name == about["ledger"], f"the proof is for ledger {name}")
+        need(size == about["size"], f"the proof is for a tree of {size} records, the bundle's checkpoint for one of {about['size']}")
+        raise Wrong("the proof does not end in the bytes of the bundle's checkpoint")
+    hashes = [unbase64(line) for line in lines[3:]]
+    need(all(len(node) == 32 for node in hashes), "a hash has not 32 bytes")
+    need(index < about["size"], f"the checkpoint covers {about['size']} records")
+    root = root_by_proof(index, about["size"], sha256(b"\x00" + leaf.encode()), hashes)
+    need(root.hex() == about["root"], "the proof leads to another root: the checkpoint does not cover this leaf")
+
+def check_records(folder, about, note, report):
+    """Every line of records.jsonl and its proof. Gives index → what the other parts ask about the record."""
+    found, before, wanted = {}, -1, {*about["records"], about["anchor"]}
+    with opened(folder, "records.jsonl") as lines:
+        for row, line in enumerate(iter(lambda: lines.readline(MAX_LINE + 1), b"")):
+            with report.part("integrity", "records.jsonl", row):
+                need(len(line) <= MAX_LINE, f"a line of more than {MAX_LINE} bytes")
+                index, text, body = parse_line(line)
+                need(index in wanted, f"record {index} is here, though bundle.json does not name it", "completeness")
+                need(index not in found, f"record {index} is here twice")
+                found[index] = record = {"sealed_at": None, "answer": None, "token": None, "destroyed": body is None}
+                with report.part("coverage", f"proofs/{index:020}.tlog-proof", row):
+                    check_proof(read(folder, f"proofs/{index:020}.tlog-proof"), index, text, note, about)
+                need(index > before, f"record {index} stands behind record {before}: out of order")
+                before, leaf = index, parse_leaf(text)
+                record["sealed_at"] = number(leaf["sealed_at"]) // 10**9
+                need((leaf["index"], leaf["ledger"]) == (str(index), about["ledger"]), f"the leaf is that of record {leaf['index']} of {leaf['ledger']}")
+                body = None if body is None else parse_body(body, leaf)
+                record["answer"] = answers(about["selection"], index, leaf, body)
+                if index == about["anchor"] and body and body.get("action_type") == "time.anchor":
+                    record["token"] = body["details"]["token_sha256"]
+            if len(found) > MAX_RECORDS or report.left_out > MAX_RECORDS:
+                break  # what else is wrong no longer matters
+    return found
+
+def check_completeness(about, found, report):
+    """Is what is here what was asked for, and is it all of that?"""
+    selection, axis = about["selection"], "completeness"
+    for index in sorted({*about["records"], about["anchor"]} - {None, *found}):
+        report.fail(axis, "records.jsonl", f"record {index} is missing, though bundle.json names it")
+    given = [found[index]["answer"] for index in about["records"] if index in found]
+    strangers = [index for index in about["records"] if index in found and found[index]["answer"] is False]
+    # A chain holds causes and effects too, which need not have the id themselves.
+    if strangers and (selection["kind"] != "chain" or len(strangers) == len(given)):
+        report.fail(axis, "bundle.json", f"record {strangers[0]} is not what was asked for ({selection['kind']})")
+    if selection["kind"] == "indexes":
+        expected = max(selection["last"] + 1 - selection["first"], 0)
+        if len(about["records"]) != expected:
+            report.fail(axis, "bundle.json", f"{expected} records have these indexes, {len(about['records'])} are named: some were left out")
+        report.say(axis, f"every record from index {selection['first']} to {selection['last']} is asked for")
+    else:
+        report.incomplete(axis, "whether further records answer the question, only a verification of the whole archive can tell")
+    if None in given:
+        report.incomplete(axis, f"of {given.count(None)} records the body is missing or wrong, so that nothing tells whether they were asked for")
+
+
+# == Signatures, witnesses, time stamps ==
+
+def check_authenticity(folder, about, given, checkpoint, report):
+    """Gives the key that everything else is checked with: the one given, or else the bundle's own."""
+    own, axis = None, "authenticity"
+    with report.part(axis, "ledger.vkey"):
+        line = read(folder, "ledger.vkey").decode()
+        own = parse_vkey(line.rstrip("\n"), 1)
+        need(line == about["vkey"] + "\n" and own[0] == about["ledger"], "bundle.json names another key or another ledger")
+        need(given in (None, own), f"unknown key: the bundle brings {own[0]}+{own[1].hex()}, which is not the key that was given")
+    if given is None:
+        report.incomplete(axis, "no --key: the key came with the bundle, and a forger would have put his own there")
+    with report.part(axis, "checkpoint"):
+        need(given or own, "there is no key to check the signature with")
+        check_signature(checkpoint, given or own)
+    with report.part("coverage", "checkpoint"):
+        name, size, root = parse_checkpoint(checkpoint)
+        need(name == about["ledger"], f"a checkpoint of ledger {name}, bundle.json speaks of {about['ledger']}", axis)
+        need((size, root.hex()) == (about["size"], about["root"]), "bundle.json speaks of a checkpoint of another size or root")
+        report.say("coverage", f"the checkpoint covers {size} records, root {root.hex()}")
+    return given or own
+
+def check_witnesses(note, witnesses, quorum, key, report):
+    axis, good = "non_equivocation", set()
+    text, others = parse_note(note)[0], sorted({name for name, key_id, _ in parse_note(note)[1] if key and (name, key_id) != key[:2]})
+    for witness in witnesses:
+        for cosignature in signatures_of(note, witness):
+            at = int.from_bytes(cosignature[:8], "big")
+            need(signed(witness[2], f"cosignature/v1\ntime {at}\n{text}".encode(), cosignature[8:]), f"the cosignature of {witness[0]} is false")
+            good.add(witness)
+            report.say(axis, f"{witness[0]} vouches at {utc(at)} that this grew out of all that it had seen of the ledger")
+    quorum = len(set(witnesses)) if quorum is None else quorum
+    if not witnesses:
+        report.incomplete(axis, f"no --witness was given; cosignatures that were not checked: {', '.join(others) or 'none'}")
+    elif len(good) < quorum:
+        report.incomplete(axis, f"{len(good)} of the witnesses given have cosigned, {quorum} are wanted; unknown witnesses: {', '.join(others) or 'none'}")
+
+def openssl(folder, *arguments):
+    done = subprocess.run(["openssl", "ts", *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    return done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
+
+def check_stamp(folder, token, data, ca, report):
+    """Seconds since 1970 that the token says; None if it was not checked."""
+    command = ["-verify", "-in", token, "-data", data, "-CAfile"]
+    if ca is None or not shutil.which("openssl"):
+        report.incomplete("time", f"not checked: openssl ts {' '.join(command)} TSA-CA.pem")
+        return None
+    good, said = openssl(folder, *command, ca)
+    reason = said.strip().split("\n")[-1]
+    if not good and "certificate verify error" in said:
+        reason = f"a token of an unknown or expired authority: {reason}"
+    need(good, f"not a time stamp over {data}: {reason}")
+    stamp = re.search(r"Time stamp: (\w{3} +\d+ \d\d:\d\d:\d\d)(?:\.\d+)? (\d{4}) GMT", openssl(folder, "-reply", "-in", token, "-text")[1])
+    need(stamp, "the token says no time")
+    return calendar.timegm(time.strptime(f"{stamp[1]} {stamp[2]}", "%b %d %H:%M:%S %Y"))
+
+def check_time(folder, names, about, found, key, ca, report):
+    axis, after = "time", sorted(name for name in names if name.startswith("not-after/"))
+    for name in after:
+        with report.part(axis, name):
+            at = check_stamp(folder, name, "checkpoint", ca, report)
+            if at is not None:
+                report.say(axis, f"{name}: all these records were there at {utc(at)}")
+                late = [index for index, record in found.items() if (record["sealed_at"] or 0) > at + CLOCK_TOLERANCE]
+                need(not late, f"record {late[:1]} says that it was sealed later than this time stamp")
+    if not after:
+        report.incomplete(axis, "no time stamp says until when the records were there")
+    anchor = about["anchor"]
+    with report.part(axis, "not-before.tsr"):
+        parts = {"not-before.tsr" in names, "not-before.checkpoint" in names, anchor is not None}
+        need(len(parts) == 1, "token, its checkpoint and the record that holds its hash belong together: one of them is missing")
+        if anchor is None:
+            report.say(axis, "nothing here says how much earlier they were sealed")
+            return
+        token = found.get(anchor, {}).get("token")
+        need(token == file_sha256(folder / "not-before.tsr"), f"record {anchor} does not hold the hash of this token")
+        before = read(folder, "not-before.checkpoint")
+        need(key, "there is no key to check not-before.checkpoint with")
+        check_signature(before, key)
+        need(parse_checkpoint(before)[1] <= anchor, "not-before.checkpoint is newer than the record that holds the token's hash")
+        at = check_stamp(folder, "not-before.tsr", "not-before.checkpoint", ca, report)
+        if at is not None:
+            behind = [index for index in about["records"] if index > anchor]
+            report.say(axis, f"not-before.tsr: what stands behind record {anchor} was sealed later than {utc(at)}: {len(behind)} of the {len(about['records'])} records")
+            early = [index for index in behind if (found.get(index, {}).get("sealed_at") or at) + CLOCK_TOLERANCE < at]
+            need(not early, f"record {early[:1]} says that it was sealed earlier than the time stamp that was there before it")
+
+
+# == All together ==
+
+def verify(folder, options, report):
+    """Everything. Whatever is not reached because something before it is broken stays INCOMPLETE. Gives bundle.json and the records."""
+    report.file = "."
+    names, about, found, note, key = check_files(folder, report), None, {}, b"", None
+    with report.part("integrity", "bundle.json"):
+        about = read_about(folder)
+    if about is None:
+        return {}, found
+    checkpoint = b""
+    with report.part("integrity", "checkpoint"):
+        note = checkpoint = read(folder, "checkpoint")
+    with report.part("integrity", "witnessed"):
+        if "witnessed" in names:
+            note = read(folder, "witnessed")
+            need(note.startswith(checkpoint) and parse_note(note)[0] == parse_note(checkpoint)[0], "not the checkpoint with further signatures below")
+    key = check_authenticity(folder, about, options.key, checkpoint, report)
+    report.done.add("authenticity")
+    with report.part("integrity", "records.jsonl"):
+        found = check_records(folder, about, note, report)
+        for name in sorted(name for name in names if name.startswith("proofs/") and int(name[7:27]) not in found):
+            report.fail("integrity", name, "a proof of no record of this bundle")
+        destroyed = sum(record["destroyed"] for record in found.values())
+        if destroyed:
+            report.incomplete("integrity", f"{destroyed} bodies are not here, as they were destroyed: of them only the leaf can be checked")
+        report.done |= {"integrity", "coverage"} if {*about["records"], about["anchor"]} <= {None, *found} else {"integrity"}
+    with report.part("completeness", "bundle.json"):
+        check_completeness(about, found, report)
+        report.done.add("completeness")
+    with report.part("non_equivocation", "witnessed"):
+        check_witnesses(note, options.witness, options.quorum, key, report)
+        report.done.add("non_equivocation")
+    with report.part("time", "not-after"):
+        check_time(folder, names, about, found, key, options.tsa_ca, report)
+        report.done.add("time")
+    return about, found
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS)
+    parser.add_argument("folder", nargs="?", default=pathlib.Path(__file__).resolve().parent, type=pathlib.Path, metavar="BUNDLE_DIR")
+    parser.add_argument("--key", metavar="FILE|VKEY", help="the ledger's public key, from a source that you trust")
+    parser.add_argument("--witness", metavar="VKEY", action="append", default=[], help="a witness's public key; may be given several times")
+    parser.add_argument("--quorum", metavar="K", type=int, help="how many of the witnesses must have cosigned [default: all]")
+    parser.add_argument("--tsa-ca", metavar="FILE", help="certificates (PEM) of the time-stamp authorities that you trust")
+    parser.add_argument("--require", metavar="AXES", default="integrity,authenticity,coverage", help="what must pass, or `all`")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    options = parser.parse_args()
+    try:
+        if options.key is not None:
+            options.key = parse_vkey((pathlib.Path(options.key).read_text() if os.path.isfile(options.key) else options.key).strip(), 1)
+        options.witness = [parse_vkey(line.strip(), 4) for line in options.witness]
+        options.tsa_ca = options.tsa_ca and os.path.abspath(options.tsa_ca)
+        options.require = set(AXES if options.require == "all" else options.require.split(","))
+        need(options.require <= set(AXES), f"--require knows {', '.join(AXES)} and all")
+        need(options.folder.is_dir(), f"{options.folder} is no folder")
+        need(options.tsa_ca is None or os.path.isfile(options.tsa_ca), f"{options.tsa_ca} is no file")
+        need(options.quorum is None or 0 < options.quorum <= len(set(options.witness)), "--quorum is at least 1 and at most the number of witnesses")
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    options.require |= {"non_equivocation"} if options.witness else set()
+    options.require |= {"time"} if options.tsa_ca else set()
+    return options
+
+def main():
+    sys.stdout.reconfigure(errors="backslashreplace")
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
+    options, report, about, found = arguments(), Report(), {}, {}
+    try:
+        about, found = verify(options.folder, options, report)
+    except Exception as error:  # the last net: whatever this program did not foresee is no pass
+        report.fail("integrity", report.file, f"the check broke off here ({type(error).__name__}: {error})")
+    verdicts = {axis: report.verdict(axis) for axis in AXES}
+    code = 1 if "fail" in verdicts.values() else 2 if any(verdicts[axis] != "pass" for axis in options.require) else 0
+    if options.json:
+        axes = {axis: {"verdict": verdicts[axis], "reasons": report.reasons[axis]} for axis in AXES}
+        known = {key: about.get(key) for key in ("ledger", "vkey", "size", "root")}
+        print(json.dumps({"report": "1", "place": shown(options.folder), **known, "records": len(found), "axes": axes,
+                          "destroyed": sum(record["destroyed"] for record in found.values()), "findings": report.findings,
+                          "findings_left_out": report.left_out}, indent=2))
+        return code
+    print(f"Bundle of ledger {shown(about.get('ledger', '?'))} in {shown(options.folder)}: {len(found)} records\n")
+    for axis in AXES:
+        print(f"  {axis:<17} {verdicts[axis].upper()}{'' if axis in options.require else '  (not required)'}")
+        for reason in report.reasons[axis]:
+            print(f"      {reason}")
+    for finding in report.findings:
+        row = f", row {finding['row']}" if "row" in finding else ""
+        print(f"\n  {finding['axis']} in {finding['object']}{row}:\n      {finding['what']}")
+    if report.left_out:
+        print(f"\n  … and {report.left_out} findings more.")
+    print("\n" + ("VERIFIED on every required axis.", "TAMPERED: at least one axis fails.",
+                  "NOT VERIFIED IN FULL: nothing speaks against it, but a required axis is incomplete.")[code])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

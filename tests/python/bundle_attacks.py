@@ -1,0 +1,150 @@
+"""Ways to cheat with an evidence bundle, for test_bundle.py: each takes the files of a good one and gives those of a false one."""
+
+import json
+
+import make_bundle
+from make_bundle import EVENTS, Ledger, cosign, make_bodies
+from make_ledger_vectors import b64, sha256
+
+LEDGER = Ledger(make_bodies())
+ROGUE = Ledger(make_bodies(), seed=bytes(range(1, 33)))  # the same name, another key
+OTHER = Ledger(make_bodies(), name="acme.example/other")  # another ledger with the same key
+PROOF = "proofs/{:020}.tlog-proof".format
+DASH = make_bundle.EM_DASH
+
+
+def edit_about(files, **members):
+    about = json.loads(files["bundle.json"]) | members
+    return {**files, "bundle.json": (json.dumps(about, separators=(",", ":")) + "\n").encode()}
+
+
+def edit_lines(files, change):
+    """`change` gets the lines of records.jsonl as objects and gives those that shall stand there."""
+    lines = change([json.loads(line) for line in files["records.jsonl"].splitlines()])
+    return {**files, "records.jsonl": "".join(make_bundle.make_line(line["body"], line["index"], line["leaf"]) for line in lines).encode()}
+
+
+def replaced(files, name, *pairs):
+    data = files[name]
+    for old, new in pairs:
+        assert old in data, old
+        data = data.replace(old, new)
+    return {**files, name: data}
+
+
+def noted(files, checkpoint, note):
+    """With another checkpoint everywhere."""
+    old, new = files["witnessed"], note.encode()
+    return {name: data.replace(old, new) for name, data in files.items()} | {"checkpoint": checkpoint.encode(), "witnessed": new}
+
+
+def without(files, *names):
+    return {name: data for name, data in files.items() if name not in names}
+
+
+def swap_bodies(lines):
+    lines[0]["body"], lines[1]["body"] = lines[1]["body"], lines[0]["body"]
+    return lines
+
+
+def respell_leaf(lines):
+    lines[1]["leaf"] = lines[1]["leaf"].replace(',"kind"', ', "kind"')
+    return lines
+
+
+def change_leaf_and_body(files):
+    """A consistent lie: body, leaf and the proof's `extra` say that the loan was granted."""
+    lines = [json.loads(line) for line in files["records.jsonl"].splitlines()]
+    body = lines[2]["body"].replace('"refuse"', '"granted"')
+    old, leaf = lines[2]["leaf"], json.loads(lines[2]["leaf"])
+    leaf |= {"body_len": str(len(body.encode())), "body_sha256": sha256(body.encode()).hex()}
+    leaf = json.dumps(leaf, sort_keys=True, separators=(",", ":"))
+    lines[2] |= {"body": body, "leaf": leaf}
+    files = replaced(files, PROOF(5), (b64(old.encode()).encode(), b64(leaf.encode()).encode()))
+    return edit_lines(files, lambda _: lines)
+
+
+def false_cosignature(files):
+    """The line of the right witness, over another text."""
+    line = cosign(LEDGER.checkpoint(6)).split("\n")[-2]
+    return noted(files, LEDGER.checkpoint(7), f"{LEDGER.checkpoint(7)}{line}\n")
+
+
+def key_in_bundle(files, vkey):
+    return {**edit_about(files, vkey=vkey), "ledger.vkey": (vkey + "\n").encode()}
+
+
+def of_rogue(bundle=make_bundle.make_bundle):
+    return bundle(ROGUE)
+
+
+# What is done to a good bundle (its manifest is made anew afterwards), on which axes that fails and with what words, and whether
+# verify.sql and verify.sh must find it too: neither reads everything.
+ATTACKS = {
+    "missing page": (lambda f: without(f, "index.html"), {"integrity": "missing"}, False, False),
+    "missing proof": (lambda f: without(f, PROOF(3)), {"coverage": "missing"}, True, False),
+    "missing records": (lambda f: without(f, "records.jsonl"), {"integrity": "missing", "completeness": "missing"}, True, True),
+    "extra file": (lambda f: {**f, "notes.txt": b"trust me"}, {"integrity": "no part of a bundle"}, False, False),
+    "extra proof": (lambda f: {**f, PROOF(4): LEDGER.proof(4, 7, f["witnessed"].decode()).encode()}, {"integrity": "no record of this bundle"}, True, False),
+    "proof for another size": (
+        lambda f: {**f, PROOF(3): LEDGER.proof(3, 6, cosign(LEDGER.checkpoint(6))).encode()},
+        {"coverage": "tree of 6 records, the bundle's checkpoint for one of 7"}, True, False),
+    "proof for another size under this checkpoint": (
+        lambda f: {**f, PROOF(5): LEDGER.proof(5, 6, f["witnessed"].decode()).encode()}, {"coverage": "too few hashes"}, True, False),
+    "another index's proof": (lambda f: {**f, PROOF(3): f[PROOF(2)]}, {"coverage": "proof is of record 2"}, True, False),
+    "another index's hashes": (
+        lambda f: replaced(f, PROOF(3), (b"index 3\n" + f[PROOF(3)].split(b"index 3\n")[1], b"index 3\n" + f[PROOF(2)].split(b"index 2\n")[1])),
+        {"coverage": "another root"}, True, False),
+    "proof of another ledger": (
+        lambda f: {**f, PROOF(3): OTHER.proof(3, 7, OTHER.checkpoint(7)).replace(b64(OTHER.leaves[3].encode()), b64(LEDGER.leaves[3].encode())).encode()},
+        {"coverage": "for ledger acme.example/other"}, True, False),
+    "whole bundle by another key": (lambda f: of_rogue(), {"authenticity": "unknown key: the bundle brings"}, False, True),
+    "signature by another key": (
+        lambda f: key_in_bundle(of_rogue(), LEDGER.vkey), {"authenticity": "unknown key: there is no signature of"}, False, True),
+    "signature over another text": (
+        lambda f: noted(f, *[LEDGER.checkpoint(7).split(DASH)[0] + DASH + LEDGER.checkpoint(6).split(DASH)[1]] * 2),
+        {"authenticity": "the signature of acme.example/ai-audit+affa7b35 is false"}, False, True),
+    "checkpoint of another ledger": (
+        lambda f: noted(f, OTHER.checkpoint(7), cosign(OTHER.checkpoint(7))), {"authenticity": "a checkpoint of ledger acme.example/other"}, True, True),
+    "older checkpoint": (
+        lambda f: noted(f, LEDGER.checkpoint(6), cosign(LEDGER.checkpoint(6))), {"coverage": "another size or root"}, True, False),
+    "checkpoint and witnessed differ": (
+        lambda f: {**f, "checkpoint": LEDGER.checkpoint(6).encode()},
+        {"integrity": "witnessed", "coverage": "another size or root"}, True, True),
+    "other root in bundle.json": (lambda f: edit_about(f, root="00" * 32), {"coverage": "another size or root"}, True, False),
+    "other key in bundle.json": (lambda f: edit_about(f, vkey=ROGUE.vkey), {"authenticity": "names another key"}, True, False),
+    "leaf re-spelled": (lambda f: edit_lines(f, respell_leaf), {"integrity": "one spelling", "coverage": "another leaf"}, True, False),
+    "bodies swapped": (lambda f: edit_lines(f, swap_bodies), {"integrity": "not the one that the leaf seals"}, True, False),
+    "body changed": (lambda f: replaced(f, "records.jsonl", (b"refuse", b"accept")), {"integrity": "not the one that the leaf seals"}, True, False),
+    "body, leaf and extra changed": (change_leaf_and_body, {"coverage": "another root"}, True, False),
+    "records reordered": (lambda f: edit_lines(f, lambda lines: [lines[1], lines[0], lines[2]]), {"integrity": "out of order"}, True, False),
+    "record twice": (lambda f: edit_lines(f, lambda lines: [lines[0], *lines]), {"integrity": "twice"}, True, False),
+    "line with white space": (lambda f: replaced(f, "records.jsonl", (b',"index":"3"', b', "index":"3"')), {"integrity": "not a line", "completeness": "missing"}, False, False),
+    "false cosignature": (false_cosignature, {"non_equivocation": "cosignature of witness.example/w1 is false"}, False, False),
+    "record left out": (lambda f: without(edit_lines(f, lambda lines: lines[:2]), PROOF(5)), {"completeness": "record 5 is missing"}, True, False),
+    "record that is not named": (lambda f: edit_about(f, records=["2", "3"]), {"integrity": "no record of this bundle", "completeness": "does not name it"}, True, False),
+    "index left out of a range": (
+        lambda f: edit_about(f, selection={"kind": "indexes", "first": "2", "last": "5"}), {"completeness": "some were left out"}, True, False),
+    "records beyond the range": (
+        lambda f: edit_about(f, selection={"kind": "indexes", "first": "2", "last": "4"}), {"completeness": "record 5 is not what was asked for"}, True, False),
+    "another event's record": (
+        lambda f: edit_about(f, selection={"kind": "event", "id": EVENTS[2]}), {"completeness": "record 3 is not what was asked for"}, False, False),
+    "another session's record": (
+        lambda f: edit_about(f, selection={"kind": "session", "session_id": "s-2"}), {"completeness": "record 2 is not what was asked for"}, False, False),
+    "records of another time": (
+        lambda f: edit_about(f, selection={"kind": "time", "from": make_bundle.write_time(make_bundle.NOW), "to": make_bundle.write_time(make_bundle.NOW + 3 * 10**9)}),
+        {"completeness": "record 3 is not what was asked for"}, False, False),
+    "chain of something else": (
+        lambda f: edit_about(f, selection={"kind": "chain", "id": "loan-B-1"}), {"completeness": "not what was asked for"}, False, False),
+    "anchor without its token": (lambda f: edit_about(f, anchor="3"), {"time": "belong together"}, False, False),
+    "token that no record holds": (lambda f: {**f, "not-before.tsr": b"0", "not-before.checkpoint": LEDGER.checkpoint(1).encode()}, {"time": "belong together"}, False, True),
+    "another version": (lambda f: edit_about(f, bundle="2"), {"integrity": "another version"}, True, False),
+    "unknown member": (lambda f: edit_about(f, note="x"), {"integrity": "not the members"}, False, False),
+    "member twice": (lambda f: replaced(f, "bundle.json", (b'{"bundle":"1",', b'{"bundle":"1","bundle":"1",')), {"integrity": "twice"}, False, False),
+    "nested beyond measure": (lambda f: {**f, "bundle.json": b"[" * 200_000}, {"integrity": "can't be read"}, True, False),
+    "nested within a record": (lambda f: {**f, "records.jsonl": b'{"body":' + b"[" * 200_000}, {"integrity": "", "completeness": "missing"}, True, False),
+    "endless number": (lambda f: replaced(f, "bundle.json", (b'"size":"7"', b'"size":' + b"7" * 10_000)), {"integrity": ""}, True, False),
+    "no text": (lambda f: {**f, "records.jsonl": b"\xff\xfe" * 100}, {"integrity": "can't be read", "completeness": "missing"}, True, False),
+    "not a note": (lambda f: {**f, "checkpoint": b"\n\n", "witnessed": b"\n\n"}, {"integrity": "", "authenticity": "", "coverage": "", "non_equivocation": ""}, True, True),
+    "manifest in another form": (None, {"integrity": "not as sha256sum writes it"}, True, True),
+}

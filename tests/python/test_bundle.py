@@ -1,0 +1,435 @@
+"""The evidence bundle of docs/format.md section 9, checked by the three programs that it carries along: what is good is good, and
+each way to cheat has its own verdict, on its own axis."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = TESTS / "golden"
+ASSETS = TESTS.parent / "exporters" / "src" / "bundle" / "assets"
+sys.path.insert(0, str(GOLDEN))
+sys.dont_write_bytecode = True
+
+import make_bundle  # noqa: E402
+from bundle_attacks import ATTACKS, LEDGER, PROOF, ROGUE, edit_about, edit_lines, noted, without  # noqa: E402
+from make_bundle import CASE, Ledger, cosign, make_bodies, make_body, with_manifest, witness_vkey  # noqa: E402
+from make_ledger_vectors import ed25519_sign, public_key, sha256  # noqa: E402
+
+PASSING = {"integrity", "authenticity", "coverage"}
+
+
+def load_verifier():
+    spec = importlib.util.spec_from_file_location("bundle_verify", ASSETS / "verify.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        self.place = pathlib.Path(place.name)
+        self.count = 0
+
+    def write(self, files, manifest=True):
+        self.count += 1
+        folder = self.place / f"bundle-{self.count}"
+        make_bundle.write(with_manifest(files) if manifest else files, folder)
+        return folder
+
+    def python(self, folder, *arguments):
+        """Exit code and report of verify.py, which must not die on anything."""
+        command = [sys.executable, "-I", str(ASSETS / "verify.py"), str(folder), "--json", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.stderr, "", "verify.py has a traceback, or refuses its command line")
+        return done.returncode, json.loads(done.stdout)
+
+    def verdicts(self, report, verdict):
+        return {axis for axis, answer in report["axes"].items() if answer["verdict"] == verdict}
+
+    def sql(self, folder):
+        """Whether verify.sql calls the bundle good; an error is none."""
+        import duckdb
+
+        before = os.getcwd()
+        os.chdir(folder)
+        try:
+            db = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+            answer = db.execute((ASSETS / "verify.sql").read_text(encoding="utf-8"))
+            (row,) = answer.fetchall()
+            return dict(zip([column[0] for column in answer.description], row))["good"]
+        except duckdb.Error:
+            return False
+        finally:
+            os.chdir(before)
+
+    def sh(self, folder, *arguments, key=LEDGER.vkey):
+        """Exit code and output of verify.sh, run where it lies, as an auditor does."""
+        key_file = self.place / "key"
+        key_file.write_text(key + "\n")
+        command = ["sh", str(folder / "verify.sh"), *map(str, arguments)]
+        environment = os.environ | {"LEDGER_KEY": str(key_file)}
+        done = subprocess.run(command, cwd=self.place, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+
+class GoodBundle(Case):
+    def test_script_reproduces_the_folder(self):
+        done = subprocess.run([sys.executable, "-B", str(GOLDEN / "make_bundle.py"), "--check"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_every_program_calls_it_good(self):
+        golden = GOLDEN / "bundle-v1"
+        code, report = self.python(golden, "--key", LEDGER.vkey, "--witness", witness_vkey())
+        self.assertEqual(code, 0, report)
+        self.assertEqual(self.verdicts(report, "pass"), {*PASSING, "non_equivocation"})
+        self.assertEqual(self.verdicts(report, "fail"), set())
+        self.assertEqual((report["records"], report["size"], report["findings"]), (3, 7, []))
+        self.assertIs(self.sql(golden), True)
+        code, output = self.sh(golden)
+        self.assertEqual(code, 0, output)
+        self.assertIn("checkpoint is signed by the ledger's key", output)
+        self.assertIn("not checked here: the records themselves", output)
+
+    def test_key_may_be_a_file_and_without_one_nothing_is_authentic(self):
+        golden = GOLDEN / "bundle-v1"
+        self.assertEqual(self.python(golden, "--key", str(golden / "ledger.vkey"))[0], 0)
+        code, report = self.python(golden)
+        self.assertEqual((code, report["axes"]["authenticity"]["verdict"]), (2, "incomplete"))
+
+    def test_text_report_says_the_same(self):
+        command = [sys.executable, str(GOLDEN / "bundle-v1" / "verify.py"), "--key", LEDGER.vkey]
+        done = subprocess.run(command, cwd=self.place, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0)
+        self.assertTrue(done.stdout.endswith("VERIFIED on every required axis.\n"), done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^  time +INCOMPLETE  \(not required\)$")
+
+    def test_required_axes(self):
+        golden = GOLDEN / "bundle-v1"
+        code, _ = self.python(golden, "--key", LEDGER.vkey, "--require", "integrity,time")
+        self.assertEqual(code, 2)
+        self.assertEqual(self.python(golden, "--require", "integrity")[0], 0)
+
+    def test_wrong_command_lines(self):
+        golden = str(GOLDEN / "bundle-v1")
+        for arguments in (["--key", "no key"], ["--witness", LEDGER.vkey], ["--quorum", "1"], ["--require", "luck"], ["--tsa-ca", "/nowhere"]):
+            command = [sys.executable, str(ASSETS / "verify.py"), golden, *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertNotIn("Traceback", done.stderr)
+
+    def test_whole_range_is_complete(self):
+        files = make_bundle.make_bundle(LEDGER, {"kind": "indexes", "first": "2", "last": "4"}, [2, 3, 4], witnessed=False)
+        folder = self.write(files)
+        code, report = self.python(folder, "--key", LEDGER.vkey, "--require", "integrity,authenticity,coverage,completeness")
+        self.assertEqual((code, self.verdicts(report, "pass")), (0, {*PASSING, "completeness"}))
+        self.assertIs(self.sql(folder), True)
+        self.assertEqual(self.sh(folder)[0], 0)
+
+    def test_every_record_of_trees_of_every_size(self):
+        for size in range(1, 8):
+            ledger = Ledger(make_bodies()[:size])
+            selection = {"kind": "indexes", "first": "0", "last": str(size - 1)}
+            folder = self.write(make_bundle.make_bundle(ledger, selection, list(range(size)), witnessed=False))
+            code, report = self.python(folder, "--key", ledger.vkey)
+            self.assertEqual(code, 0, report)
+            self.assertIs(self.sql(folder), True, f"{size} records")
+
+    def test_destroyed_body_leaves_integrity_open(self):
+        def destroy(lines):
+            return [line | {"body": None} if line["index"] == "3" else line for line in lines]
+
+        folder = self.write(edit_lines(make_bundle.make_bundle(LEDGER), destroy))
+        code, report = self.python(folder, "--key", LEDGER.vkey)
+        self.assertEqual((code, report["destroyed"], self.verdicts(report, "fail")), (2, 1, set()))
+        self.assertEqual(report["axes"]["integrity"]["verdict"], "incomplete")
+        self.assertIs(self.sql(folder), True)
+
+    def test_quorum(self):
+        second = {"name": "witness.example/w2", "seed": bytes(range(5, 37))}
+        golden, both = GOLDEN / "bundle-v1", ["--witness", witness_vkey(), "--witness", witness_vkey(**second)]
+        self.assertEqual(self.python(golden, "--key", LEDGER.vkey, *both, "--quorum", "1")[0], 0)
+        code, report = self.python(golden, "--key", LEDGER.vkey, *both)
+        self.assertEqual((code, report["axes"]["non_equivocation"]["verdict"]), (2, "incomplete"))
+
+
+class Attacks(Case):
+    def test_each_has_its_verdict(self):
+        for name, (attack, expected, by_sql, by_sh) in ATTACKS.items():
+            with self.subTest(name):
+                good = make_bundle.make_bundle(LEDGER)
+                folder = self.write(attack(good) if attack else {**with_manifest(good), "MANIFEST.sha256": b"no manifest\n"}, manifest=bool(attack))
+                code, report = self.python(folder, "--key", LEDGER.vkey, "--witness", witness_vkey())
+                self.assertEqual((code, self.verdicts(report, "fail")), (1, set(expected)), report["findings"])
+                for axis, words in expected.items():
+                    found = [finding["what"] for finding in report["findings"] if finding["axis"] == axis]
+                    self.assertTrue(any(words in what for what in found) or any(words in f["object"] for f in report["findings"]), found)
+                self.assertEqual(self.sql(folder), not by_sql, "verify.sql")
+                if "verify.sh" in os.listdir(folder):
+                    self.assertEqual(self.sh(folder)[0] != 0, by_sh, "verify.sh")
+
+    def test_unknown_key(self):
+        code, report = self.python(GOLDEN / "bundle-v1", "--key", ROGUE.vkey)
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"authenticity"}))
+        self.assertIn("unknown key", report["findings"][0]["what"])
+        self.assertEqual(self.sh(GOLDEN / "bundle-v1", key=ROGUE.vkey)[0], 1)
+
+    def test_cosignature_of_an_unknown_witness(self):
+        """Nothing speaks against the ledger, but the witness that was asked for has not seen it: no pass."""
+        good = make_bundle.make_bundle(LEDGER)
+        folder = self.write(noted(good, LEDGER.checkpoint(7), cosign(LEDGER.checkpoint(7), seed=bytes(range(9, 41)))))
+        code, report = self.python(folder, "--key", LEDGER.vkey, "--witness", witness_vkey())
+        self.assertEqual((code, report["axes"]["non_equivocation"]["verdict"]), (2, "incomplete"))
+        self.assertIn("unknown witnesses: witness.example/w1", report["axes"]["non_equivocation"]["reasons"][0])
+
+    def test_missing_and_added_files_under_the_old_manifest(self):
+        good = with_manifest(make_bundle.make_bundle(LEDGER))
+        for name in sorted(good):
+            with self.subTest(f"without {name}"):
+                folder = self.write(without(good, name), manifest=False)
+                code, report = self.python(folder, "--key", LEDGER.vkey, "--witness", witness_vkey())
+                self.assertEqual((code, report["axes"]["integrity"]["verdict"]), (1, "fail"))
+                self.assertIs(self.sql(folder), False)
+                if name != "verify.sh":
+                    self.assertEqual(self.sh(folder)[0], 1)
+        folder = self.write({**good, "proofs/notes": b"x"}, manifest=False)
+        self.assertEqual([self.python(folder, "--key", LEDGER.vkey)[0], self.sql(folder), self.sh(folder)[0]], [1, False, 1])
+
+    def test_links_and_pipes_are_not_opened(self):
+        for make in (lambda path: os.symlink("/dev/zero", path), os.mkfifo):
+            for name in ("records.jsonl", "MANIFEST.sha256", "bundle.json", "witnessed", PROOF(3)):
+                folder = self.write(make_bundle.make_bundle(LEDGER))
+                (folder / name).unlink()
+                make(folder / name)
+                code, report = self.python(folder, "--key", LEDGER.vkey)
+                self.assertEqual((code, report["axes"]["integrity"]["verdict"]), (1, "fail"), name)
+                self.assertEqual(self.sh(folder)[0], 1)
+        folder = self.write(make_bundle.make_bundle(LEDGER))
+        (folder / "proofs").rename(self.place / "proofs")
+        (folder / "proofs").symlink_to(self.place / "proofs")
+        self.assertEqual(self.python(folder, "--key", LEDGER.vkey)[0], 1)
+
+    def test_output_is_plain_text(self):
+        """What a bundle holds can't move the cursor of whoever reads the report, nor turn its letters round."""
+        evil = "\x1b[2J\u202eVERIFIED\x07"
+        folder = self.write(edit_about(make_bundle.make_bundle(LEDGER), bundle=evil, selection={"kind": evil}))
+        (folder / evil).write_text("x")
+        for arguments in ([], ["--json"]):
+            command = [sys.executable, str(ASSETS / "verify.py"), str(folder), *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertFalse(set(evil) - set("[2JVERIFIED") & set(done.stdout))
+
+
+class Flips(Case):
+    """A bundle of which one byte is changed is never good, whether or not the manifest is made anew."""
+
+    def test_every_file(self):
+        good = with_manifest(make_bundle.make_bundle(LEDGER))
+        for name, data in good.items():
+            for at in {0, len(data) // 2, len(data) - 1}:
+                with self.subTest(f"{name}, byte {at}"):
+                    changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+                    folder = self.write({**good, name: changed}, manifest=False)
+                    code, report = self.python(folder, "--key", LEDGER.vkey, "--witness", witness_vkey())
+                    self.assertEqual((code, report["axes"]["integrity"]["verdict"]), (1, "fail"))
+                    if at == len(data) // 2:
+                        self.assertIs(self.sql(folder), False)
+
+    def test_every_evidence_file_with_a_new_manifest(self):
+        """In this process, for speed: thousands of bytes."""
+        verifier = load_verifier()
+        options = type("Options", (), {"key": verifier.parse_vkey(LEDGER.vkey, 1), "witness": [verifier.parse_vkey(witness_vkey(), 4)],
+                                       "quorum": None, "tsa_ca": None})
+        good = make_bundle.make_bundle(LEDGER)
+        unproven = re.search(rb'"created_at":"[^"]*"', good["bundle.json"]).span()
+        folder, tried = self.write(good), 0
+        for name in ("bundle.json", "ledger.vkey", "checkpoint", "witnessed", "records.jsonl", PROOF(2), PROOF(3), PROOF(5)):
+            for at in range(0, len(good[name]), 31):
+                if name == "bundle.json" and unproven[0] <= at < unproven[1]:
+                    continue  # the clock of whoever made the bundle: nothing rests on it
+                changed = good[name][:at] + bytes([good[name][at] ^ (1 << at % 8)]) + good[name][at + 1 :]
+                files = with_manifest({**good, name: changed})
+                for path in (name, "MANIFEST.sha256"):
+                    (folder / path).write_bytes(files[path])
+                report = verifier.Report()
+                verifier.verify(folder, options, report)
+                verdicts = [report.verdict(axis) for axis in (*PASSING, "non_equivocation")]
+                self.assertTrue(report.failed or set(verdicts) != {"pass"}, f"{name}, byte {at}: {changed}")
+                tried += 1
+            (folder / name).write_bytes(good[name])
+        self.assertGreater(tried, 200)
+
+
+class Signatures(unittest.TestCase):
+    """The Ed25519 of verify.py: RFC 8032's vectors, and what a strict reader refuses."""
+
+    SECRET = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
+
+    def setUp(self):
+        self.verifier = load_verifier()
+        self.public, self.signature = public_key(self.SECRET), ed25519_sign(self.SECRET, b"\x72")
+
+    def test_vector_of_the_rfc(self):
+        self.assertEqual(self.public.hex(), "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+        self.assertTrue(self.verifier.signed(self.public, b"\x72", self.signature))
+        self.assertFalse(self.verifier.signed(self.public, b"\x73", self.signature))
+        self.assertFalse(self.verifier.signed(self.public, b"\x72", self.signature[:-1]))
+
+    def test_second_spelling_of_s(self):
+        s = int.from_bytes(self.signature[32:], "little") + self.verifier.L
+        self.assertFalse(self.verifier.signed(self.public, b"\x72", self.signature[:32] + s.to_bytes(32, "little")))
+
+    def test_points_of_small_order(self):
+        """With the identity as key and as R, and s = 0, a lax reader takes every message as signed."""
+        identity, p = (1).to_bytes(32, "little"), self.verifier.P
+        minus_one = (p - 1).to_bytes(32, "little")
+        for point in (identity, minus_one, bytes(32), (p + 1).to_bytes(32, "little"), p.to_bytes(32, "little")):
+            self.assertFalse(self.verifier.signed(point, b"anything", identity + bytes(32)))
+            self.assertFalse(self.verifier.signed(self.public, b"anything", point + bytes(32)))
+
+
+class TimeStamps(Case):
+    """With an authority of our own, made by OpenSSL."""
+
+    CONFIG = """
+[tsa]
+serial = serial
+crypto_device = builtin
+signer_digest = sha256
+default_policy = 1.2.3.4.1
+digests = sha256
+accuracy = secs:1
+[ext]
+basicConstraints = critical,CA:false
+keyUsage = critical,digitalSignature
+extendedKeyUsage = critical,timeStamping
+subjectKeyIdentifier = hash
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.authority = self.make_authority("tsa")
+
+    def openssl(self, *arguments, cwd):
+        done = subprocess.run(["openssl", *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def make_authority(self, name):
+        place = self.place / name
+        place.mkdir()
+        (place / "config").write_text(self.CONFIG)
+        (place / "serial").write_text("01\n")
+        (place / "req").write_text(f"[req]\ndistinguished_name = dn\nx509_extensions = ext\nprompt = no\n[dn]\nCN = {name}\n{self.CONFIG}")
+        self.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "ca.pem", "-days", "30",
+                     "-config", "req", cwd=place)
+        return place
+
+    def stamp(self, data, authority=None):
+        place = authority or self.authority
+        (place / "data").write_bytes(data)
+        self.openssl("ts", "-query", "-data", "data", "-sha256", "-cert", "-out", "query", cwd=place)
+        self.openssl("ts", "-reply", "-queryfile", "query", "-config", "config", "-section", "tsa", "-signer", "ca.pem",
+                     "-inkey", "key.pem", "-out", "reply", cwd=place)
+        return (place / "reply").read_bytes()
+
+    def bundle(self, anchored=True, **extra):
+        """A ledger whose record 4 is the anchor, and a bundle with stamps from both sides."""
+        before = Ledger(make_bodies()[:4]).checkpoint(4).encode()
+        token = self.stamp(before)
+        bodies = make_bodies()
+        bodies[4] = make_body(4, "lifecycle", action_type="time.anchor", details={"token_sha256": sha256(token).hex()},
+                              producer="tachograph-collector", producer_epoch="c1", producer_seq="1")
+        ledger = Ledger(bodies)
+        files = {"not-before.tsr": token, "not-before.checkpoint": before} if anchored else {}
+        files["not-after/tsa.tsr"] = self.stamp(ledger.checkpoint(7).encode())
+        return make_bundle.make_bundle(ledger, {"kind": "event", "id": CASE}, [5], anchor=4 if anchored else None, extra=files | extra)
+
+    def check(self, files, *arguments):
+        folder = self.write(files)
+        return folder, *self.python(folder, "--key", LEDGER.vkey, *arguments)
+
+    def trusted(self, files, ca=None):
+        return self.check(files, "--tsa-ca", str((ca or self.authority) / "ca.pem"))
+
+    def test_the_golden_ledgers_clock_is_behind_the_stamp(self):
+        """The records say that they were sealed in September; the stamp that was there before them is of today."""
+        folder, code, report = self.trusted(self.bundle())
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}), report["findings"])
+        self.assertIn("sealed earlier than the time stamp", report["findings"][0]["what"])
+
+    def at(self, seconds):
+        """From here on the recorder's clock begins that many seconds from now."""
+        self.addCleanup(setattr, make_bundle, "NOW", make_bundle.NOW)
+        make_bundle.NOW = (int(time.time()) + seconds) * 10**9
+
+    def test_stamps_on_both_sides_are_good(self):
+        self.at(-5)
+        folder, code, report = self.trusted(self.bundle())
+        self.assertEqual((code, report["axes"]["time"]["verdict"]), (0, "pass"), report)
+        self.assertIn("what stands behind record 4 was sealed later than 20", report["axes"]["time"]["reasons"][1])
+        code, output = self.sh(folder, self.authority / "ca.pem")
+        self.assertEqual((code, "not-before.tsr: " in output), (0, True), output)
+
+    def test_clock_is_before_the_stamp(self):
+        self.at(3_600)
+        _, code, report = self.trusted(self.bundle(anchored=False))
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("sealed later than this time stamp", report["findings"][0]["what"])
+
+    def test_stamp_after_is_good(self):
+        files = self.bundle(anchored=False)
+        folder, code, report = self.trusted(files)
+        self.assertEqual((code, report["axes"]["time"]["verdict"]), (0, "pass"), report)
+        self.assertIn("all these records were there at 20", report["axes"]["time"]["reasons"][0])
+        self.assertEqual(self.sh(folder, self.authority / "ca.pem")[0], 0)
+        self.assertIs(self.sql(folder), True)
+
+    def test_without_certificates_it_says_how_to_check(self):
+        _, code, report = self.check(self.bundle(anchored=False))
+        self.assertEqual((code, report["axes"]["time"]["verdict"]), (0, "incomplete"))
+        self.assertIn("openssl ts -verify -in not-after/tsa.tsr -data checkpoint -CAfile TSA-CA.pem", report["axes"]["time"]["reasons"][0])
+
+    def test_unknown_authority(self):
+        folder, code, report = self.trusted(self.bundle(anchored=False), self.make_authority("other"))
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("unknown or expired authority", report["findings"][0]["what"])
+        self.assertEqual(self.sh(folder, self.place / "other" / "ca.pem")[0], 1)
+
+    def test_stamp_over_something_else(self):
+        files = self.bundle(anchored=False, **{"not-after/tsa.tsr": self.stamp(b"something else")})
+        folder, code, report = self.trusted(files)
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("not a time stamp over checkpoint", report["findings"][0]["what"])
+        self.assertEqual(self.sh(folder, self.authority / "ca.pem")[0], 1)
+
+    def test_no_stamp_at_all(self):
+        _, code, report = self.trusted(self.bundle(anchored=False, **{"not-after/tsa.tsr": b"\x30\x80" * 50}))
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+
+    def test_token_that_the_anchor_does_not_hold(self):
+        """Found without OpenSSL and without certificates."""
+        good = self.bundle()
+        folder, code, report = self.check({**good, "not-before.tsr": self.stamp(good["not-before.checkpoint"])})
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("record 4 does not hold the hash of this token", report["findings"][0]["what"])
+        self.assertEqual(self.sh(folder)[0], 1)
+        _, code, report = self.check(without(good, "not-before.checkpoint"))
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        rogue = Ledger(make_bodies()[:4], seed=bytes(range(1, 33))).checkpoint(4).encode()
+        _, code, report = self.check({**good, "not-before.checkpoint": rogue})
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}))
+        self.assertIn("unknown key", report["findings"][0]["what"])
+
+
+if __name__ == "__main__":
+    unittest.main()

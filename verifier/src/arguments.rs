@@ -1,0 +1,131 @@
+//! What an auditor says on the command line.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use tachograph_exporters::bundle::check;
+use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress};
+use tachograph_ledger::policy::MAX_POLICY_BYTES;
+use tachograph_ledger::{LedgerName, MacKey, Policy, VerifyingKey};
+
+use crate::escrow;
+
+/// More threads than any machine has would only fail to start.
+const MAX_THREADS: usize = 256;
+
+/// The arguments of a verification.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// A bundle (a folder or a zip) or an archive
+    pub place: String,
+    /// The ledger's public key, from a source that you trust: a file (ledger.vkey) or the key line itself
+    #[arg(long, value_name = "FILE|VKEY")]
+    key: Option<String>,
+    /// A checkpoint of this ledger that you kept; what is verified must agree with it. May be given several times
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
+    /// Which witnesses' cosignatures are enough: a C2SP tlog-policy of your own. The newest witnessed checkpoint must meet it
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The escrowed MAC key (mac-escrow.key): checks every MAC of an archive too
+    #[arg(long, value_name = "FILE")]
+    mac_key: Option<PathBuf>,
+    /// Axes that must pass for exit code 0, or `all` [default: integrity,authenticity,coverage]
+    #[arg(long, value_name = "AXES", value_delimiter = ',')]
+    require: Vec<String>,
+    /// Threads [default: one per CPU]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Arguments {
+    /// The axes that must pass.
+    ///
+    /// # Errors
+    /// If one is unknown.
+    pub fn required(&self) -> anyhow::Result<Vec<Axis>> {
+        if self.require.is_empty() {
+            return Ok(DEFAULT_REQUIRED.to_vec());
+        }
+        if self.require == ["all"] {
+            return Ok(Axis::ALL.to_vec());
+        }
+        let axis = |word: &String| match Axis::parse(word) {
+            Some(axis) => Ok(axis),
+            None => {
+                let known: Vec<&str> = Axis::ALL.iter().map(|axis| axis.as_str()).collect();
+                bail!("--require {word}: no such axis; there are {} and `all`", known.join(", "))
+            }
+        };
+        self.require.iter().map(axis).collect()
+    }
+
+    /// For an archive; the MAC key is read when the ledger's name is known.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub fn for_archive<'p>(&self, progress: &'p dyn Progress) -> anyhow::Result<Options<'p>> {
+        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        Ok(Options {
+            key: self.key()?,
+            checkpoints: self.checkpoints()?,
+            policy: self.policy()?,
+            mac_key: None,
+            threads: threads.min(MAX_THREADS),
+            progress: Some(progress),
+        })
+    }
+
+    /// For a bundle.
+    ///
+    /// # Errors
+    /// If a file can't be read, or an argument says nothing about bundles.
+    pub fn for_bundle(&self) -> anyhow::Result<check::Options> {
+        if self.mac_key.is_some() {
+            bail!("--mac-key is for archives: a bundle holds no MACs");
+        }
+        Ok(check::Options { key: self.key()?, checkpoints: self.checkpoints()?, policy: self.policy()? })
+    }
+
+    /// The escrowed MAC key, if one was given.
+    ///
+    /// # Errors
+    /// If it can't be read, or is another ledger's.
+    pub fn mac_key(&self, ledger: &LedgerName) -> anyhow::Result<Option<MacKey>> {
+        self.mac_key.as_deref().map(|path| escrow::read(path, ledger)).transpose()
+    }
+
+    fn checkpoints(&self) -> anyhow::Result<Vec<Vec<u8>>> {
+        self.checkpoint.iter().map(|path| read(path)).collect()
+    }
+
+    fn policy(&self) -> anyhow::Result<Option<Policy>> {
+        let Some(path) = &self.policy else { return Ok(None) };
+        let place = || path.display().to_string();
+        let mut text = Vec::new();
+        // One byte beyond the limit shows that there is more.
+        let file = File::open(path).with_context(place)?;
+        file.take(MAX_POLICY_BYTES as u64 + 1).read_to_end(&mut text).with_context(place)?;
+        Policy::parse(&text).map(Some).with_context(place)
+    }
+
+    /// A key line, or a file that holds one.
+    fn key(&self) -> anyhow::Result<Option<VerifyingKey>> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let text = match Path::new(key).is_file() {
+            true => std::fs::read_to_string(key).with_context(|| key.clone())?,
+            false => key.clone(),
+        };
+        let parsed = VerifyingKey::parse(text.trim());
+        parsed.map(Some).with_context(|| format!("--key {key}: neither a file with a public key nor a public key"))
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,100 @@
+//! A report in words, on standard output.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use tachograph_exporters::bundle::check::BundleReport;
+use tachograph_exporters::verify::{Axis, AxisReport, Finding, Report, Verdict};
+
+/// Prints a line on standard output. A reader that went away (`| head`) is no error.
+pub fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// The report on an archive.
+pub fn archive(report: &Report, required: &[Axis]) {
+    line(&format!("Ledger {} in {}", report.ledger, report.place));
+    line(&format!(
+        "  {} records, {} bodies ({:.1} MB) in {} objects, {} commits, {} checkpoints",
+        report.records,
+        report.bodies,
+        report.body_bytes as f64 / 1e6,
+        report.objects,
+        report.commits,
+        report.checkpoints
+    ));
+    if let Some(root) = &report.root {
+        line(&format!("  root {root}"));
+    }
+    line(&format!("  key  {}\n", report.vkey));
+    answers(&report.axes, required);
+    findings(&report.findings, report.findings_left_out);
+    for what in &report.unreadable {
+        line(&format!("\n  unreadable: {what}"));
+    }
+    for path in &report.orphans {
+        line(&format!("\n  left over, as the ledger reports, and evidence of nothing: {path}"));
+    }
+    for path in &report.strangers {
+        line(&format!("\n  no part of the archive: {path}"));
+    }
+    verdict(report.exit_code(required));
+}
+
+/// The report on a bundle.
+pub fn bundle(report: &BundleReport, required: &[Axis]) {
+    let about = report.about.as_deref().unwrap_or("nothing that can be read");
+    line(&format!("Bundle {} of ledger {}: {about}", report.bundle, report.ledger));
+    line(&format!(
+        "  {} records, {} bodies, {} proven to be under the checkpoint of {} records",
+        report.records, report.bodies, report.proven, report.size
+    ));
+    line(&format!("  root {}", report.root));
+    line(&format!("  key  {}\n", report.vkey));
+    answers(&report.axes, required);
+    findings(&report.findings, report.findings_left_out);
+    verdict(report.exit_code(required));
+}
+
+fn answers(axes: &BTreeMap<Axis, AxisReport>, required: &[Axis]) {
+    for axis in Axis::ALL {
+        let answer = axes.get(&axis);
+        let word = match answer.map_or(Verdict::Incomplete, |answer| answer.verdict) {
+            Verdict::Pass => "PASS",
+            Verdict::Fail => "FAIL",
+            Verdict::Incomplete => "INCOMPLETE",
+        };
+        let needed = if required.contains(&axis) { "" } else { "  (not required)" };
+        line(&format!("  {:<17} {word}{needed}", axis.as_str()));
+        for reason in answer.map_or(&[][..], |answer| &answer.reasons) {
+            line(&format!("      {reason}"));
+        }
+    }
+}
+
+fn findings(findings: &[Finding], left_out: u64) {
+    for finding in findings {
+        let at = |name: &str, number: Option<u64>| number.map_or(String::new(), |number| format!(", {name} {number}"));
+        line(&format!(
+            "\n  {} in {}{}{}:\n      {}",
+            finding.axis.as_str(),
+            finding.object,
+            at("row", finding.row),
+            at("index", finding.index),
+            finding.what
+        ));
+    }
+    if left_out > 0 {
+        line(&format!("\n  … and {left_out} findings more."));
+    }
+}
+
+fn verdict(code: u8) {
+    line(match code {
+        0 => "\nVERIFIED on every required axis.",
+        1 => "\nTAMPERED: at least one axis fails.",
+        _ => {
+            "\nNOT VERIFIED IN FULL: nothing speaks against it, but a required axis is incomplete or something could not be read."
+        }
+    });
+}
