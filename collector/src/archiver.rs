@@ -22,10 +22,10 @@ use tachograph_ledger::{MacKey, leaf_hash};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::journal::disk::out_of_space;
 use crate::journal::{JournalError, JournalReader, StoredRecord};
+use crate::mailbox::{Mailbox, Signed};
 use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::seal::Queue;
-use crate::witness::{Mailbox, Signed};
 use budget::Budget;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -120,8 +120,8 @@ pub struct Archiver {
     pub metrics: Arc<Metrics>,
     /// Which retention class a record belongs to.
     pub classify: Box<dyn Classify>,
-    /// Where each newest checkpoint is put for witnesses, if there are any.
-    pub witnesses: Option<Arc<Mailbox>>,
+    /// Where each newest checkpoint is put for those who show it to others.
+    pub checkpoints: Vec<Arc<Mailbox>>,
     /// When segments are closed.
     pub cut: Cut,
 }
@@ -142,7 +142,7 @@ impl Archiver {
         let mut pause = FIRST_PAUSE;
         let mut ended_since = None;
         // What the last run may not have shown any more.
-        self.show_witnesses();
+        self.show();
         loop {
             let error = match self.work(&mut budget) {
                 Ok(()) => return Ok(()),
@@ -248,7 +248,7 @@ impl Archiver {
         if size > self.progress.now().archived {
             self.archive.settle(u64::MAX)?;
             self.data_dir.remember_checkpoint(self.archive.checkpoint().as_bytes())?;
-            self.show_witnesses();
+            self.show();
             self.metrics.archived.set(size);
             // If the writer is gone the journal keeps what it has: the next start lets go of it.
             self.progress.archived(size);
@@ -257,9 +257,9 @@ impl Archiver {
         Ok(())
     }
 
-    fn show_witnesses(&self) {
+    fn show(&self) {
         let tail = self.archive.tail();
-        if let Some(mailbox) = self.witnesses.as_ref().filter(|_| tail.size > 0) {
+        for mailbox in self.checkpoints.iter().filter(|_| tail.size > 0) {
             mailbox.put(Signed { size: tail.size, note: self.archive.checkpoint(), kept: tail.kept });
         }
     }

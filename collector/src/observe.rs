@@ -102,6 +102,14 @@ pub struct Metrics {
     pub store_clock_skew_ms: Gauge,
     /// Attempts to archive that failed and are tried again.
     pub archive_retries: Counter,
+    /// Records under a time stamp.
+    pub timestamped: Gauge,
+    /// Attempts to get a time stamp, or to seal its hash, that failed.
+    pub timestamp_failures: Counter,
+    /// Since when there is something that no authority has stamped, nanoseconds since 1970; 0 if there is nothing.
+    pub timestamp_waiting_since: Gauge,
+    /// When the first of the newest tokens' certificates ends, nanoseconds since 1970; 0 if there is none.
+    pub timestamp_expires: Gauge,
     /// Expressions of retention classes that could not be evaluated on a record.
     pub class_errors: Counter,
     /// Signatures, chains or hashes of our own that did not verify. Anything but 0 is an alarm.
@@ -261,6 +269,37 @@ impl Metrics {
             "counter",
             "Expressions of retention classes that could not be evaluated on a record: it is kept as the longest that may take it.",
             self.class_errors.get(),
+        );
+        page.single(
+            "tachograph_timestamped_records",
+            "gauge",
+            "Records under a time stamp from outside.",
+            self.timestamped.get(),
+        );
+        page.single(
+            "tachograph_timestamp_failures_total",
+            "counter",
+            "Attempts to get a time stamp, or to seal its hash, that failed.",
+            self.timestamp_failures.get(),
+        );
+        let since = self.timestamp_waiting_since.get();
+        let lag = if since == 0 { 0.0 } else { now_nanos.saturating_sub(since) as f64 / 1e9 };
+        page.single(
+            "tachograph_timestamp_lag_seconds",
+            "gauge",
+            "How long archived records have been waiting for a time stamp.",
+            format_args!("{lag:.3}"),
+        );
+        let expires = self.timestamp_expires.get();
+        let left = match expires {
+            0 => "+Inf".to_owned(),
+            expires => format!("{:.0}", (expires as f64 - now_nanos as f64) / 1e9),
+        };
+        page.single(
+            "tachograph_timestamp_certificate_expiry_seconds",
+            "gauge",
+            "Time until the certificate of a newest time stamp ends, negative if it has; +Inf without one.",
+            left,
         );
         page.single(
             "tachograph_verification_failures_total",

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! receive (tokio) ─► Queue ─► writer (thread) ─► Progress ─► archiver (thread)
-//!                      ▲────── archived up to N ──────────────────┘─► Mailbox ─► witness (thread)
+//!                      ▲────── archived up to N ──────────────────┼─► Mailbox ─► witness (thread)
+//!                      ▲────── hash of a time stamp ── timestamp ◄─┘ newest checkpoint
 //! ```
 //!
 //! Shut-down goes along the flow: stop the intake, let the requests under way end, stop the writer, archive what is left,
@@ -29,13 +30,15 @@ use crate::config::Config;
 use crate::control::{self, Speaker};
 use crate::data_dir::DataDir;
 use crate::journal::JournalReader;
+use crate::mailbox::Mailbox;
 use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
 use crate::retention::Classifier;
 use crate::seal::{self, Own, Parts, Queue, Writer, WriterError};
 use crate::startup::{self, Probed, Ready, StartError};
-use crate::witness::{self, Mailbox, WitnessMetrics};
+use crate::timestamp::{self, Authorities, Timestamps};
+use crate::witness::{self, WitnessMetrics};
 
 /// Objects that one record lists.
 const ORPHANS_PER_RECORD: usize = 500;
@@ -68,6 +71,9 @@ pub enum RunError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A time-stamp authority of the configuration.
+    #[error(transparent)]
+    Timestamp(#[from] timestamp::AuthorityError),
     /// The writer ended.
     #[error("the writer of the ledger stopped: {0}")]
     Writer(#[from] WriterError),
@@ -98,6 +104,7 @@ impl RunError {
             Self::Start(_)
                 | Self::Receive(_)
                 | Self::Witnesses(_)
+                | Self::Timestamp(_)
                 | Self::Admin { .. }
                 | Self::Entropy(_)
                 | Self::Thread(_)
@@ -127,6 +134,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     started: impl FnOnce(&Ready, Addresses) + Send,
 ) -> Result<(), RunError> {
+    let authorities = Authorities::open(&config.timestamps)?;
     let entropy = SystemEntropy;
     let shared = Shared {
         clock: Arc::new(SystemClock),
@@ -197,7 +205,9 @@ pub async fn run(
         let details = serde_json::json!({ "objects": some }).to_string();
         seal_own(&shared, &queue, ARCHIVE_ORPHANS, Some(details)).await;
     }
-    let stages = starting.begin_archiving(&config, &shared, &outage)?;
+    let stamped = Arc::new(Mailbox::default());
+    begin_timestamps(authorities, &starting, &shared, &stamped)?;
+    let stages = starting.begin_archiving(&config, &shared, &outage, &stamped)?;
     // Not before: were there no room for the first record, the journal would be empty with good reason.
     if shared.metrics.sealed.get() > 0
         && let Err(error) = data_dir.remember_begun()
@@ -238,6 +248,7 @@ pub async fn run(
     if let Some(control) = control {
         control.abort();
     }
+    stamped.close();
     seal_own(&shared, &queue, "collector.stop", None).await;
     let joined = tokio::task::spawn_blocking(move || {
         queue.stop();
@@ -338,6 +349,33 @@ fn begin_control(
     tokio::spawn(control::serve(listener, speaker))
 }
 
+/// Has checkpoints time-stamped, in a thread of its own that nobody waits for: it dies alone, and at a stop in the middle.
+fn begin_timestamps(
+    authorities: Authorities,
+    starting: &Starting,
+    shared: &Shared,
+    checkpoints: &Arc<Mailbox>,
+) -> Result<(), RunError> {
+    if authorities.is_empty() {
+        return Ok(());
+    }
+    let stage = Timestamps::new(
+        authorities,
+        timestamp::Parts {
+            store: Arc::clone(starting.archive.store()),
+            mailbox: Arc::clone(checkpoints),
+            queue: starting.queue.clone(),
+            progress: Arc::clone(&starting.progress),
+            own: Arc::clone(&shared.own),
+            clock: Arc::clone(&shared.clock),
+            entropy: Arc::clone(&shared.entropy),
+            metrics: Arc::clone(&shared.metrics),
+        },
+    );
+    let thread = std::thread::Builder::new().name("timestamp".to_owned()).spawn(move || stage.run());
+    thread.map(drop).map_err(RunError::Thread)
+}
+
 impl Stages {
     fn start(ready: Ready, config: &Config, shared: &Shared) -> Result<(Starting, Queue), RunError> {
         let (queue, receiver) = seal::queue();
@@ -381,7 +419,13 @@ impl Stages {
 }
 
 impl Starting {
-    fn begin_archiving(self, config: &Config, shared: &Shared, outage: &Outage) -> Result<Stages, RunError> {
+    fn begin_archiving(
+        self,
+        config: &Config,
+        shared: &Shared,
+        outage: &Outage,
+        stamped: &Arc<Mailbox>,
+    ) -> Result<Stages, RunError> {
         let progress = Arc::clone(&self.progress);
         outage.begin(Arc::clone(&progress));
         let witnesses = self.begin_witnesses(config, shared)?;
@@ -391,13 +435,13 @@ impl Starting {
             progress: self.progress,
             queue: self.queue,
             data_dir: self.data_dir,
+            checkpoints: witnesses.iter().map(|witnesses| &witnesses.mailbox).chain([stamped]).cloned().collect(),
             metrics: Arc::clone(&shared.metrics),
             classify: Box::new(Classifier::new(
                 config.archive.classes.clone(),
                 config.archive.retention.clone(),
                 Arc::clone(&shared.metrics),
             )),
-            witnesses: witnesses.as_ref().map(|witnesses| Arc::clone(&witnesses.mailbox)),
             cut: Cut {
                 max_age: config.archive.max_age,
                 max_bytes: config.archive.max_bytes,
@@ -416,7 +460,9 @@ impl Starting {
         let names = witnesses.iter().map(|witness| witness.key.name().to_string());
         let metrics = Arc::new(WitnessMetrics::new(names));
         let _ = shared.metrics.witness.set(Arc::clone(&metrics));
-        let mailbox = Arc::new(Mailbox::new(Arc::clone(&metrics), Arc::clone(&shared.clock)));
+        // From each checkpoint on all witnesses are behind.
+        let (behind, clock) = (Arc::clone(&metrics), Arc::clone(&shared.clock));
+        let mailbox = Arc::new(Mailbox::new(move || behind.behind(clock.now().unix_nanos())));
         let store = Arc::clone(self.archive.store());
         let stage = witness::Stage {
             witnesses,

@@ -432,12 +432,13 @@ impl Archive {
     }
 
     fn keep_checkpoint(&self) -> Result<Option<Keep>, StoreError> {
-        keep_checkpoint(&*self.store, self.tail.kept)
+        keep_proof(&*self.store, self.tail.kept)
     }
 }
 
-/// As its commit signs it; but a store takes no date that is past.
-fn keep_checkpoint(store: &dyn Store, kept: Option<(Lock, u64)>) -> Result<Option<Keep>, StoreError> {
+/// How a checkpoint, and what is beside it, is kept when it is written now: as its commit signs ([`Tail::kept`]); but a store takes no
+/// date that is past.
+pub fn keep_proof(store: &dyn Store, kept: Option<(Lock, u64)>) -> Result<Option<Keep>, StoreError> {
     const LEAST: u64 = 24 * 3600;
     let Some((lock, until)) = kept else { return Ok(None) };
     let now = store.now()?.map_or(0, |now| now.unix_nanos() / 1_000_000_000);

@@ -6,6 +6,7 @@
 //! | [`about`] | `bundle.json` and the lines of `records.jsonl` |
 //! | [`files`] | the files of a bundle, in a folder or a zip |
 //! | [`maker`] | making one from an archive |
+//! | [`evidence`] | which checkpoint, witnesses and time stamps the archive has for it |
 //! | [`check`] | verifying one |
 //! | [`story`], [`page`] | what it tells a person, and the `index.html` that tells it |
 //!
@@ -14,6 +15,7 @@
 
 pub mod about;
 pub mod check;
+mod evidence;
 pub mod files;
 pub mod maker;
 pub mod page;

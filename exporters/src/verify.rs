@@ -18,24 +18,29 @@ mod records;
 mod report;
 mod sequences;
 mod storage;
+mod timestamps;
 mod witnessed;
 
 use tachograph_ledger::{Hash, MacKey, Policy, VerifyingKey};
+use tachograph_record::Time;
 
-use crate::archive::Identity;
 use crate::archive::store::{Store, StoreError};
+use crate::archive::{Identity, paths};
+use crate::timestamp::Roots;
 use certificates::Statements;
 pub(crate) use collector::Collector;
 use jobs::Workshop;
 use leaves::Walk;
 pub(crate) use records::check_body;
 pub(crate) use report::exit_code;
+use timestamps::{Auditor, Timestamps};
 
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use records::CLOCK_JUMP;
 pub use report::{
     Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, Report, Verdict,
 };
+pub use timestamps::{CLOCK_TOLERANCE_NANOS, TIME_ANCHOR};
 
 /// What the auditor brings along.
 #[derive(Default)]
@@ -48,6 +53,10 @@ pub struct Options<'a> {
     pub policy: Option<Policy>,
     /// The initial MAC key, out of escrow.
     pub mac_key: Option<MacKey>,
+    /// Time-stamp authorities that the auditor trusts.
+    pub timestamp_authorities: Roots,
+    /// The auditor's clock: by it certificates of time stamps have ended. Without it none has.
+    pub now: Option<Time>,
     /// Threads that check bodies; 0 and 1 mean that everything is done by the caller's.
     pub threads: usize,
     /// Told how far it is.
@@ -72,7 +81,7 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
         Ok(identity) => Some(identity),
         Err(error) if options.key.is_none() => return Err(VerifyError::NoArchive { place, what: error.to_string() }),
         Err(error) => {
-            collector.fail(Axis::Integrity, Finding::of_object(crate::archive::paths::LEDGER, error.to_string()));
+            collector.fail(Axis::Integrity, Finding::of_object(paths::LEDGER, error.to_string()));
             None
         }
     };
@@ -96,11 +105,13 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
         progress.begin(history.size());
     }
     let mut outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
+    let foreign = commits::compare_objects(&listed, &history, &collector);
     let in_folder = |folder: &str| listed.iter().filter(|path| path.starts_with(folder)).cloned().collect::<Vec<_>>();
-    let (checkpoints, witnessed) =
-        (in_folder(crate::archive::paths::CHECKPOINTS), in_folder(crate::archive::paths::WITNESSED));
+    let checkpoints = in_folder(paths::CHECKPOINTS);
+    let beside = [in_folder(paths::WITNESSED), in_folder(paths::TIMESTAMPS)];
+    let [witnessed, tokens] = &beside;
     let cosigned =
-        witnessed::check(store, &witnessed, &key, options.policy.as_ref(), &history, &mut outside, &collector);
+        witnessed::check(store, witnessed, &key, options.policy.as_ref(), &history, &mut outside, &collector);
     if options.checkpoints.is_empty() && options.policy.is_none() {
         let hint = if witnessed.is_empty() { "" } else { " (witnesses have cosigned checkpoints: give a policy)" };
         collector.incomplete(
@@ -110,15 +121,18 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
             ),
         );
     }
-    let mut walk = Walk::new(&key, options.mac_key, outside, &collector);
-    let foreign = commits::compare_objects(&listed, &history, &collector);
-    let statements = Statements::new(&history, &foreign);
+    let auditor = Auditor { key: &key, roots: &options.timestamp_authorities };
+    let timestamps = Timestamps::read(store, tokens, &history, &auditor, &collector);
+    let mut walk = Walk::new(&key, options.mac_key, outside, timestamps.sizes(), &collector);
+    let statements = Statements::new(&history, &foreign, &timestamps);
     let workshop = Workshop::new(store, statements, options.progress, &collector);
     let certificates = jobs::run(workshop, &history, options.threads, &mut walk);
-    let totals = walk.finish(history.size());
+    let (mut totals, walked) = walk.finish(history.size());
+    totals.timestamps = timestamps.found;
+    totals.timestamped = timestamps.judge(&certificates.anchors, &walked, history.size(), options.now, &collector);
     let orphans = orphans::check(store, &foreign, &certificates, &collector);
     collector.orphans(&orphans);
-    let expected = storage::expected(&history, &checkpoints, &witnessed, &orphans, &certificates);
+    let expected = storage::expected(&history, &checkpoints, &beside.concat(), &orphans, &certificates);
     storage::check(store, expected, options.threads, &collector)?;
     let checkpoint_count = checkpoints::check(store, checkpoints, &key, &history, &collector);
     let report = collector.into_report(place, &key, &history, checkpoint_count, totals);
@@ -144,7 +158,7 @@ pub enum VerifyError {
 fn check_key(key: &VerifyingKey, identity: Option<&Identity>, collector: &Collector) {
     let Some(identity) = identity else { return };
     if let Err(error) = identity.clone().check_key(key) {
-        collector.fail(Axis::Authenticity, Finding::of_object(crate::archive::paths::LEDGER, error.to_string()));
+        collector.fail(Axis::Authenticity, Finding::of_object(paths::LEDGER, error.to_string()));
     }
 }
 
@@ -154,4 +168,6 @@ struct Totals {
     producers: Vec<ProducerReport>,
     unnumbered: u64,
     root: Option<Hash>,
+    timestamps: u64,
+    timestamped: u64,
 }

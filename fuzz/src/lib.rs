@@ -33,6 +33,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("otlp_traces", targets::otlp_traces::run),
     ("policy", targets::policy::run),
     ("s3_url", targets::s3_url::run),
+    ("timestamp", targets::timestamp::run),
     ("vkey", targets::vkey::run),
 ];
 

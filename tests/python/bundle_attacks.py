@@ -1,6 +1,13 @@
-"""Ways to cheat with an evidence bundle, for test_bundle.py: each takes the files of a good one and gives those of a false one."""
+"""Ways to cheat with an evidence bundle, for test_bundle.py: each takes the files of a good one and gives those of a false one.
+
+    bundle_attacks.py DIR    writes each into a folder of its own, for other programs, and the axes that must fail into DIR/expected.json
+"""
 
 import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "golden"))
 
 import make_bundle
 from make_bundle import EVENTS, Ledger, cosign, make_bodies
@@ -148,3 +155,23 @@ ATTACKS = {
     "not a note": (lambda f: {**f, "checkpoint": b"\n\n", "witnessed": b"\n\n"}, {"integrity": "", "authenticity": "", "coverage": "", "non_equivocation": ""}, True, True),
     "manifest in another form": (None, {"integrity": "not as sha256sum writes it"}, True, True),
 }
+
+
+def forge(name):
+    """All files of the false bundle, with a manifest over them where the attack is not on the manifest itself."""
+    attack, good = ATTACKS[name][0], make_bundle.make_bundle(LEDGER)
+    if attack is None:
+        return {**make_bundle.with_manifest(good), "MANIFEST.sha256": b"no manifest\n"}
+    return make_bundle.with_manifest(attack(good))
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    for name in ATTACKS:
+        make_bundle.write(forge(name), folder / name.replace(" ", "-"))
+    expected = {name.replace(" ", "-"): sorted(axes) for name, (_, axes, _, _) in ATTACKS.items()}
+    (folder / "expected.json").write_text(json.dumps({"key": LEDGER.vkey, "fails": expected}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

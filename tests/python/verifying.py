@@ -84,8 +84,49 @@ def visit_all(ledger, docs, work):
     assert code == 0 and "all signatures are good" in output, output
     code, output = visit.sh("key_id")
     assert code == 0 and output.strip() == (work / "ledger.vkey").read_text().split("+")[1], output
-    known = {"proof", "signature", "key_id"}
+    time_stamp(visit)
+    known = {"proof", "signature", "timestamp", "key_id"}
     assert set(blocks(visit.page, "sh")) == known, "a shell block without an expectation"
+
+
+def time_stamp(visit):
+    """A token over the newest checkpoint, by an authority made here: good as it lies, and not when a byte of either is another."""
+    openssl = lambda *arguments: subprocess.run(["openssl", *arguments], cwd=visit.work, check=True, capture_output=True)
+    (visit.work / "tsa.cnf").write_text(TSA)
+    (visit.work / "serial").write_text("01\n")
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-noenc", "-keyout", "ca.key", "-out", "tsa-ca.pem", "-days", "9", "-subj", "/CN=root")
+    openssl("req", "-new", "-newkey", "rsa:2048", "-noenc", "-keyout", "tsa.key", "-out", "tsa.csr", "-subj", "/CN=tsa")
+    openssl("x509", "-req", "-in", "tsa.csr", "-CA", "tsa-ca.pem", "-CAkey", "ca.key", "-days", "9", "-extfile", "tsa.cnf", "-extensions", "tsa", "-out", "tsa.pem")
+    newest = sorted((visit.work / "archive" / "checkpoint").iterdir())[-1]
+    openssl("ts", "-query", "-data", str(newest), "-sha256", "-cert", "-out", "query")
+    openssl("ts", "-reply", "-config", "tsa.cnf", "-section", "stamp", "-queryfile", "query", "-signer", "tsa.pem", "-inkey", "tsa.key", "-out", "reply")
+    token = (visit.work / "reply").read_bytes()
+    file = visit.work / "archive" / "timestamp" / f"{newest.name}-{hashlib.sha256(token).hexdigest()[:16]}.tsr"
+    file.parent.mkdir()
+    file.write_bytes(token)
+    code, output = visit.sh("timestamp")
+    assert code == 0 and "all time stamps are good" in output and f"{newest.name} records, " in output, output
+    for path in (file, newest):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+        code, output = visit.sh("timestamp")
+        assert code != 0 and "bad time stamp" in output, f"{path.name}: {output}"
+        path.write_bytes(whole)
+    # What was stored beside the checkpoints is no stranger to the queries of the page.
+    expect_verify(visit.sql()["verify"], 43)
+
+
+TSA = """
+[tsa]
+keyUsage = critical, digitalSignature
+extendedKeyUsage = critical, timeStamping
+[stamp]
+serial = serial
+crypto_device = builtin
+signer_digest = sha256
+default_policy = 1.3.6.1.4.1.99999.1
+digests = sha256
+"""
 
 
 # == The same, on forged archives ==

@@ -20,5 +20,6 @@ pub mod proxy;
 pub mod seed;
 pub mod stored;
 pub mod tree;
+pub mod tsa;
 pub mod weak_store;
 pub mod witness;

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use tachograph_exporters::bundle::check;
+use tachograph_exporters::timestamp::Roots;
 use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress};
 use tachograph_ledger::policy::MAX_POLICY_BYTES;
 use tachograph_ledger::{LedgerName, MacKey, Policy, VerifyingKey};
+use tachograph_record::Time;
 
 use crate::escrow;
 
@@ -29,6 +31,9 @@ pub struct Arguments {
     /// Which witnesses' cosignatures are enough: a C2SP tlog-policy of your own. The newest witnessed checkpoint must meet it
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// Certificates of time-stamp authorities that you trust, as PEM. May be given several times
+    #[arg(long, value_name = "FILE")]
+    tsa_ca: Vec<PathBuf>,
     /// The escrowed MAC key (mac-escrow.key): checks every MAC of an archive too
     #[arg(long, value_name = "FILE")]
     mac_key: Option<PathBuf>,
@@ -75,6 +80,8 @@ impl Arguments {
             key: self.key()?,
             checkpoints: self.checkpoints()?,
             policy: self.policy()?,
+            timestamp_authorities: self.authorities()?,
+            now: Some(now()),
             mac_key: None,
             threads: threads.min(MAX_THREADS),
             progress: Some(progress),
@@ -89,7 +96,12 @@ impl Arguments {
         if self.mac_key.is_some() {
             bail!("--mac-key is for archives: a bundle holds no MACs");
         }
-        Ok(check::Options { key: self.key()?, checkpoints: self.checkpoints()?, policy: self.policy()? })
+        Ok(check::Options {
+            key: self.key()?,
+            checkpoints: self.checkpoints()?,
+            policy: self.policy()?,
+            timestamp_authorities: self.authorities()?,
+        })
     }
 
     /// The escrowed MAC key, if one was given.
@@ -102,6 +114,15 @@ impl Arguments {
 
     fn checkpoints(&self) -> anyhow::Result<Vec<Vec<u8>>> {
         self.checkpoint.iter().map(|path| read(path)).collect()
+    }
+
+    fn authorities(&self) -> anyhow::Result<Roots> {
+        let mut roots = Roots::default();
+        for path in &self.tsa_ca {
+            let shown = || format!("--tsa-ca {}", path.display());
+            roots.add_pem(&read(path)?).with_context(shown)?;
+        }
+        Ok(roots)
     }
 
     fn policy(&self) -> anyhow::Result<Option<Policy>> {
@@ -128,4 +149,12 @@ impl Arguments {
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// By this clock certificates have ended.
+#[expect(clippy::disallowed_methods, reason = "the one place where this crate asks the clock")]
+fn now() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+    Time::from_unix_nanos(nanos).unwrap_or_default()
 }

@@ -15,13 +15,14 @@ pub fn line(text: &str) {
 pub fn archive(report: &Report, required: &[Axis]) {
     line(&format!("Ledger {} in {}", report.ledger, report.place));
     line(&format!(
-        "  {} records, {} bodies ({:.1} MB) in {} objects, {} commits, {} checkpoints",
+        "  {} records, {} bodies ({:.1} MB) in {} objects, {} commits, {} checkpoints, {} time stamps",
         report.records,
         report.bodies,
         report.body_bytes as f64 / 1e6,
         report.objects,
         report.commits,
-        report.checkpoints
+        report.checkpoints,
+        report.timestamps
     ));
     if let Some(root) = &report.root {
         line(&format!("  root {root}"));

@@ -3,6 +3,7 @@
 use serde_json::json;
 use tachograph_collector::config::Config;
 use tachograph_collector::data_dir::{DataDir, DataDirError};
+use tachograph_collector::timestamp::Authorities;
 use tachograph_exporters::archive::Retention;
 use tachograph_exporters::archive::store::s3::{S3Settings, S3Store};
 use tachograph_exporters::bucket::{self, BucketError};
@@ -52,6 +53,9 @@ impl Check {
             && !(path.is_dir() || !path.exists() && path.parent().is_some_and(std::path::Path::is_dir))
         {
             problems.push(format!("archive.path: {} is no directory and can't be created as one", path.display()));
+        }
+        if let Err(error) = Authorities::open(&config.timestamps) {
+            problems.push(error.to_string());
         }
         match check_ledger(&config) {
             Err(error) => problems.push(error.to_string()),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::archive::ArchiveFile;
 use super::quantity::{Size, Span};
+use super::timestamps::TimestampsFile;
 use super::witnesses::WitnessesFile;
 use super::{Config, DEFAULT_DATA, DEFAULT_MAX_FIELD_BYTES, Durability, Journal, Log, Overrides, Receive};
 use crate::receive::{Auth, Limits, Secret, Tls};
@@ -25,6 +26,7 @@ struct File {
     durability: Option<DurabilityFile>,
     duplicates: DuplicatesFile,
     witnesses: Option<WitnessesFile>,
+    timestamps: TimestampsFile,
     admin: Option<Switch>,
     log: LogFile,
 }
@@ -159,6 +161,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
         problems.push("duplicates.retention is below 24h, the least: senders may send again that late".to_owned());
     }
     let witnesses = file.witnesses.and_then(|file| file.check(&mut problems));
+    let timestamps = file.timestamps.check(&mut problems);
     let admin = overrides.admin.or_else(|| address(file.admin, 9464));
     let addresses = [("receive.grpc", receive.grpc), ("receive.http", receive.http), ("admin", admin)];
     for (at, (name, address)) in addresses.iter().enumerate() {
@@ -176,6 +179,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
             archive,
             durability,
             duplicates_retention: retention,
+            timestamps,
             admin,
             witnesses,
             log: Log {

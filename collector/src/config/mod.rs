@@ -6,6 +6,7 @@
 mod archive;
 mod file;
 mod quantity;
+mod timestamps;
 mod witnesses;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tachograph_exporters::archive::Retention;
 use tachograph_exporters::archive::store::s3::S3Settings;
 
-use crate::receive::{Auth, Limits, Tls};
+use crate::receive::{Auth, Limits, Secret, Tls};
 use crate::retention::Class;
 use crate::witness::Witnesses;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub durability: Durability,
     /// How long a resent record is known again.
     pub duplicates_retention: Duration,
+    /// Time stamps from outside.
+    pub timestamps: Timestamps,
     /// Where health and metrics are served; `None` for nowhere.
     pub admin: Option<SocketAddr>,
     /// Who is asked to cosign checkpoints.
@@ -105,6 +108,30 @@ pub enum Durability {
     Wal,
     /// When the commit that names its records is in the archive.
     Archive,
+}
+
+/// Settings of time stamps.
+#[derive(Clone, Debug)]
+pub struct Timestamps {
+    /// Who is asked; nobody if it is empty.
+    pub authorities: Vec<TimestampAuthority>,
+    /// Each is asked at most once in this time.
+    pub every: Duration,
+    /// This long before the certificate of the newest token ends, the ledger is stamped again without news.
+    pub renew_before: Duration,
+}
+
+/// A time-stamp authority (RFC 3161).
+#[derive(Clone, Debug)]
+pub struct TimestampAuthority {
+    /// Where it is asked.
+    pub url: String,
+    /// PEM file of certificates to which its tokens must lead before they are kept.
+    pub ca: Option<PathBuf>,
+    /// PEM file of authorities of its HTTPS certificate; without it those that the machine trusts.
+    pub tls_ca: Option<PathBuf>,
+    /// Value of the header `authorization`.
+    pub authorization: Option<Secret>,
 }
 
 /// Settings of logs.

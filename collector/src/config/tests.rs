@@ -46,6 +46,28 @@ fn mistakes_are_named() {
 }
 
 #[test]
+fn time_stamps() {
+    let config = Config::parse("t", "", &Overrides::default()).unwrap().timestamps;
+    assert!(config.authorities.is_empty());
+    assert_eq!((config.every, config.renew_before), (Duration::from_secs(3_600), Duration::from_secs(30 * 24 * 3_600)));
+    let text = "timestamps: { every: 10m, authorities: [{ url: 'https://tsa.example/tsr', ca: tsa.pem, authorization: 'Bearer secret' }] }";
+    let config = Config::parse("t", text, &Overrides::default()).unwrap().timestamps;
+    assert_eq!(config.authorities[0].ca, Some(PathBuf::from("tsa.pem")));
+    assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+    for (text, part) in [
+        ("timestamps: { authorities: [{ url: tsa.example }] }", "timestamps.authorities[0].url"),
+        ("timestamps: { authorities: [{ url: 'ftp://tsa.example' }] }", "http:// or https://"),
+        ("timestamps: { authorities: [{ url: 'https://a:b@tsa.example' }] }", "a user or a password"),
+        ("timestamps: { authorities: [{ url: 'https://tsa.example', authorization: '' }] }", "authorization"),
+        ("timestamps: { authorities: [{}] }", "url"),
+        ("timestamps: { every: 10ms }", "timestamps.every"),
+        ("timestamps: { evry: 1h }", "evry"),
+    ] {
+        assert!(problems(text).contains(part), "{part} missing in {}", problems(text));
+    }
+}
+
+#[test]
 fn every_problem_is_reported_at_once() {
     let text = problems("archive: { max_bytes: 1, compression_level: 99 }\njournal: { max_file_bytes: 1 }\n");
     for part in ["archive.max_bytes", "archive.compression_level", "journal.max_file_bytes"] {

@@ -2,7 +2,7 @@
 
 use tachograph_ledger::{AddCheckpoint, Hash, WitnessVerifyingKey};
 
-use super::mailbox::Signed;
+use crate::mailbox::Signed;
 use crate::outbound::{Answer, Outbound, OutboundError};
 
 /// Bytes of an answer that are taken: more than any number of cosignatures has.

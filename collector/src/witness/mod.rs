@@ -10,7 +10,6 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`mailbox`] | the newest checkpoint, on its way here |
 //! | [`archive_proofs`] | consistency proofs from the archive |
 //! | [`client`] | one question to one witness |
 //! | [`sizes`] | what each witness has seen, remembered |
@@ -19,12 +18,10 @@
 
 pub mod archive_proofs;
 pub mod client;
-pub mod mailbox;
 pub mod metrics;
 pub mod sizes;
 pub mod stage;
 
 pub use archive_proofs::ArchiveProofs;
-pub use mailbox::{Mailbox, Signed};
 pub use metrics::WitnessMetrics;
 pub use stage::{Stage, Witnesses};

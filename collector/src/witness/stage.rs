@@ -13,10 +13,10 @@ use tachograph_exporters::archive::witnessed;
 use tachograph_ledger::{Checkpoint, Hash, Policy, VerifyingKey, parse_note};
 
 use super::client::{Asked, Carrier, Failure, NoProof, Proofs, Witness, ask};
-use super::mailbox::{Mailbox, Signed, Wake};
 use super::metrics::WitnessMetrics;
 use super::sizes::Sizes;
 use crate::data_dir::DataDir;
+use crate::mailbox::{Mailbox, Signed, Wake};
 use crate::outbound::Outbound;
 
 /// Longest pause before a witness that fails is asked again; also for a store that fails.

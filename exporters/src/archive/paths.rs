@@ -9,6 +9,8 @@ pub(crate) const RECORDS: &str = "records/";
 pub(crate) const COMMITS: &str = "commit/";
 pub(crate) const CHECKPOINTS: &str = "checkpoint/";
 pub(crate) const WITNESSED: &str = "witnessed/";
+/// Folder of the time-stamp tokens.
+pub const TIMESTAMPS: &str = "timestamp/";
 
 pub(crate) fn leaves(day: &str, first: u64, count: u64, sha256: &Hash) -> String {
     format!("{LEAVES}day={day}/{}", parquet(first, count, sha256))
@@ -36,12 +38,25 @@ pub(crate) fn commit(first: u64) -> String {
     format!("{COMMITS}{first:020}")
 }
 
-pub(crate) fn checkpoint(size: u64) -> String {
+/// The checkpoint of that many records.
+pub fn checkpoint(size: u64) -> String {
     format!("{CHECKPOINTS}{size:020}")
 }
 
 pub(crate) fn witnessed(size: u64) -> String {
     format!("{WITNESSED}{size:020}")
+}
+
+/// A time-stamp token of this content over the checkpoint of `size` records.
+pub fn timestamp(size: u64, sha256: &Hash) -> String {
+    format!("{TIMESTAMPS}{size:020}-{}.tsr", &sha256.to_hex()[..16])
+}
+
+/// The size of the checkpoint that a token is over, by its name.
+pub fn timestamp_of(path: &str) -> Option<u64> {
+    let (size, hash) = path.strip_prefix(TIMESTAMPS)?.strip_suffix(".tsr")?.split_once('-')?;
+    let is_hex = hash.len() == 16 && hash.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
+    digits(size).filter(|_| is_hex)
 }
 
 /// The number that a commit, checkpoint or witnessed checkpoint is named after.

@@ -153,6 +153,21 @@ impl Reader {
         Ok(found)
     }
 
+    /// The records of a run, in order of index, whose `column` has `value`.
+    pub fn find_within(&self, run: Range<u64>, column: &str, value: Value<'_>) -> Result<Vec<Found>, ReadError> {
+        let at = self::column(column)?;
+        let mut found = Vec::new();
+        let within = |commit: &&Commit| commit.first < run.end && commit.end() > run.start;
+        for commit in self.commits.iter().filter(within) {
+            for object in self.open_records(commit)? {
+                object.find(at, value, usize::MAX, &mut found)?;
+            }
+        }
+        found.retain(|found| run.contains(&found.index));
+        found.sort_by_key(|found| found.index);
+        Ok(found)
+    }
+
     /// The first `limit` records, in order of index, whose `timestamp` lies in `times`, nanoseconds since 1970.
     pub fn happened(&self, times: Range<u64>, limit: usize) -> Result<Vec<Found>, ReadError> {
         let at = self::column("timestamp")?;

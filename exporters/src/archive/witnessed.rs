@@ -6,12 +6,12 @@
 use tachograph_ledger::Lock;
 
 use super::store::{Confirmed, ErrorKind, Store, StoreError};
-use super::{MAX_NOTE_BYTES, keep_checkpoint, paths};
+use super::{MAX_NOTE_BYTES, keep_proof, paths};
 
 /// Writes the witnessed checkpoint of `size` records, whose checkpoint is `kept` (mode, and seconds since 1970). With
 /// [`Confirmed::Different`] there is one already, with other cosignatures: it stays.
 pub fn write(store: &dyn Store, size: u64, note: &[u8], kept: Option<(Lock, u64)>) -> Result<Confirmed, StoreError> {
-    store.create_or_confirm(&paths::witnessed(size), note, keep_checkpoint(store, kept)?)
+    store.create_or_confirm(&paths::witnessed(size), note, keep_proof(store, kept)?)
 }
 
 /// The witnessed checkpoint of `size` records, if there is one.

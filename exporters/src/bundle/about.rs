@@ -73,6 +73,11 @@ pub enum AboutError {
     /// Not the JSON that belongs there.
     #[error("{0}")]
     Json(String),
+    /// The members of a line in another spelling.
+    #[error(
+        "the line is not `{{\"body\":…,\"index\":…,\"leaf\":…}}`, in this order, without white space, with its line feed"
+    )]
+    Spelling,
     /// A member's value is wrong.
     #[error("`{member}` is wrong: {expected} expected")]
     Value {
@@ -187,12 +192,40 @@ impl RecordLine {
         serde_json::to_string(&json).unwrap_or_default() + "\n"
     }
 
-    /// Reads a line, without its line feed.
+    /// Reads a line, with its line feed.
     pub fn parse(line: &[u8]) -> Result<Self, AboutError> {
+        let line = line.strip_suffix(b"\n").ok_or(AboutError::Spelling)?;
         let json: LineJson = serde_json::from_slice(line).map_err(|error| AboutError::Json(error.to_string()))?;
+        if !is_spelt(line, json.body.is_some()) {
+            return Err(AboutError::Spelling);
+        }
         let index = decimal(&json.index).ok_or(AboutError::Value { member: "index", expected: "a decimal number" })?;
         Ok(Self { body: json.body, index, leaf: json.leaf })
     }
+}
+
+/// Whether a line that is good JSON has its three members in their order and no white space between. How strings are escaped is free.
+fn is_spelt(line: &[u8], has_body: bool) -> bool {
+    // What stands outside of strings, and the keys, which need no escapes.
+    let (mut outside, mut keys, mut inside, mut begin) = (Vec::new(), Vec::new(), false, 0);
+    let mut at = 0;
+    while let Some(byte) = line.get(at) {
+        match (inside, byte) {
+            (true, b'\\') => at += 1,
+            (true, b'"') => {
+                inside = false;
+                if line.get(at + 1) == Some(&b':') {
+                    keys.push(&line[begin..at]);
+                }
+            }
+            (false, b'"') => (inside, begin) = (true, at + 1),
+            (false, byte) => outside.push(*byte),
+            (true, _) => {}
+        }
+        at += 1;
+    }
+    keys == [b"body".as_slice(), b"index", b"leaf"]
+        && outside == if has_body { &b"{:,:,:}"[..] } else { b"{:null,:,:}" }
 }
 
 /// A number as it is written here: without sign and leading zeros.

@@ -2,23 +2,26 @@
 //!
 //! What is proven of each record: that its body is the one its leaf seals, and that the leaf is in the tree whose root the ledger's key
 //! signed. What is not: that nothing else answers to the question (see `completeness`), and all that only the whole ledger can show.
+//!
+//! `verify.py`, which every bundle carries along, checks the same, and gives the same verdicts.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod outside;
+mod records;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tachograph_ledger::{Checkpoint, CheckpointError, Leaf, NoteError, TlogProof, VerifyingKey, leaf_hash, parse_note};
-use tachograph_record::{Body, EventId, Record, TraceId};
+use tachograph_ledger::{Checkpoint, CheckpointError, NoteError, Policy, VerifyingKey, parse_note};
 
-use super::about::{About, RecordLine, Selection};
+use super::about::About;
 use super::files::Files;
 use super::{
-    ABOUT, CHECKPOINT, MANIFEST, MAX_RECORDS, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, RECORDS, VKEY, WITNESSED,
-    proof_path,
+    ABOUT, ASSETS, CHECKPOINT, MANIFEST, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, PROOFS, RECORDS, VKEY,
+    WITNESSED,
 };
-use crate::verify::{Axis, AxisReport, Collector, Finding, Verdict, check_body, exit_code};
-
-/// What is there for people and for other programs. Nothing rests on it, but a bundle without it is not whole.
-const FOR_PEOPLE: [&str; 5] = ["index.html", "VERIFY.md", "verify.py", "verify.sh", "verify.sql"];
+use crate::timestamp::Roots;
+use crate::verify::{Axis, AxisReport, Collector, Finding, Verdict, exit_code};
+use records::Counted;
 
 /// What whoever checks brings along.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,10 @@ pub struct Options {
     pub key: Option<VerifyingKey>,
     /// Checkpoints of this ledger that were remembered elsewhere: signed notes.
     pub checkpoints: Vec<Vec<u8>>,
+    /// Which witnesses' cosignatures are enough, by the auditor's own judgement.
+    pub policy: Option<Policy>,
+    /// Time-stamp authorities that the auditor trusts.
+    pub timestamp_authorities: Roots,
 }
 
 /// What was found.
@@ -82,18 +89,26 @@ impl BundleReport {
 pub fn check(files: &Files, place: &str, options: &Options) -> BundleReport {
     let collector = Collector::default();
     let check = Check { files, options, collector: &collector };
-    check.strangers();
+    check.files();
     let about = check.about();
-    let (key, checkpoint) = match &about {
-        None => (None, None),
+    let (key, signed, counted) = match &about {
+        None => {
+            let axes = [Axis::Authenticity, Axis::Coverage, Axis::NonEquivocation, Axis::Time, Axis::Completeness];
+            axes.into_iter()
+                .for_each(|axis| collector.incomplete(axis, "without bundle.json there is nothing to check"));
+            (None, None, Counted::default())
+        }
         Some(about) => {
             let key = check.key(about);
-            let checkpoint = key.as_ref().and_then(|key| check.checkpoint(about, key));
-            (key, checkpoint)
+            let signed = key.as_ref().and_then(|key| check.checkpoint(about, key));
+            let counted = check.records(about, signed.as_ref());
+            check.completeness(about, &counted);
+            check.compare_outside(signed.as_ref(), key.as_ref());
+            check.time(about, key.as_ref(), &counted);
+            (key, signed, counted)
         }
     };
-    let counted = about.as_ref().map(|about| check.records(about, checkpoint.as_ref())).unwrap_or_default();
-    check.what_only_others_can_tell(about.as_ref(), checkpoint.as_ref(), key.as_ref());
+    collector.incomplete(Axis::Storage, "a bundle says nothing of the store");
     let (axes, findings, findings_left_out) = collector.into_axes();
     BundleReport {
         report: "1",
@@ -101,8 +116,8 @@ pub fn check(files: &Files, place: &str, options: &Options) -> BundleReport {
         about: about.as_ref().map(|about| about.selection.describe()),
         ledger: about.as_ref().map(|about| about.ledger.to_string()).unwrap_or_default(),
         vkey: key.map(|key| key.to_line()).unwrap_or_default(),
-        size: about.as_ref().map_or(0, |about| about.size),
-        root: about.as_ref().map(|about| about.root.to_hex()).unwrap_or_default(),
+        size: signed.as_ref().map_or(0, |signed| signed.checkpoint.size),
+        root: signed.map(|signed| signed.checkpoint.root.to_hex()).unwrap_or_default(),
         records: counted.records,
         proven: counted.proven,
         bodies: counted.bodies,
@@ -118,13 +133,6 @@ struct Check<'c> {
     collector: &'c Collector,
 }
 
-#[derive(Default)]
-struct Counted {
-    records: u64,
-    proven: u64,
-    bodies: u64,
-}
-
 /// A checkpoint whose signature holds, and the note that the proofs must bring.
 struct Signed {
     checkpoint: Checkpoint,
@@ -136,69 +144,59 @@ impl Check<'_> {
         self.collector.fail(axis, Finding { index, ..Finding::of_object(object, what) });
     }
 
-    /// The file, which must be there.
-    fn need(&self, path: &str) -> Option<&[u8]> {
-        let found = self.files.get(path);
-        if found.is_none() {
-            self.fail(Axis::Integrity, path, None, "missing: a bundle without it proves nothing");
-        }
-        found
-    }
-
-    /// Damage on the way, and files that are no part of a bundle.
-    fn strangers(&self) {
+    /// Damage on the way, files that are missing, and files that are no part of a bundle.
+    fn files(&self) {
         for (path, what) in self.files.against_manifest() {
             self.fail(Axis::Integrity, &path, None, what);
         }
-        let known = [ABOUT, VKEY, CHECKPOINT, WITNESSED, RECORDS, MANIFEST, NOT_BEFORE, NOT_BEFORE_CHECKPOINT];
-        for path in FOR_PEOPLE.into_iter().filter(|path| self.files.get(path).is_none()) {
-            self.fail(Axis::Integrity, path, None, "missing");
+        let assets = || ASSETS.iter().map(|(name, _)| *name);
+        for path in [ABOUT, VKEY, CHECKPOINT, RECORDS, PAGE].into_iter().chain(assets()) {
+            if self.files.get(path).is_none() {
+                self.fail(Axis::Integrity, path, None, "missing");
+            }
         }
+        let known = [ABOUT, VKEY, CHECKPOINT, WITNESSED, RECORDS, MANIFEST, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE];
         for (path, _) in self.files.iter() {
-            let stamp = path.strip_prefix(NOT_AFTER).is_some_and(|name| name.ends_with(".tsr") && !name.contains('/'));
-            if !known.contains(&path) && !FOR_PEOPLE.contains(&path) && !stamp && !path.starts_with(super::PROOFS) {
+            let is_stamp =
+                path.strip_prefix(NOT_AFTER).is_some_and(|name| name.ends_with(".tsr") && !name.contains('/'));
+            let is_known = known.contains(&path) || assets().any(|name| name == path);
+            if !is_known && !is_stamp && !path.starts_with(PROOFS) {
                 self.fail(Axis::Integrity, path, None, "no part of a bundle");
             }
         }
     }
 
+    /// The file's bytes; that it is missing was said.
+    fn file(&self, path: &str) -> &[u8] {
+        self.files.get(path).unwrap_or_default()
+    }
+
     fn about(&self) -> Option<About> {
-        match About::parse(self.need(ABOUT)?) {
-            Ok(about) => Some(about),
-            Err(error) => {
-                self.fail(Axis::Integrity, ABOUT, None, error.to_string());
-                None
-            }
-        }
+        let about = About::parse(self.files.get(ABOUT)?);
+        about.inspect_err(|error| self.fail(Axis::Integrity, ABOUT, None, error.to_string())).ok()
     }
 
     /// The key to check with.
     fn key(&self, about: &About) -> Option<VerifyingKey> {
-        let line = String::from_utf8_lossy(self.need(VKEY).unwrap_or_default()).trim_end().to_owned();
+        let line = String::from_utf8_lossy(self.file(VKEY)).trim_end().to_owned();
+        let fail = |what: String| self.fail(Axis::Authenticity, VKEY, None, what);
         if line != about.vkey {
-            self.fail(Axis::Integrity, VKEY, None, format!("not the key that {ABOUT} names, {}", about.vkey));
+            fail(format!("not the key that {ABOUT} names, {}", about.vkey));
         }
         if let Some(key) = &self.options.key {
             if key.to_line() != line {
-                let what = format!("the bundle is of the key {line}; the key given is {}", key.to_line());
-                self.fail(Axis::Authenticity, VKEY, None, what);
+                fail(format!("unknown key: the bundle is of the key {line}, the key given is {}", key.to_line()));
             }
             return Some(key.clone());
         }
         let reason = "the key came from the bundle itself, where a forger would put his own: pass the ledger's key from another source";
         self.collector.incomplete(Axis::Authenticity, reason);
-        match VerifyingKey::parse(&line) {
-            Ok(key) => Some(key),
-            Err(error) => {
-                self.fail(Axis::Integrity, VKEY, None, error.to_string());
-                None
-            }
-        }
+        VerifyingKey::parse(&line).inspect_err(|error| fail(error.to_string())).ok()
     }
 
     /// The checkpoint, if it is this ledger's and signed.
     fn checkpoint(&self, about: &About, key: &VerifyingKey) -> Option<Signed> {
-        let bytes = self.need(CHECKPOINT)?;
+        let bytes = self.file(CHECKPOINT);
         let checkpoint = match Checkpoint::open(bytes, key) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
@@ -216,7 +214,7 @@ impl Check<'_> {
                 "the checkpoint is of {} records of `{}`, {ABOUT} says {} of `{}`: another was put in its place",
                 checkpoint.size, checkpoint.origin, about.size, about.ledger
             );
-            self.fail(Axis::Integrity, CHECKPOINT, None, what);
+            self.fail(Axis::Coverage, CHECKPOINT, None, what);
             return None;
         }
         self.collector.rests_on(
@@ -232,248 +230,13 @@ impl Check<'_> {
 
     /// Whether the note says what the checkpoint says, with all its signatures and some more.
     fn is_witnessed(&self, witnessed: &[u8], checkpoint: &[u8]) -> bool {
-        let good = witnessed.starts_with(checkpoint) && parse_note(witnessed).is_ok();
+        let text = |note: &[u8]| parse_note(note).ok().map(|note| note.text().to_owned());
+        let good =
+            witnessed.starts_with(checkpoint) && text(witnessed).is_some() && text(witnessed) == text(checkpoint);
         if !good {
             let what = "not the checkpoint with further signatures below those that it has";
             self.fail(Axis::Integrity, WITNESSED, None, what);
         }
         good
     }
-
-    fn records(&self, about: &About, signed: Option<&Signed>) -> Counted {
-        let mut counted = Counted::default();
-        let Some(bytes) = self.need(RECORDS) else { return counted };
-        let wanted: BTreeSet<u64> = about.records.iter().copied().chain(about.anchor).collect();
-        let mut seen = BTreeSet::new();
-        for (row, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate().take(MAX_RECORDS + 1) {
-            counted.records += 1;
-            let row = row as u64;
-            let fail = |index, what: String| {
-                self.collector
-                    .fail(Axis::Integrity, Finding { row: Some(row), index, ..Finding::of_object(RECORDS, what) });
-            };
-            let record = match RecordLine::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
-                Ok(record) => record,
-                Err(error) => {
-                    fail(None, error.to_string());
-                    continue;
-                }
-            };
-            if seen.last().is_some_and(|last| *last >= record.index) {
-                fail(Some(record.index), "the records are not in order of index".to_owned());
-            }
-            seen.insert(record.index);
-            if !wanted.contains(&record.index) {
-                fail(Some(record.index), format!("{ABOUT} does not name this record"));
-            }
-            let (bodies, proven) = self.record(about, &record, signed, &|what| fail(Some(record.index), what));
-            counted.bodies += u64::from(bodies);
-            counted.proven += u64::from(proven);
-        }
-        for missing in wanted.difference(&seen) {
-            self.fail(
-                Axis::Integrity,
-                RECORDS,
-                Some(*missing),
-                format!("{ABOUT} names this record, and it is missing"),
-            );
-        }
-        for (path, _) in self.files.iter().filter(|(path, _)| path.starts_with(super::PROOFS)) {
-            if !seen.iter().any(|index| proof_path(*index) == path) {
-                self.fail(Axis::Integrity, path, None, "the proof of no record that is here");
-            }
-        }
-        self.cover(&counted, signed);
-        counted
-    }
-
-    fn cover(&self, counted: &Counted, signed: Option<&Signed>) {
-        match signed {
-            Some(signed) if counted.proven == counted.records => self.collector.rests_on(
-                Axis::Coverage,
-                format!(
-                    "{} records are proven to be under the checkpoint of {}",
-                    counted.proven, signed.checkpoint.size
-                ),
-            ),
-            Some(_) => self.collector.incomplete(
-                Axis::Coverage,
-                format!("{} of {} records are not proven", counted.records - counted.proven, counted.records),
-            ),
-            None => {
-                self.collector.incomplete(Axis::Coverage, "there is no good checkpoint that the records could be under")
-            }
-        }
-    }
-
-    /// Whether the record's body was there and good, and whether its proof holds.
-    fn record(
-        &self,
-        about: &About,
-        record: &RecordLine,
-        signed: Option<&Signed>,
-        fail: &dyn Fn(String),
-    ) -> (bool, bool) {
-        let leaf = match Leaf::parse(record.leaf.as_bytes()) {
-            Ok(leaf) => leaf,
-            Err(error) => {
-                fail(error.to_string());
-                return (false, false);
-            }
-        };
-        let mut good = true;
-        if leaf.index != record.index || leaf.ledger != about.ledger.as_str() {
-            fail(format!("this is the leaf of record {} of `{}`", leaf.index, leaf.ledger));
-            good = false;
-        }
-        let body = match &record.body {
-            None => {
-                self.collector.rests_on(
-                    Axis::Integrity,
-                    format!("record {} has no body any more; its leaf is proven", record.index),
-                );
-                false
-            }
-            Some(body) => match check_body(body.as_bytes(), record.leaf.as_bytes()) {
-                Ok(_) => {
-                    self.answers(about, record.index, body, fail);
-                    true
-                }
-                Err(what) => {
-                    fail(what);
-                    false
-                }
-            },
-        };
-        let path = proof_path(record.index);
-        let proven = self.need(&path).zip(signed).is_some_and(|(proof, signed)| {
-            let checked = check_proof(proof, record, signed);
-            if let Err(what) = &checked {
-                self.fail(Axis::Integrity, &path, Some(record.index), what.clone());
-            }
-            checked.is_ok()
-        });
-        (body, proven && good)
-    }
-
-    /// A record that does not answer to the question has no place among those that do.
-    fn answers(&self, about: &About, index: u64, body: &str, fail: &dyn Fn(String)) {
-        if about.records.binary_search(&index).is_err() {
-            return;
-        }
-        let Ok(body) = Body::parse(body.as_bytes()) else { return fail("the body is no record".to_owned()) };
-        if !is_answer(&about.selection, index, &body.record) {
-            fail(format!("this record is none of {}", about.selection.describe()));
-        }
-    }
-
-    fn what_only_others_can_tell(&self, about: Option<&About>, signed: Option<&Signed>, key: Option<&VerifyingKey>) {
-        let collector = self.collector;
-        match about.map(|about| (&about.selection, &about.records)) {
-            Some((Selection::Indexes { first, last }, records)) => {
-                let whole = first <= last && records.len() as u64 == last - first + 1 && records.first() == Some(first);
-                if whole {
-                    collector.rests_on(Axis::Completeness, format!("every record from {first} to {last} is here"));
-                } else {
-                    self.fail(
-                        Axis::Completeness,
-                        ABOUT,
-                        None,
-                        format!("not every record from {first} to {last} is named"),
-                    );
-                }
-            }
-            _ => collector.incomplete(
-                Axis::Completeness,
-                "a bundle can't show that no other record answers to the question; a run of indexes can",
-            ),
-        }
-        collector.incomplete(Axis::Time, "the bundle has no time stamp from outside");
-        collector.incomplete(Axis::Storage, "a bundle says nothing of the store");
-        self.compare_outside(signed, key);
-    }
-
-    fn compare_outside(&self, signed: Option<&Signed>, key: Option<&VerifyingKey>) {
-        let collector = self.collector;
-        if self.options.checkpoints.is_empty() {
-            let reason =
-                "no checkpoint from outside was given: whether others were shown the same history is not known";
-            collector.incomplete(Axis::NonEquivocation, reason);
-        }
-        let Some((signed, key)) = signed.zip(key) else {
-            return collector.incomplete(Axis::NonEquivocation, "there is no good checkpoint to compare");
-        };
-        for (number, note) in self.options.checkpoints.iter().enumerate() {
-            let mine = &signed.checkpoint;
-            match Checkpoint::open(note, key) {
-                Ok(other) if other.size == mine.size && other.root == mine.root => collector.rests_on(
-                    Axis::NonEquivocation,
-                    format!("the checkpoint of {} records is the one that was remembered outside", mine.size),
-                ),
-                Ok(other) if other.size == mine.size => {
-                    let what = format!(
-                        "the bundle's checkpoint of {} records has root {}, one from outside has {}: there are two histories",
-                        mine.size, mine.root, other.root
-                    );
-                    self.fail(Axis::NonEquivocation, CHECKPOINT, None, what);
-                }
-                Ok(other) => collector.incomplete(
-                    Axis::NonEquivocation,
-                    format!(
-                        "the checkpoint from outside is of {} records, the bundle's of {}: only the archive can show that one continues the other",
-                        other.size, mine.size
-                    ),
-                ),
-                Err(error) => collector.incomplete(
-                    Axis::NonEquivocation,
-                    format!("the checkpoint number {} that was given is of no use: {error}", number + 1),
-                ),
-            }
-        }
-    }
-}
-
-fn check_proof(proof: &[u8], record: &RecordLine, signed: &Signed) -> Result<(), String> {
-    let proof = TlogProof::parse(proof).map_err(|error| error.to_string())?;
-    if proof.index != record.index {
-        return Err(format!("this is the proof of record {}", proof.index));
-    }
-    if proof.extra.as_deref() != Some(record.leaf.as_bytes()) {
-        return Err("the proof's `extra` is not the record's leaf".to_owned());
-    }
-    if proof.checkpoint.as_bytes() != signed.note {
-        let other = Checkpoint::parse_unverified(proof.checkpoint.as_bytes()).ok();
-        return Err(match other.filter(|other| other.size != signed.checkpoint.size) {
-            Some(other) => {
-                format!(
-                    "this proof is for a tree of {} records, the bundle's checkpoint is of {}",
-                    other.size, signed.checkpoint.size
-                )
-            }
-            None => "the checkpoint in the proof is not the bundle's".to_owned(),
-        });
-    }
-    let hash = leaf_hash(record.leaf.as_bytes());
-    proof.verify(&hash, signed.checkpoint.size, &signed.checkpoint.root).map_err(|error| error.to_string())
-}
-
-/// Whether a record answers to a selection, as far as the record alone can tell.
-pub(crate) fn is_answer(selection: &Selection, index: u64, record: &Record<'_>) -> bool {
-    match selection {
-        Selection::Event { id } => carries(record, id),
-        // Cause and effect of others.
-        Selection::Chain { .. } => true,
-        Selection::Session { session_id } => record.session_id.as_deref() == Some(session_id),
-        Selection::Time { from, to } => (*from..*to).contains(&record.timestamp),
-        Selection::Indexes { first, last } => (*first..=*last).contains(&index),
-    }
-}
-
-/// Whether a record carries an id, as `tachograph trace` understands it.
-fn carries(record: &Record<'_>, id: &str) -> bool {
-    let hash = record.output_hash.as_deref();
-    EventId::parse(id) == Some(record.event_id)
-        || TraceId::parse(id).is_some_and(|trace| record.trace_id == Some(trace))
-        || [record.correlation_id.as_deref(), record.output_path.as_deref(), hash].contains(&Some(id))
-        || hash.and_then(|hash| hash.strip_prefix("sha256:")).is_some_and(|hash| hash.eq_ignore_ascii_case(id))
 }

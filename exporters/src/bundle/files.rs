@@ -96,15 +96,16 @@ impl Files {
     pub(crate) fn against_manifest(&self) -> Vec<(String, String)> {
         let Some(manifest) = self.get(MANIFEST) else { return vec![(MANIFEST.to_owned(), "missing".to_owned())] };
         let mut wrong = Vec::new();
-        let mut listed = BTreeMap::new();
+        let mut listed: BTreeMap<String, Hash> = BTreeMap::new();
         for (at, line) in String::from_utf8_lossy(manifest).lines().enumerate() {
             let entry = line.split_once("  ").and_then(|(hash, path)| Some((path, Hash::from_hex(hash)?)));
-            match entry {
-                Some((path, hash)) if listed.insert(path.to_owned(), hash).is_none() => {}
-                _ => wrong.push((
-                    MANIFEST.to_owned(),
-                    format!("line {} is not a SHA-256 and a path, or comes twice", at + 1),
-                )),
+            let is_behind = |path: &str| listed.last_key_value().is_none_or(|(last, _)| last.as_str() < path);
+            match entry.filter(|(path, _)| is_behind(path)) {
+                Some((path, hash)) => drop(listed.insert(path.to_owned(), hash)),
+                None => {
+                    let what = format!("line {} is not a SHA-256 and a path that sorts behind the one before", at + 1);
+                    wrong.push((MANIFEST.to_owned(), what));
+                }
             }
         }
         for (path, hash) in &listed {

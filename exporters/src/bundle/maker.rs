@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use tachograph_ledger::{Checkpoint, CheckpointError, TlogProof, VerifyingKey};
+use tachograph_ledger::{Checkpoint, CheckpointError, TlogProof};
 use tachograph_record::Time;
 
 use super::about::{About, RecordLine, Selection};
+use super::evidence::{Anchor, Evidence};
 use super::files::Files;
-use super::{ABOUT, CHECKPOINT, MAX_BYTES, MAX_RECORDS, RECORDS, VKEY, proof_path};
+use super::{
+    ABOUT, ASSETS, CHECKPOINT, MAX_BYTES, MAX_RECORDS, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, RECORDS,
+    VKEY, WITNESSED, page, proof_path, story,
+};
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::tree::{TreeError, TreeReader};
-use crate::archive::{MAX_NOTE_BYTES, paths};
 
 /// What to prove.
 #[derive(Clone, Debug)]
@@ -19,6 +22,9 @@ pub struct Request {
     pub selection: Selection,
     /// The records that answer, with their bodies; `None` for one that was destroyed.
     pub records: BTreeMap<u64, Option<Vec<u8>>>,
+    /// In which order they are told to a person, causes before effects, and how many of those before it are each one's causes. Records
+    /// that are not named here are told last.
+    pub order: Vec<(u64, usize)>,
     /// The time of making.
     pub created_at: Time,
 }
@@ -71,67 +77,86 @@ pub enum MakeError {
     Read(#[from] ReadError),
 }
 
-/// Makes the files of a bundle, without manifest: see [`Files::seal`].
+/// Makes a bundle: all its files, with the manifest.
 pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Files, MakeError> {
-    let (Some(last), count) = (request.records.keys().next_back().copied(), request.records.len()) else {
+    let (Some((&first, _)), Some((&last, _))) = (request.records.first_key_value(), request.records.last_key_value())
+    else {
         return Err(MakeError::Nothing);
     };
-    if count > MAX_RECORDS {
-        return Err(MakeError::TooMany { records: count });
+    if request.records.len() > MAX_RECORDS {
+        return Err(MakeError::TooMany { records: request.records.len() });
     }
     let vkey = &archive.identity().vkey;
-    let (checkpoint, note) = covering(archive, vkey, last)?;
+    let evidence = Evidence::over(archive, last)?;
+    let anchor = Anchor::before(archive, first)?;
+    let mut records = request.records.clone();
+    records.extend(anchor.as_ref().map(|anchor| (anchor.index, Some(anchor.body.clone()))));
     let mut files = Files::default();
-    let mut lines = String::new();
-    for (&index, body) in &request.records {
-        let (leaf, hash) = tree.leaf(index)?;
-        let proof = TlogProof {
-            index,
-            hashes: tree.inclusion(index, checkpoint.size)?,
-            checkpoint: note.clone(),
-            extra: Some(leaf.clone()),
-        };
-        proof.verify(&hash, checkpoint.size, &checkpoint.root).map_err(TreeError::Proof)?;
-        files.insert(proof_path(index), proof.encode());
-        let text = |bytes: Vec<u8>| {
-            String::from_utf8(bytes).map_err(|_| MakeError::Damaged { what: format!("record {index} is no text") })
-        };
-        let body = body.clone().map(text).transpose()?;
-        lines += &RecordLine { body, index, leaf: text(leaf)? }.encode();
-        if lines.len() as u64 > MAX_BYTES {
-            return Err(MakeError::TooLarge);
-        }
-    }
+    let lines = prove(tree, &evidence, records, &mut files)?;
     let about = About {
         created_at: request.created_at,
         ledger: vkey.name().clone(),
         vkey: vkey.to_line(),
-        size: checkpoint.size,
-        root: checkpoint.root,
+        size: evidence.checkpoint.size,
+        root: evidence.checkpoint.root,
         selection: request.selection.clone(),
         records: request.records.keys().copied().collect(),
-        anchor: None,
+        anchor: anchor.as_ref().map(|anchor| anchor.index),
     };
-    files.insert(RECORDS, lines);
+    let told = story::Source {
+        about: &about,
+        lines: &lines,
+        order: &request.order,
+        evidence: &evidence,
+        anchor: anchor.as_ref(),
+    };
+    files.insert(PAGE, page::render(&told.story().map_err(|what| MakeError::Damaged { what })?));
+    files.insert(RECORDS, lines.iter().map(RecordLine::encode).collect::<String>());
     files.insert(VKEY, format!("{}\n", vkey.to_line()));
-    files.insert(CHECKPOINT, note);
+    files.insert(CHECKPOINT, evidence.note);
+    if let Some(witnessed) = evidence.witnessed {
+        files.insert(WITNESSED, witnessed);
+    }
+    for (name, token) in evidence.tokens {
+        files.insert(format!("{NOT_AFTER}{name}"), token);
+    }
+    if let Some(anchor) = anchor {
+        files.insert(NOT_BEFORE, anchor.token);
+        files.insert(NOT_BEFORE_CHECKPOINT, anchor.checkpoint);
+    }
+    for (name, content) in ASSETS {
+        files.insert(name, content);
+    }
     files.insert(ABOUT, about.encode());
+    files.seal();
     Ok(files)
 }
 
-/// The first checkpoint over the record `last`, and its note.
-fn covering(archive: &Reader, vkey: &VerifyingKey, last: u64) -> Result<(Checkpoint, String), MakeError> {
-    let commit = archive.commits().iter().find(|commit| commit.end() > last);
-    let commit = commit.ok_or(MakeError::NotYet { index: last, size: archive.size() })?;
-    let path = paths::checkpoint(commit.end());
-    let store = archive.store();
-    store.pin(&path).map_err(ReadError::from)?;
-    let bytes = store.read(&path, MAX_NOTE_BYTES).map_err(ReadError::from)?;
-    let checkpoint =
-        Checkpoint::open(&bytes, vkey).map_err(|source| MakeError::Checkpoint { path: path.clone(), source })?;
-    if (checkpoint.size, checkpoint.root) != (commit.end(), commit.root) {
-        return Err(MakeError::Damaged { what: format!("{path} is not the checkpoint of its commit") });
+/// Adds a proof for each record, and gives their lines.
+fn prove(
+    tree: &TreeReader,
+    evidence: &Evidence,
+    records: BTreeMap<u64, Option<Vec<u8>>>,
+    files: &mut Files,
+) -> Result<Vec<RecordLine>, MakeError> {
+    let Checkpoint { size, root, .. } = evidence.checkpoint;
+    let note = evidence.witnessed.as_ref().unwrap_or(&evidence.note);
+    let mut lines = Vec::with_capacity(records.len());
+    let mut left = MAX_BYTES;
+    for (index, body) in records {
+        let (leaf, hash) = tree.leaf(index)?;
+        let hashes = tree.inclusion(index, size)?;
+        let proof = TlogProof { extra: Some(leaf.clone()), index, hashes, checkpoint: note.clone() };
+        proof.verify(&hash, size, &root).map_err(TreeError::Proof)?;
+        let proof = proof.encode();
+        let text = |bytes: Vec<u8>| {
+            String::from_utf8(bytes).map_err(|_| MakeError::Damaged { what: format!("record {index} is no text") })
+        };
+        let line = RecordLine { body: body.map(text).transpose()?, index, leaf: text(leaf)? };
+        let bytes = line.leaf.len() + line.body.as_ref().map_or(0, String::len) + proof.len();
+        left = left.checked_sub(bytes as u64).ok_or(MakeError::TooLarge)?;
+        files.insert(proof_path(index), proof);
+        lines.push(line);
     }
-    // A note that was opened is UTF-8.
-    Ok((checkpoint, String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(lines)
 }

@@ -14,6 +14,7 @@ use super::collector::Collector;
 use super::commits::History;
 use super::records::SealedBody;
 use super::report::{Axis, Finding};
+use super::timestamps::{Anchor, Anchors, Timestamps};
 use crate::archive::RECORDER_CLASS;
 
 /// The recorder as a producer of records: no sender can take this name.
@@ -34,6 +35,7 @@ pub(crate) fn holds_statements(object: &Object) -> bool {
 pub(crate) struct Statements<'a> {
     history: &'a History,
     foreign: &'a BTreeSet<String>,
+    timestamps: &'a Timestamps,
     heard: Mutex<Heard<'a>>,
 }
 
@@ -45,6 +47,7 @@ struct Heard<'a> {
     destroyed: BTreeMap<&'a str, u64>,
     /// Foreign objects that were reported, and the first record that says so.
     orphans: BTreeMap<&'a str, u64>,
+    anchors: Anchors,
 }
 
 /// What the whole ledger says.
@@ -53,6 +56,8 @@ pub(crate) struct Certificates<'a> {
     pub(crate) complete: bool,
     destroyed: BTreeMap<&'a str, u64>,
     orphans: BTreeMap<&'a str, u64>,
+    /// Records that have the hash of a time stamp.
+    pub(crate) anchors: Anchors,
 }
 
 enum Said {
@@ -73,8 +78,17 @@ struct Named {
 
 impl<'a> Statements<'a> {
     /// For an archive in which `foreign` are the objects that no commit names.
-    pub(crate) fn new(history: &'a History, foreign: &'a BTreeSet<String>) -> Self {
-        Self { history, foreign, heard: Mutex::default() }
+    pub(crate) fn new(history: &'a History, foreign: &'a BTreeSet<String>, timestamps: &'a Timestamps) -> Self {
+        Self { history, foreign, timestamps, heard: Mutex::default() }
+    }
+
+    /// Takes a record that says that it has the hash of a time stamp, of any class: that it has, is proof enough.
+    pub(crate) fn hear_anchor(&self, index: u64, body: &SealedBody<'_>) {
+        let Some(number) = anchored(body.bytes()).and_then(|hash| self.timestamps.number_of(&hash)) else { return };
+        let anchor = Anchor { index, sealed_at: body.sealed_at() };
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = heard.anchors.entry(number).or_insert(anchor);
+        *first = anchor.min(*first);
     }
 
     /// Takes a record of the recorder's class.
@@ -110,7 +124,8 @@ impl<'a> Statements<'a> {
         let objects = self.history.commits.iter().flat_map(|commit| &commit.objects);
         let records: u64 = objects.filter(|object| holds_statements(object)).map(|object| object.rows).sum();
         let heard = self.heard.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Certificates { complete: heard.records == records, destroyed: heard.destroyed, orphans: heard.orphans }
+        let Heard { destroyed, orphans, anchors, .. } = heard;
+        Certificates { complete: heard.records == records, destroyed, orphans, anchors }
     }
 }
 
@@ -130,6 +145,17 @@ fn said(body: &[u8]) -> Option<Said> {
         }
         _ => None,
     }
+}
+
+/// The hash of the token that an anchor holds.
+fn anchored(body: &[u8]) -> Option<Hash> {
+    #[derive(Deserialize)]
+    struct Anchored {
+        token_sha256: String,
+    }
+    let body = Body::parse(body).ok()?;
+    let details: Anchored = serde_json::from_str(body.record.details.as_ref()?.as_str()).ok()?;
+    Hash::from_hex(&details.token_sha256)
 }
 
 fn note<'a>(statements: &mut BTreeMap<&'a str, u64>, path: &'a str, index: u64) {

@@ -182,6 +182,8 @@ impl Collector {
             objects: history.commits.iter().map(|commit| commit.objects.len() as u64).sum(),
             checkpoints,
             witnessed_records: None,
+            timestamps: totals.timestamps,
+            timestamped: totals.timestamped,
             root: totals.root.map(|root| root.to_hex()),
             axes,
             findings: found.findings.into_values().collect(),

@@ -10,6 +10,8 @@ use super::report::{Axis, Finding};
 use crate::archive::store::{ErrorKind, Store, StoreError};
 use crate::archive::{MAX_NOTE_BYTES, paths};
 
+const NOT_OURS: &str = "a file that no release writes here";
+
 /// The commits that could be read, by rising first index and without overlap.
 #[derive(Default)]
 pub(crate) struct History {
@@ -148,7 +150,11 @@ pub(crate) fn compare_objects(listed: &[String], history: &History, collector: &
             [paths::COMMITS, paths::CHECKPOINTS, paths::WITNESSED].into_iter().find(|folder| path.starts_with(folder))
         {
             if paths::number_of(path, folder).is_none() {
-                collector.fail(Axis::Integrity, Finding::of_object(path, "a file that no release writes here"));
+                collector.fail(Axis::Integrity, Finding::of_object(path, NOT_OURS));
+            }
+        } else if path.starts_with(paths::TIMESTAMPS) {
+            if paths::timestamp_of(path).is_none() {
+                collector.fail(Axis::Integrity, Finding::of_object(path, NOT_OURS));
             }
         } else if path.starts_with(paths::LEAVES) || path.starts_with(paths::RECORDS) {
             if paths::first_of(path).is_some_and(|first| first >= size) {

@@ -9,6 +9,7 @@ use super::checkpoints::Remembered;
 use super::collector::Collector;
 use super::report::{Axis, Finding};
 use super::sequences::Sequences;
+use super::timestamps::Anchor;
 use crate::archive::reader::LeafGroup;
 
 const NANOS_PER_DAY: u64 = 86_400_000_000_000;
@@ -28,6 +29,21 @@ pub(crate) struct Walk<'c> {
     sealed_at: u64,
     /// Records that were sealed before the record before them, and the object and row they stand in.
     steps: Vec<Finding>,
+    /// Sizes of the tree over which there are time stamps, rising.
+    stamped: Vec<u64>,
+    walked: Walked,
+}
+
+/// What the walk tells of the times of sealing, for comparison with time stamps.
+#[derive(Default)]
+pub(crate) struct Walked {
+    /// For each stamped size the latest time of sealing (nanoseconds since 1970) of the records between it and the one before, and the
+    /// first record with it.
+    pub(crate) latest: Vec<Option<(u64, u64)>>,
+    /// Where times went back: the records that were sealed before the one before them.
+    pub(crate) lows: Vec<Anchor>,
+    /// Which stamped size comes next.
+    next: usize,
 }
 
 impl<'c> Walk<'c> {
@@ -35,6 +51,7 @@ impl<'c> Walk<'c> {
         key: &VerifyingKey,
         mac_key: Option<MacKey>,
         outside: Remembered,
+        stamped: Vec<u64>,
         collector: &'c Collector,
     ) -> Self {
         let without_mac_key =
@@ -42,10 +59,6 @@ impl<'c> Walk<'c> {
         collector.rests_on(
             Axis::Authenticity,
             if mac_key.is_some() { "the records' MACs were checked too" } else { without_mac_key },
-        );
-        collector.incomplete(
-            Axis::Time,
-            "no time stamp from outside was given: the times are what the collector's clock said",
         );
         let chain = Some(ChainVerifier::new(key));
         let mut walk = Self {
@@ -57,6 +70,8 @@ impl<'c> Walk<'c> {
             sequences: Sequences::default(),
             sealed_at: 0,
             steps: Vec::new(),
+            walked: Walked { latest: vec![None; stamped.len()], ..Walked::default() },
+            stamped,
         };
         walk.compare_outside(0, empty_root());
         walk
@@ -161,6 +176,14 @@ impl<'c> Walk<'c> {
                 self.collector.fail(Axis::Integrity, Finding::of_row(object, row, leaf.index, what));
             }
         }
+        while self.stamped.get(self.walked.next).is_some_and(|size| *size <= leaf.index) {
+            self.walked.next += 1;
+        }
+        if let Some(latest) = self.walked.latest.get_mut(self.walked.next)
+            && latest.is_none_or(|(sealed_at, _)| sealed_at < leaf.sealed_at)
+        {
+            *latest = Some((leaf.sealed_at, leaf.index));
+        }
         if leaf.sealed_at < self.sealed_at {
             if self.steps.len() < MAX_STEPS {
                 let what = format!(
@@ -168,6 +191,7 @@ impl<'c> Walk<'c> {
                     self.sealed_at - leaf.sealed_at
                 );
                 self.steps.push(Finding::of_row(object, row, leaf.index, what));
+                self.walked.lows.push(Anchor { index: leaf.index, sealed_at: leaf.sealed_at });
             } else {
                 self.collector.incomplete(
                     Axis::Time,
@@ -210,7 +234,7 @@ impl<'c> Walk<'c> {
     }
 
     /// Says what all leaves together tell. All bodies must have been looked at: they explain steps of the clock.
-    pub(crate) fn finish(mut self, size: u64) -> Totals {
+    pub(crate) fn finish(mut self, size: u64) -> (Totals, Walked) {
         for step in std::mem::take(&mut self.steps) {
             if !step.index.is_some_and(|index| self.collector.explains_step(index)) {
                 self.collector.fail(Axis::Time, step);
@@ -256,7 +280,8 @@ impl<'c> Walk<'c> {
             self.collector.incomplete(Axis::Completeness, "there are more producers and gaps than are counted");
         }
         let whole = self.chain.filter(|chain| chain.next_index() == size);
-        Totals { producers, unnumbered: self.sequences.unnumbered, root: whole.map(|chain| chain.edge().root()) }
+        let root = whole.map(|chain| chain.edge().root());
+        (Totals { producers, unnumbered: self.sequences.unnumbered, root, timestamps: 0, timestamped: 0 }, self.walked)
     }
 }
 

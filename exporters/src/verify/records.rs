@@ -3,9 +3,10 @@
 use tachograph_ledger::{Leaf, Object, sha256};
 use tachograph_record::{Body, Decimal, Kind, Record, Value};
 
-use super::certificates::{Statements, holds_statements};
+use super::certificates::{RECORDER_PRODUCER, Statements, holds_statements};
 use super::collector::Collector;
 use super::report::{Axis, Finding};
+use super::timestamps::TIME_ANCHOR;
 use crate::archive::reader::{ColumnCells, RecordGroup, describe_value};
 
 /// What a lifecycle record says after the clock went back.
@@ -25,11 +26,17 @@ pub(crate) struct SealedBody<'b> {
     bytes: &'b [u8],
     /// Without what no column is made from.
     parsed: Body<'b>,
+    sealed_at: u64,
 }
 
 impl<'b> SealedBody<'b> {
     pub(crate) fn bytes(&self) -> &'b [u8] {
         self.bytes
+    }
+
+    /// When its leaf says that it was sealed, nanoseconds since 1970.
+    pub(crate) fn sealed_at(&self) -> u64 {
+        self.sealed_at
     }
 }
 
@@ -60,6 +67,9 @@ pub(crate) fn check<'l>(
                 if holds_statements(place.object) {
                     statements.hear(index, &body);
                 }
+                if is_anchor(&body.parsed.record) {
+                    statements.hear_anchor(index, &body);
+                }
             }
             // The leaf is broken, which the walk said.
             Ok(None) => compare_columns(&mut group.columns, None, fail),
@@ -85,7 +95,7 @@ pub(crate) fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<Seale
     let parsed = Body::parse_columns(body).map_err(|error| error.to_string())?;
     match difference(&leaf, &parsed.record) {
         Some(field) => Err(format!("leaf and body differ in {field}")),
-        None => Ok(Some(SealedBody { bytes: body, parsed })),
+        None => Ok(Some(SealedBody { bytes: body, parsed, sealed_at: leaf.sealed_at })),
     }
 }
 
@@ -114,6 +124,12 @@ fn compare_columns(columns: &mut [ColumnCells], body: Option<&Body<'_>>, fail: i
             fail(format!("column {} has {}, the body gives {}", column.name, cell.describe(), describe_value(value)));
         }
     }
+}
+
+fn is_anchor(record: &Record<'_>) -> bool {
+    record.kind == Kind::Lifecycle
+        && record.producer.as_deref() == Some(RECORDER_PRODUCER)
+        && record.action_type.as_deref() == Some(TIME_ANCHOR)
 }
 
 fn note_clock_jump(record: &Record<'_>, index: u64, collector: &Collector) {

@@ -162,6 +162,10 @@ pub struct Report {
     /// Records under the newest checkpoint that meets the policy that was given; absent if none was, or none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witnessed_records: Option<u64>,
+    /// Time-stamp tokens found.
+    pub timestamps: u64,
+    /// Records under a good one.
+    pub timestamped: u64,
     /// Root of the tree over all records, as computed from the leaves; absent if the walk broke.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,

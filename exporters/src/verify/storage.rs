@@ -101,11 +101,12 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// What must be there: all that commits name, commits and checkpoints (witnessed ones too), and the orphans that the ledger reports.
+/// What must be there: all that commits name, commits, checkpoints and what is `beside` them (witnessed ones, time stamps), and the orphans
+/// that the ledger reports.
 pub(crate) fn expected(
     history: &History,
     checkpoints: &[String],
-    witnessed: &[String],
+    beside: &[String],
     orphans: &[String],
     certificates: &Certificates<'_>,
 ) -> Vec<Expected> {
@@ -126,8 +127,10 @@ pub(crate) fn expected(
             push(&object.path, Hold::signed(terms), certificates.of(object).is_some(), index);
         }
     }
-    for path in checkpoints.iter().chain(witnessed) {
-        let size = [paths::CHECKPOINTS, paths::WITNESSED].iter().find_map(|folder| paths::number_of(path, folder));
+    for path in checkpoints.iter().chain(beside) {
+        let folders = [paths::CHECKPOINTS, paths::WITNESSED];
+        let size =
+            folders.iter().find_map(|folder| paths::number_of(path, folder)).or_else(|| paths::timestamp_of(path));
         let terms = size.and_then(|size| of_checkpoint.get(&size).copied());
         push(path, Hold::signed(terms), false, size.map(|size| size.saturating_sub(1)));
     }

@@ -14,4 +14,5 @@ pub(crate) mod otlp_logs;
 pub(crate) mod otlp_traces;
 pub(crate) mod policy;
 pub(crate) mod s3_url;
+pub(crate) mod timestamp;
 pub(crate) mod vkey;

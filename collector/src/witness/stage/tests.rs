@@ -94,7 +94,10 @@ impl Scene {
         let witnesses = Witnesses { policy: policy.clone(), every: EVERY, outbound }.asked();
         let names = witnesses.iter().map(|witness| witness.key.name().to_string());
         let metrics = Arc::new(WitnessMetrics::new(names));
-        let mailbox = Arc::new(Mailbox::new(Arc::clone(&metrics), Arc::new(SystemClock)));
+        let mailbox = {
+            let metrics = Arc::clone(&metrics);
+            Arc::new(Mailbox::new(move || metrics.behind(SystemClock.now().unix_nanos())))
+        };
         let store = DirectoryStore::writer(self.root.path().join(archive), DirectorySettings::default()).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let stage = Stage {

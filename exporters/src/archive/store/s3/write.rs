@@ -136,6 +136,7 @@ fn content_type(path: &str) -> &'static str {
     match path {
         paths::LEDGER => "application/json",
         _ if path.ends_with(".parquet") => "application/vnd.apache.parquet",
+        _ if path.ends_with(".tsr") => "application/timestamp-reply",
         _ => "text/plain; charset=utf-8",
     }
 }

@@ -1,12 +1,10 @@
-//! One place for the newest checkpoint: a newer one takes the place of an older one that nobody fetched.
+//! One place for the newest checkpoint, between the archiver and a stage that shows it to others: who puts never waits, and a newer
+//! checkpoint takes the place of an older one that nobody fetched.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use tachograph_ledger::Lock;
-
-use super::metrics::WitnessMetrics;
-use crate::clock::Clock;
 
 /// A checkpoint that was signed here and is in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +21,7 @@ pub struct Signed {
 pub struct Mailbox {
     place: Mutex<Place>,
     changed: Condvar,
-    metrics: Arc<WitnessMetrics>,
-    clock: Arc<dyn Clock>,
+    on_put: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -44,15 +41,21 @@ pub enum Wake {
     Closed,
 }
 
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self::new(|| {})
+    }
+}
+
 impl Mailbox {
-    /// An empty one. From each checkpoint on all witnesses are behind.
-    pub fn new(metrics: Arc<WitnessMetrics>, clock: Arc<dyn Clock>) -> Self {
-        Self { place: Mutex::default(), changed: Condvar::new(), metrics, clock }
+    /// An empty one. `on_put` is called, by whoever puts, with each checkpoint.
+    pub fn new(on_put: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { place: Mutex::default(), changed: Condvar::new(), on_put: Box::new(on_put) }
     }
 
     /// Puts the newest checkpoint. Never waits.
     pub fn put(&self, signed: Signed) {
-        self.metrics.behind(self.clock.now().unix_nanos());
+        (self.on_put)();
         self.place.lock().unwrap_or_else(PoisonError::into_inner).newest = Some(signed);
         self.changed.notify_all();
     }
@@ -89,5 +92,28 @@ impl Mailbox {
             }
             place = self.changed.wait_timeout(place, left).map_or_else(|e| e.into_inner().0, |waited| waited.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed(size: u64) -> Signed {
+        Signed { size, note: String::new(), kept: None }
+    }
+
+    #[test]
+    fn only_the_newest_is_there() {
+        let mailbox = Mailbox::default();
+        let now = Some(Instant::now());
+        assert_eq!(mailbox.wait(now), Wake::Time);
+        mailbox.put(signed(1));
+        mailbox.put(signed(2));
+        assert_eq!(mailbox.wait(None), Wake::Newest(signed(2)));
+        assert_eq!(mailbox.wait(now), Wake::Time);
+        mailbox.put(signed(3));
+        mailbox.close();
+        assert_eq!(mailbox.wait(None), Wake::Closed);
     }
 }

@@ -1,0 +1,136 @@
+//! What an archive has to bound records in time and to show that others saw them: the checkpoint over them, its witnesses, its time
+//! stamps, and the stamp whose hash the ledger held before them.
+
+use std::collections::BTreeSet;
+
+use tachograph_ledger::{Checkpoint, sha256};
+use tachograph_record::{Body, Value};
+
+use super::maker::MakeError;
+use crate::archive::reader::{ReadError, Reader};
+use crate::archive::store::Store;
+use crate::archive::{MAX_NOTE_BYTES, paths, witnessed};
+use crate::timestamp::MAX_TOKEN_BYTES;
+use crate::verify::{RECORDER_PRODUCER, TIME_ANCHOR};
+
+/// How many records behind a stamped checkpoint the record with the stamp's hash is looked for: it is sealed at once.
+const ANCHOR_WITHIN: u64 = 1 << 20;
+/// How many earlier stamps are tried.
+const STAMPS_TRIED: usize = 8;
+
+/// A checkpoint and what is beside it.
+pub(crate) struct Evidence {
+    pub(crate) checkpoint: Checkpoint,
+    /// Its note, as the archive has it.
+    pub(crate) note: String,
+    /// With the cosignatures of witnesses.
+    pub(crate) witnessed: Option<String>,
+    /// Time-stamp tokens over it: name of the file, and bytes.
+    pub(crate) tokens: Vec<(String, Vec<u8>)>,
+}
+
+impl Evidence {
+    /// The first checkpoint over the record `last` that witnesses have cosigned and an authority has stamped; or else the first that
+    /// was stamped, cosigned, or signed: in this order.
+    pub(crate) fn over(archive: &Reader, last: u64) -> Result<Self, MakeError> {
+        let ends: BTreeSet<u64> =
+            archive.commits().iter().map(|commit| commit.end()).filter(|end| *end > last).collect();
+        let Some(signed) = ends.first().copied() else {
+            return Err(MakeError::NotYet { index: last, size: archive.size() });
+        };
+        let store = &**archive.store();
+        let behind = |folder: &str| {
+            // Behind the name of a smaller one: names are 20 digits and what follows.
+            let listed = store.list_after(folder, &format!("{folder}{:020}~", signed - 1));
+            listed.map_err(ReadError::from)
+        };
+        let tokens = behind(paths::TIMESTAMPS)?;
+        let stamped: BTreeSet<u64> = tokens.iter().filter_map(|path| paths::timestamp_of(path)).collect();
+        let cosigned = behind(paths::WITNESSED)?;
+        let cosigned: BTreeSet<u64> =
+            cosigned.iter().filter_map(|path| paths::number_of(path, paths::WITNESSED)).collect();
+        let first = |sizes: &mut dyn Iterator<Item = &u64>| sizes.find(|size| ends.contains(size)).copied();
+        let size = first(&mut stamped.intersection(&cosigned))
+            .or_else(|| first(&mut stamped.iter()))
+            .or_else(|| first(&mut cosigned.iter()))
+            .unwrap_or(signed);
+        let (checkpoint, note) = read_checkpoint(archive, size)?;
+        let witnessed = witnessed::read(store, size).map_err(ReadError::from)?;
+        let tokens = tokens.iter().filter(|path| paths::timestamp_of(path) == Some(size));
+        Ok(Self {
+            checkpoint,
+            note,
+            // Whether it is one, the check of the bundle says.
+            witnessed: witnessed.map(|note| String::from_utf8_lossy(&note).into_owned()),
+            tokens: tokens.map(|path| read_token(store, path)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// A time stamp whose hash the ledger holds.
+pub(crate) struct Anchor {
+    /// The record that holds it.
+    pub(crate) index: u64,
+    pub(crate) body: Vec<u8>,
+    pub(crate) token: Vec<u8>,
+    /// The note that was stamped.
+    pub(crate) checkpoint: Vec<u8>,
+}
+
+impl Anchor {
+    /// The newest stamp whose hash stands before record `first`.
+    pub(crate) fn before(archive: &Reader, first: u64) -> Result<Option<Self>, MakeError> {
+        let store = &**archive.store();
+        let mut tokens = store.list(paths::TIMESTAMPS).map_err(ReadError::from)?;
+        tokens.retain(|path| paths::timestamp_of(path).is_some_and(|size| size <= first));
+        for path in tokens.iter().rev().take(STAMPS_TRIED) {
+            let Some(size) = paths::timestamp_of(path) else { continue };
+            let (_, token) = read_token(store, path)?;
+            let hash = sha256(&token).to_hex();
+            let within = size..first.min(size.saturating_add(ANCHOR_WITHIN));
+            for found in archive.find_within(within, "action_type", Value::Text(TIME_ANCHOR))? {
+                if holds(&found.body, &hash) {
+                    let (_, note) = read_checkpoint(archive, size)?;
+                    return Ok(Some(Self {
+                        index: found.index,
+                        body: found.body,
+                        token,
+                        checkpoint: note.into_bytes(),
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether the recorder itself says in this body that a token has this hash.
+fn holds(body: &[u8], hash: &str) -> bool {
+    let Ok(body) = Body::parse(body) else { return false };
+    let details = body.record.details.as_ref().map(|details| details.as_str());
+    let details: Option<serde_json::Value> = details.and_then(|details| serde_json::from_str(details).ok());
+    body.record.producer.as_deref() == Some(RECORDER_PRODUCER)
+        && details.is_some_and(|details| details["token_sha256"].as_str() == Some(hash))
+}
+
+fn read_token(store: &dyn Store, path: &str) -> Result<(String, Vec<u8>), MakeError> {
+    store.pin(path).map_err(ReadError::from)?;
+    let token = store.read(path, MAX_TOKEN_BYTES).map_err(ReadError::from)?;
+    Ok((path.trim_start_matches(paths::TIMESTAMPS).to_owned(), token))
+}
+
+/// The checkpoint at which a commit ends, and its note.
+fn read_checkpoint(archive: &Reader, size: u64) -> Result<(Checkpoint, String), MakeError> {
+    let path = paths::checkpoint(size);
+    let store = archive.store();
+    store.pin(&path).map_err(ReadError::from)?;
+    let bytes = store.read(&path, MAX_NOTE_BYTES).map_err(ReadError::from)?;
+    let checkpoint = Checkpoint::open(&bytes, &archive.identity().vkey)
+        .map_err(|source| MakeError::Checkpoint { path: path.clone(), source })?;
+    let commit = archive.commits().iter().find(|commit| commit.end() == size);
+    if commit.is_none_or(|commit| (checkpoint.size, checkpoint.root) != (size, commit.root)) {
+        return Err(MakeError::Damaged { what: format!("{path} is not the checkpoint of its commit") });
+    }
+    // A note that was opened is UTF-8.
+    Ok((checkpoint, String::from_utf8_lossy(&bytes).into_owned()))
+}
