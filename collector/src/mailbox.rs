@@ -66,21 +66,20 @@ impl Mailbox {
         self.changed.notify_all();
     }
 
-    /// Whether there will be no more.
-    pub fn is_closed(&self) -> bool {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner).closed
+    /// What nobody fetched before the end.
+    pub fn rest(&self) -> Option<Signed> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).newest.take()
     }
 
     /// Waits for a newer checkpoint, until `deadline` if there is one.
     pub fn wait(&self, deadline: Option<Instant>) -> Wake {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            // The last one is still fetched.
-            if let Some(newest) = place.newest.take() {
-                return Wake::Newest(newest);
-            }
             if place.closed {
                 return Wake::Closed;
+            }
+            if let Some(newest) = place.newest.take() {
+                return Wake::Newest(newest);
             }
             let Some(deadline) = deadline else {
                 place = self.changed.wait(place).unwrap_or_else(PoisonError::into_inner);

@@ -110,8 +110,7 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
     let checkpoints = in_folder(paths::CHECKPOINTS);
     let beside = [in_folder(paths::WITNESSED), in_folder(paths::TIMESTAMPS)];
     let [witnessed, tokens] = &beside;
-    let cosigned =
-        witnessed::check(store, witnessed, &key, options.policy.as_ref(), &history, &mut outside, &collector);
+    let cosigned = witnessed::check(store, witnessed, &key, options.policy.as_ref(), &history, &mut outside, &collector);
     if options.checkpoints.is_empty() && options.policy.is_none() {
         let hint = if witnessed.is_empty() { "" } else { " (witnesses have cosigned checkpoints: give a policy)" };
         collector.incomplete(

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::archive::ArchiveFile;
 use super::quantity::{Size, Span};
-use super::timestamps::TimestampsFile;
 use super::witnesses::WitnessesFile;
+use super::timestamps::TimestampsFile;
 use super::{Config, DEFAULT_DATA, DEFAULT_MAX_FIELD_BYTES, Durability, Journal, Log, Overrides, Receive};
 use crate::receive::{Auth, Limits, Secret, Tls};
 

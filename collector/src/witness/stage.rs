@@ -105,6 +105,8 @@ struct Current {
     text: String,
     /// Signature lines by witness.
     lines: BTreeMap<usize, String>,
+    /// Witnesses were asked.
+    is_shown: bool,
     is_written: bool,
 }
 
@@ -117,17 +119,24 @@ impl Stage {
         let mut current: Option<Current> = None;
         let (mut deadline, mut next_round) = (None, Instant::now());
         loop {
-            match self.mailbox.wait(deadline) {
-                Wake::Closed => return,
-                Wake::Newest(signed) => current = self.begin(signed).or(current),
-                Wake::Time => {}
+            let wake = self.mailbox.wait(deadline);
+            let is_closed = wake == Wake::Closed;
+            let newest = match wake {
+                Wake::Newest(signed) => Some(signed),
+                Wake::Closed => self.mailbox.rest(),
+                Wake::Time => None,
+            };
+            current = newest.and_then(|signed| self.begin(signed)).or(current);
+            if is_closed && current.as_ref().is_none_or(|current| current.is_shown) {
+                return;
             }
             let Some(current) = &mut current else { continue };
-            if Instant::now() < next_round && !self.mailbox.is_closed() {
+            if Instant::now() < next_round && !is_closed {
                 deadline = Some(next_round);
                 continue;
             }
             next_round = Instant::now() + self.every;
+            current.is_shown = true;
             self.round(current, &mut sizes, &mut backoffs);
             if !current.is_written && store.is_due(Instant::now()) {
                 self.keep(current, &mut store);
@@ -143,7 +152,7 @@ impl Stage {
     fn begin(&self, signed: Signed) -> Option<Current> {
         // It was signed a moment ago: it is a note.
         let text = parse_note(signed.note.as_bytes()).ok()?.text().to_owned();
-        Some(Current { signed, text, lines: BTreeMap::new(), is_written: false })
+        Some(Current { signed, text, lines: BTreeMap::new(), is_shown: false, is_written: false })
     }
 
     /// Asks everybody who has not cosigned the newest checkpoint and may be asked.

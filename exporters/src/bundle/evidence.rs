@@ -33,8 +33,7 @@ impl Evidence {
     /// The first checkpoint over the record `last` that witnesses have cosigned and an authority has stamped; or else the first that
     /// was stamped, cosigned, or signed: in this order.
     pub(crate) fn over(archive: &Reader, last: u64) -> Result<Self, MakeError> {
-        let ends: BTreeSet<u64> =
-            archive.commits().iter().map(|commit| commit.end()).filter(|end| *end > last).collect();
+        let ends: BTreeSet<u64> = archive.commits().iter().map(|commit| commit.end()).filter(|end| *end > last).collect();
         let Some(signed) = ends.first().copied() else {
             return Err(MakeError::NotYet { index: last, size: archive.size() });
         };
@@ -91,12 +90,7 @@ impl Anchor {
             for found in archive.find_within(within, "action_type", Value::Text(TIME_ANCHOR))? {
                 if holds(&found.body, &hash) {
                     let (_, note) = read_checkpoint(archive, size)?;
-                    return Ok(Some(Self {
-                        index: found.index,
-                        body: found.body,
-                        token,
-                        checkpoint: note.into_bytes(),
-                    }));
+                    return Ok(Some(Self { index: found.index, body: found.body, token, checkpoint: note.into_bytes() }));
                 }
             }
         }

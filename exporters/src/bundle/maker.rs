@@ -9,8 +9,8 @@ use super::about::{About, RecordLine, Selection};
 use super::evidence::{Anchor, Evidence};
 use super::files::Files;
 use super::{
-    ABOUT, ASSETS, CHECKPOINT, MAX_BYTES, MAX_RECORDS, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, RECORDS,
-    VKEY, WITNESSED, page, proof_path, story,
+    ABOUT, ASSETS, CHECKPOINT, MAX_BYTES, MAX_RECORDS, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, RECORDS, VKEY,
+    WITNESSED, page, proof_path, story,
 };
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::tree::{TreeError, TreeReader};
@@ -103,13 +103,7 @@ pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Fi
         records: request.records.keys().copied().collect(),
         anchor: anchor.as_ref().map(|anchor| anchor.index),
     };
-    let told = story::Source {
-        about: &about,
-        lines: &lines,
-        order: &request.order,
-        evidence: &evidence,
-        anchor: anchor.as_ref(),
-    };
+    let told = story::Source { about: &about, lines: &lines, order: &request.order, evidence: &evidence, anchor: anchor.as_ref() };
     files.insert(PAGE, page::render(&told.story().map_err(|what| MakeError::Damaged { what })?));
     files.insert(RECORDS, lines.iter().map(RecordLine::encode).collect::<String>());
     files.insert(VKEY, format!("{}\n", vkey.to_line()));
