@@ -66,6 +66,11 @@ impl Mailbox {
         self.changed.notify_all();
     }
 
+    /// What nobody fetched before the end.
+    pub fn rest(&self) -> Option<Signed> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).newest.take()
+    }
+
     /// Waits for a newer checkpoint, until `deadline` if there is one.
     pub fn wait(&self, deadline: Option<Instant>) -> Wake {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,6 +17,7 @@ use tachograph_exporters::archive::store::{
 };
 use tachograph_exporters::archive::{
     Archive, Classify, Committed, DEFAULT_CLASS, DEFAULT_ZSTD_LEVEL, RECORDER_CLASS, Retention, Row, Settings,
+    witnessed,
 };
 use tachograph_exporters::verify::{
     ARCHIVE_ORPHANS, Axis, Options, RECORDER_PRODUCER, RETENTION_DESTROY, Report, Verdict, verify,
@@ -330,6 +331,32 @@ fn a_mode_may_be_stronger_than_signed_and_not_weaker() {
             fails(&report, Axis::Storage, &checkpoint, "locked in mode governance");
         }
     }
+}
+
+#[test]
+fn a_witnessed_checkpoint_is_held_as_its_checkpoint_is() {
+    let scene = Scene::new(Lock::Governance);
+    let (tail, store) = (scene.archive.tail(), scene.archive.store());
+    // By whom it is cosigned is another axis' affair.
+    witnessed::write(&**store, tail.size, scene.archive.checkpoint().as_bytes(), tail.kept).unwrap();
+    let path = format!("witnessed/{:020}", tail.size);
+    let report = scene.verify(&scene.bucket());
+    passes(&report, Axis::Storage);
+    assert_eq!((report.strangers.len(), report.findings.len()), (0, 0), "{}", report.to_json());
+    let until = tail.kept.unwrap().1;
+    for (lock, words) in [
+        (None, "not locked"),
+        (Some((Lock::Governance, until - 1)), "locked until"),
+        (Some((Lock::Compliance, until)), ""),
+    ] {
+        let bucket = Bucket { locks: [(path.clone(), lock)].into(), ..scene.bucket() };
+        match words {
+            "" => passes(&scene.verify(&bucket), Axis::Storage),
+            words => fails(&scene.verify(&bucket), Axis::Storage, &path, words),
+        }
+    }
+    let bucket = Bucket { in_front: [path.clone()].into(), ..scene.bucket() };
+    fails(&scene.verify(&bucket), Axis::Storage, &path, "further version");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::collector::log_end;
@@ -63,6 +64,15 @@ impl Witness {
             panic!("the witness did not start ({read:?}, {e}); its log:\n{}", log_end(&self.log()))
         });
         self.address = announced["listen"].as_str().and_then(|text| text.parse().ok()).expect("an address");
+    }
+
+    /// SIGSTOP: its connections are taken by the system, and never answered.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn pause(&self) {
+        let child = self.process.as_ref().expect("it runs");
+        kill_process(Pid::from_child(child), Signal::STOP).expect("a child that was not waited for can be signalled");
     }
 
     /// SIGKILL.

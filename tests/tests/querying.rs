@@ -181,8 +181,12 @@ mod settings {
     use tachograph_collector::retention::Class;
 
     /// Keys without which their group is refused.
-    const NEEDED: [(&str, &str); 3] =
-        [("archive.retention.default", "1d"), ("archive.s3.bucket", "some-bucket"), ("archive.s3.mode", "governance")];
+    const NEEDED: [(&str, &str); 4] = [
+        ("archive.retention.default", "1d"),
+        ("archive.s3.bucket", "some-bucket"),
+        ("archive.s3.mode", "governance"),
+        ("witnesses.policy", concat!(env!("CARGO_MANIFEST_DIR"), "/golden/witnesses.policy")),
+    ];
 
     /// Each documented key with its documented default, if it has one, and an example otherwise.
     fn documented() -> Vec<(String, Option<String>, Option<String>)> {
@@ -204,6 +208,7 @@ mod settings {
         let groups: &[&str] = match key {
             _ if s3 => &["archive.retention.", "archive.s3."],
             _ if key.starts_with("archive.retention.") => &["archive.retention."],
+            _ if key.starts_with("witnesses.") => &["witnesses."],
             _ => &[],
         };
         NEEDED.into_iter().filter(|(key, _)| groups.iter().any(|group| key.starts_with(group))).collect()
@@ -230,9 +235,9 @@ mod settings {
 
     #[test]
     fn each_default_is_what_the_program_takes_without_the_key() {
-        let without = parse("").expect("no file is a good file");
         for (key, default, _) in documented() {
             let Some(default) = default else { continue };
+            let without = parse(&lines(&needed_by(&key))).expect("a good file");
             let with = parse(&yaml(&key, &default)).unwrap_or_else(|error| panic!("{key}: {default}: {error}"));
             assert_eq!(with, without, "{key}: {default} is not the default");
         }
@@ -253,6 +258,18 @@ mod settings {
                     let file = super::work("tokens");
                     std::fs::write(&file, "secret\n").expect("a token file");
                     parse(&yaml(&key, &file.display().to_string()))
+                }
+                "witnesses.policy" => {
+                    let policy = std::fs::read_to_string(NEEDED[3].1).expect("a policy").replace("few 2", "few 3");
+                    let file = super::work("policy");
+                    std::fs::write(&file, policy).expect("a policy");
+                    parse(&yaml(&key, &file.display().to_string()))
+                }
+                // It names a file of certificates, which must be there.
+                "witnesses.authorities" => {
+                    let error = parse(&yaml(&key, &example)).expect_err("no such file");
+                    assert!(error.contains(&format!("witnesses.authorities: {example}")), "{error}");
+                    continue;
                 }
                 _ => parse(&yaml(&key, &example)),
             };
@@ -314,12 +331,21 @@ mod settings {
 mod metrics {
     use super::{code, page, table};
     use std::collections::BTreeMap;
+    use std::sync::Arc;
     use tachograph_collector::observe::Metrics;
     use tachograph_collector::receive::ReceiveMetrics;
+    use tachograph_collector::witness::WitnessMetrics;
+
+    /// Everything that a collector ever shows.
+    fn rendered() -> String {
+        let metrics = Metrics::default();
+        metrics.witness.set(Arc::new(WitnessMetrics::new(["w1".to_owned()]))).expect("nothing was set before");
+        metrics.render(&ReceiveMetrics::default(), true, 0)
+    }
 
     #[test]
     fn the_page_lists_them_all_with_their_kind() {
-        let rendered = Metrics::default().render(&ReceiveMetrics::default(), true, 0);
+        let rendered = rendered();
         let types = rendered.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         let known: BTreeMap<String, String> = types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
         assert!(known.len() > 20, "{known:?}");
@@ -334,7 +360,7 @@ mod metrics {
 
     #[test]
     fn alert_rules_name_metrics_that_exist() {
-        let rendered = Metrics::default().render(&ReceiveMetrics::default(), true, 0);
+        let rendered = rendered();
         let page = page("operating.md");
         let rules = page.split("```yaml\n").find(|block| block.starts_with("groups:")).expect("alert rules");
         let rules = rules.split("```").next().unwrap_or_default();

@@ -13,10 +13,10 @@ use tachograph_exporters::archive::witnessed;
 use tachograph_ledger::{Checkpoint, Hash, Policy, VerifyingKey, parse_note};
 
 use super::client::{Asked, Carrier, Failure, NoProof, Proofs, Witness, ask};
-use crate::mailbox::{Mailbox, Signed, Wake};
 use super::metrics::WitnessMetrics;
 use super::sizes::Sizes;
 use crate::data_dir::DataDir;
+use crate::mailbox::{Mailbox, Signed, Wake};
 use crate::outbound::Outbound;
 
 /// Longest pause before a witness that fails is asked again; also for a store that fails.
@@ -105,11 +105,13 @@ struct Current {
     text: String,
     /// Signature lines by witness.
     lines: BTreeMap<usize, String>,
+    /// Witnesses were asked.
+    is_shown: bool,
     is_written: bool,
 }
 
 impl Stage {
-    /// Works until the mailbox is closed.
+    /// Works until the mailbox is closed. The last checkpoint is shown once.
     pub fn run(self) {
         let mut sizes = Sizes::of(&self.data_dir);
         let mut backoffs: Vec<Backoff> = self.witnesses.iter().map(|_| Backoff::default()).collect();
@@ -117,17 +119,24 @@ impl Stage {
         let mut current: Option<Current> = None;
         let (mut deadline, mut next_round) = (None, Instant::now());
         loop {
-            match self.mailbox.wait(deadline) {
-                Wake::Closed => return,
-                Wake::Newest(signed) => current = self.begin(signed).or(current),
-                Wake::Time => {}
+            let wake = self.mailbox.wait(deadline);
+            let is_closed = wake == Wake::Closed;
+            let newest = match wake {
+                Wake::Newest(signed) => Some(signed),
+                Wake::Closed => self.mailbox.rest(),
+                Wake::Time => None,
+            };
+            current = newest.and_then(|signed| self.begin(signed)).or(current);
+            if is_closed && current.as_ref().is_none_or(|current| current.is_shown) {
+                return;
             }
             let Some(current) = &mut current else { continue };
-            if Instant::now() < next_round {
+            if Instant::now() < next_round && !is_closed {
                 deadline = Some(next_round);
                 continue;
             }
             next_round = Instant::now() + self.every;
+            current.is_shown = true;
             self.round(current, &mut sizes, &mut backoffs);
             if !current.is_written && store.is_due(Instant::now()) {
                 self.keep(current, &mut store);
@@ -143,7 +152,7 @@ impl Stage {
     fn begin(&self, signed: Signed) -> Option<Current> {
         // It was signed a moment ago: it is a note.
         let text = parse_note(signed.note.as_bytes()).ok()?.text().to_owned();
-        Some(Current { signed, text, lines: BTreeMap::new(), is_written: false })
+        Some(Current { signed, text, lines: BTreeMap::new(), is_shown: false, is_written: false })
     }
 
     /// Asks everybody who has not cosigned the newest checkpoint and may be asked.
@@ -263,10 +272,13 @@ impl Stage {
     }
 }
 
+/// By older and newer size.
+type Made = HashMap<(u64, u64), Result<Vec<Hash>, NoProof>>;
+
 /// Proofs of one round, each made once.
 struct Shared<'p> {
     proofs: &'p dyn Proofs,
-    made: Mutex<HashMap<(u64, u64), Result<Vec<Hash>, NoProof>>>,
+    made: Mutex<Made>,
 }
 
 impl Proofs for Shared<'_> {

@@ -117,8 +117,8 @@ impl Desk {
             self.dir.remember(&last.key, &cosigned).inspect_err(|_| self.broken.store(true, Ordering::Release))?;
             (last.size, last.root) = (*size, *root);
             (last.note, last.time) = (Some(cosigned), Some(time));
+            tracing::info!(ledger = %last.key.name(), size, "cosigned");
         }
-        tracing::info!(ledger = %last.key.name(), size, "cosigned");
         Ok(Answer { status: 200, content_type: TEXT, body: line })
     }
 
@@ -151,11 +151,13 @@ impl Desk {
         Ok(Some(follows))
     }
 
-    /// Evidence is kept and told. That it can't be kept does not change the answer.
+    /// Evidence is kept and told, once: whoever has such a checkpoint can send it again and again. That it can't be kept does not
+    /// change the answer.
     fn keep(&self, last: &Follows, refused: &str, checkpoint: &Checkpoint, why: &str) {
         let (ledger, size, cosigned) = (last.key.name(), checkpoint.size, last.size);
         match self.dir.keep_fork(last, refused, &checkpoint.root, why) {
-            Ok(kept) => tracing::error!(%ledger, size, cosigned, kept, "REFUSED A FORK: {why}"),
+            Ok(true) => tracing::error!(%ledger, size, cosigned, "REFUSED A FORK: {why}"),
+            Ok(false) => tracing::debug!(%ledger, size, cosigned, "refused a fork that is known, or one too many"),
             Err(error) => tracing::error!(%ledger, size, cosigned, %error, "REFUSED A FORK, and can't keep it: {why}"),
         }
     }

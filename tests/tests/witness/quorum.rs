@@ -1,6 +1,7 @@
 //! Enough witnesses, too few, and some that come and go.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use tachograph_exporters::verify::Axis;
 use tachograph_ledger::{Checkpoint, VerifyingKey, WitnessVerifyingKey, parse_note};
@@ -73,9 +74,9 @@ fn without_its_witnesses_a_collector_records_and_says_so() {
     assert_eq!(collector.metric("tachograph_witnessed_records"), 0.0);
     assert!(collector.metric("tachograph_witnessed_lag_seconds") > 0.0);
     // A stop does not wait for them.
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     collector.stop();
-    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     let verified = scene.verify(&scene.home, &scene.policy());
     assert_eq!((verified.code, verified.verdict(Axis::NonEquivocation)), (2, "incomplete"), "{:#}", verified.report);
     assert!(reasons(&verified, "non_equivocation").contains("UNWITNESSED: the archive has no witnessed checkpoint"));
@@ -88,6 +89,27 @@ fn without_its_witnesses_a_collector_records_and_says_so() {
     assert_eq!(scene.verify(&scene.home, &scene.policy()).verdict(Axis::NonEquivocation), "pass");
 }
 
+/// The worst witness is one that takes a question and never answers.
+#[test]
+fn a_witness_that_hangs_holds_nobody_up() {
+    let scene = Scene::new("hanging_witness");
+    scene.witnesses[0].pause();
+    let collector = scene.home.start();
+    let began = Instant::now();
+    for _ in 0..5 {
+        scene.send(&collector, 25);
+    }
+    assert!(began.elapsed() < Duration::from_secs(8), "acknowledged and archived only after {:?}", began.elapsed());
+    // The two others are enough, once the first has had its time.
+    scene.wait_witnessed(&collector);
+    assert!(collector.metric("tachograph_witness_failures_total{witness=\"w1.example\"}") >= 1.0);
+    scene.witnesses[1].pause();
+    scene.send(&collector, 25);
+    let began = Instant::now();
+    collector.stop();
+    assert!(began.elapsed() < Duration::from_secs(9), "stopped only after {:?}", began.elapsed());
+}
+
 /// Witnesses are killed in the middle of their work. None of them ever forgets what it vouched for, or vouches for two histories.
 #[test]
 fn killed_witnesses_go_on_where_they_were() {
@@ -97,7 +119,7 @@ fn killed_witnesses_go_on_where_they_were() {
     let collector = scene.home.start();
     load.aim(Some(collector.http));
     for round in 0..12 {
-        std::thread::sleep(std::time::Duration::from_millis(100 + random.below(200)));
+        std::thread::sleep(Duration::from_millis(100 + random.below(200)));
         let killed = round % 3;
         let before = scene.witnesses[killed].list()["ledgers"][0]["records"].as_u64().unwrap();
         scene.witnesses[killed].restart();

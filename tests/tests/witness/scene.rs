@@ -1,7 +1,7 @@
 //! A ledger that three witnesses follow, two of which are enough.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tachograph_tests::collector::Collector;
@@ -74,10 +74,10 @@ impl Scene {
     }
 
     /// Verifies the archive of `home` as an auditor with the public key and a policy of his own would.
-    pub(crate) fn verify(&self, home: &Home, policy: &PathBuf) -> Verified {
+    pub(crate) fn verify(&self, home: &Home, policy: &Path) -> Verified {
         let key = home.data().join("ledger.vkey");
         let require = "integrity,authenticity,coverage,non_equivocation";
-        command::verify(&home.archive(), &[&"--key", &key, &"--policy", policy, &"--require", &require])
+        command::verify(&home.archive(), &[&"--key", &key, &"--policy", &policy, &"--require", &require])
     }
 }
 

@@ -238,6 +238,25 @@ fn of_many_checkpoints_the_newest_matters() {
 }
 
 #[test]
+fn the_last_checkpoint_is_shown_before_the_end() {
+    let scene = Scene::new();
+    let running = scene.run("archive", leaves(None));
+    running.show(7);
+    running.wait_witnessed(7);
+    running.show(11);
+    let (store, key) = (Arc::clone(&running.store), running.key.public());
+    drop(running);
+    let note = witnessed::read(&*store, 11).unwrap().unwrap();
+    assert_eq!(Checkpoint::open(&note, &key).unwrap().size, 11);
+    // And no witness that is down holds it up.
+    scene.set_down(&[0, 1, 2]);
+    let running = scene.run("other", leaves(None));
+    running.show(12);
+    drop(running);
+    assert_eq!(scene.asked().iter().filter(|(_, size)| *size == 12).count(), 3);
+}
+
+#[test]
 fn a_fork_is_an_alarm_and_is_not_archived() {
     let scene = Scene::new();
     let honest = scene.run("archive", leaves(None));
