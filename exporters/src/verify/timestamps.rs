@@ -16,8 +16,8 @@ use super::collector::Collector;
 use super::commits::History;
 use super::leaves::Walked;
 use super::report::{Axis, Finding};
+use crate::archive::paths;
 use crate::archive::store::{ErrorKind, Store, StoreError};
-use crate::archive::{MAX_NOTE_BYTES, paths};
 use crate::timestamp::{self, MAX_TOKEN_BYTES, Roots, Stamp, TimestampError};
 
 /// Action of the record that holds the hash of a token.
@@ -25,6 +25,9 @@ pub const TIME_ANCHOR: &str = "time.anchor";
 
 /// How far a machine's clock may be off before it is a finding, besides what the authority says of its own: 300 seconds.
 pub const CLOCK_TOLERANCE_NANOS: u64 = 300 * 1_000_000_000;
+
+/// A checkpoint has three short lines, and a signature for each who signed it.
+const LONGEST_CHECKPOINT: u64 = 16 << 10;
 
 /// The tokens of an archive whose signatures hold, by rising size.
 #[derive(Default)]
@@ -299,9 +302,7 @@ fn read_checkpoints(store: &dyn Store, tokens: &[String], collector: &Collector)
     let sizes: BTreeSet<u64> = tokens.iter().filter_map(|path| paths::timestamp_of(path)).collect();
     let listed: Vec<String> = sizes.into_iter().map(paths::checkpoint).collect();
     let mut checkpoints = BTreeMap::new();
-    // No checkpoint of ours is anywhere near this long: the name has at most 128 characters.
-    const LONGEST: u64 = if MAX_NOTE_BYTES < 4_096 { MAX_NOTE_BYTES } else { 4_096 };
-    store.read_each(&listed, LONGEST, &mut |path, bytes| {
+    store.read_each(&listed, LONGEST_CHECKPOINT, &mut |path, bytes| {
         match (paths::number_of(path, paths::CHECKPOINTS), bytes) {
             (Some(size), Ok(bytes)) => drop(checkpoints.insert(size, bytes)),
             (_, Err(error)) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::TooLarge) => {}
