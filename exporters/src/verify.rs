@@ -127,7 +127,7 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
     let workshop = Workshop::new(store, statements, options.progress, &collector);
     let certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let (mut totals, walked) = walk.finish(history.size());
-    totals.timestamps = timestamps.found;
+    totals.timestamps = timestamps.found();
     totals.timestamped = timestamps.judge(&certificates.anchors, &walked, history.size(), options.now, &collector);
     let orphans = orphans::check(store, &foreign, &certificates, &collector);
     collector.orphans(&orphans);

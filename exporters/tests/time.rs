@@ -95,6 +95,7 @@ impl Scene {
         index
     }
 
+    /// The record with a token's hash; what else it says is for people, and for whoever misses a token.
     fn anchor(&mut self, at: u64, token_sha256: &str) -> u64 {
         self.statement(at, TIME_ANCHOR, format!("{{\"token_sha256\":\"{token_sha256}\"}}"))
     }
@@ -267,6 +268,23 @@ fn a_token_that_was_touched_is_found() {
         // Whoever made it, the auditor need not know him for that.
         assert_eq!(scene.verify(&[]).verdict(Axis::Time), Verdict::Fail, "{what}");
     }
+}
+
+#[test]
+fn a_token_that_was_taken_away_is_missed() {
+    let tsa = Tsa::start("good", 3_650);
+    let mut scene = Scene::new();
+    scene.records(now(), 5);
+    let (path, hash) = scene.stamp(&tsa);
+    let details = format!("{{\"checkpoint\":\"5\",\"token\":\"{path}\",\"token_sha256\":\"{hash}\"}}");
+    let index = scene.statement(now(), TIME_ANCHOR, details);
+    scene.stamp(&tsa);
+    expect(&scene.verify(&[&tsa]), Verdict::Pass, &["2 good"]);
+    std::fs::remove_file(scene.file(&path)).unwrap();
+    let words = ["1 time stamps are missing", &format!("record {index} has that of {path}")];
+    expect(&scene.verify(&[&tsa]), Verdict::Incomplete, &words);
+    std::fs::remove_dir_all(scene.file("timestamp")).unwrap();
+    expect(&scene.verify(&[&tsa]), Verdict::Incomplete, &words);
 }
 
 #[test]

@@ -39,7 +39,8 @@ subjectKeyIdentifier = hash
 [middle]
 basicConstraints = critical, CA:true, pathlen:0
 keyUsage = critical, keyCertSign
-extendedKeyUsage = timeStamping
+# As some authorities at work have it: a purpose that is not time stamping.
+extendedKeyUsage = emailProtection
 [signer]
 keyUsage = critical, digitalSignature
 extendedKeyUsage = critical, timeStamping

@@ -20,6 +20,7 @@ pub(crate) fn run(place: &Place) -> Result<bool> {
     }
     println!("cargo-deny {}", deny::ensure(place)?.display());
     println!("c++        {}", ensure_compiler()?.display());
+    println!("openssl    {}", ensure_openssl()?.display());
     Ok(true)
 }
 
@@ -48,6 +49,24 @@ pub(crate) fn ensure_compiler() -> Result<PathBuf> {
     }
     install_package("g++", "a C++ compiler (the fuzz targets link libFuzzer)")?;
     compiler().context("g++ was installed, but neither c++ nor g++ is on the PATH")
+}
+
+/// OpenSSL, version 3: the time-stamp authority of the tests, and the stranger of docs/verifying.md.
+pub(crate) fn ensure_openssl() -> Result<PathBuf> {
+    if process::find_program("openssl").is_none() {
+        install_package("openssl", "OpenSSL (tests of signatures and time stamps)")?;
+    }
+    let path = process::find_program("openssl").context("openssl was installed, but is not on the PATH")?;
+    let version = process::capture(Command::new(&path).arg("version"))?.stdout;
+    let major = version.split(' ').nth(1).and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+    if major.is_none_or(|major| major < 3) {
+        bail!(
+            "{} is {:?}; OpenSSL 3.0 or newer is needed for tests of signatures and time stamps",
+            path.display(),
+            version.trim()
+        );
+    }
+    Ok(path)
 }
 
 fn compiler() -> Option<PathBuf> {

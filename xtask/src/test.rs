@@ -48,6 +48,9 @@ fn rust(place: &Place, tally: &mut Tally) -> Result<()> {
             Err(error) => tally.fail(format!("rust: tests that need {variable} will fail: {error:#}")),
         }
     }
+    if let Err(error) = setup::ensure_openssl() {
+        tally.fail(format!("rust: tests of signatures and time stamps will fail: {error:#}"));
+    }
     let mut counts = Counts::default();
     let success = process::watch(&mut command, Watch::Stdout, |line| counts.read(line))?;
     tally.pass(counts.passed);

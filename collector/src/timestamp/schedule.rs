@@ -48,7 +48,8 @@ impl Anchors {
         self.0.retain(|at_least| *at_least >= size);
     }
 
-    fn from(&self, size: u64) -> u64 {
+    /// How many have that index at least.
+    fn count_from(&self, size: u64) -> u64 {
         self.0.iter().filter(|at_least| **at_least >= size).count() as u64
     }
 }
@@ -63,7 +64,7 @@ impl Schedule {
     /// Of an anchor only a lower bound of its index is known. So one may be counted that lies behind `size`, and hide a record until a
     /// checkpoint is over that anchor too, or one that lies before it be missed, which costs one stamp more.
     pub(super) fn has_news(&self, size: u64, anchors: &Anchors) -> bool {
-        self.last.is_none_or(|last| size.saturating_sub(last.size) > anchors.from(last.size))
+        self.last.is_none_or(|last| size.saturating_sub(last.size) > anchors.count_from(last.size))
     }
 
     /// Whether to ask about the checkpoint of `size` records at all.

@@ -4,10 +4,17 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use std::time::Duration;
 use tachograph_record::Time;
-use webpki::{EndEntityCert, Error, KeyUsage};
+use webpki::{EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 
-/// The purpose "time stamping" (1.3.6.1.5.5.7.3.8), as `webpki` takes it.
-const TIME_STAMPING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x08];
+/// That the signer's own certificate is for time stamping alone was checked before. Of those above it RFC 5280 asks no purpose, and
+/// authorities are at work whose certificates name others.
+struct AnyPurpose;
+
+impl ExtendedKeyUsageValidator for AnyPurpose {
+    fn validate(&self, mut purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), Error> {
+        purposes.try_for_each(|purpose| purpose.map(drop))
+    }
+}
 
 /// Authorities that are trusted: name and key of each certificate. How long they themselves are valid is not asked.
 #[derive(Clone, Debug, Default)]
@@ -70,10 +77,8 @@ impl Roots {
         let signer = EndEntityCert::try_from(&signer).map_err(of_webpki)?;
         let along: Vec<CertificateDer<'_>> = along.iter().map(|bytes| CertificateDer::from(*bytes)).collect();
         let time = UnixTime::since_unix_epoch(Duration::from_nanos(time.unix_nanos()));
-        // That the signer's own certificate is for time stamping and nothing else was checked already, more strictly.
-        let usage = KeyUsage::required_if_present(TIME_STAMPING);
         let algorithms = webpki::ALL_VERIFICATION_ALGS;
-        let found = signer.verify_for_usage(algorithms, &self.anchors, &along, time, usage, None, None);
+        let found = signer.verify_for_usage(algorithms, &self.anchors, &along, time, AnyPurpose, None, None);
         found.map(|_| ()).map_err(of_webpki)
     }
 }

@@ -84,11 +84,13 @@ impl<'a> Statements<'a> {
 
     /// Takes a record that says that it has the hash of a time stamp, of any class: that it has, is proof enough.
     pub(crate) fn hear_anchor(&self, index: u64, body: &SealedBody<'_>) {
-        let Some(number) = anchored(body.bytes()).and_then(|hash| self.timestamps.number_of(&hash)) else { return };
-        let anchor = Anchor { index, sealed_at: body.sealed_at() };
+        let Some((hash, path)) = anchored(body.bytes()) else { return };
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = heard.anchors.entry(number).or_insert(anchor);
-        *first = anchor.min(*first);
+        match (self.timestamps.number_of(&hash), path) {
+            (Some(number), _) => heard.anchors.note(number, Anchor { index, sealed_at: body.sealed_at() }),
+            (None, Some(path)) if self.timestamps.lacks(&path) => heard.anchors.note_lost(index, path),
+            (None, _) => {}
+        }
     }
 
     /// Takes a record of the recorder's class.
@@ -147,15 +149,16 @@ fn said(body: &[u8]) -> Option<Said> {
     }
 }
 
-/// The hash of the token that an anchor holds.
-fn anchored(body: &[u8]) -> Option<Hash> {
+/// The hash of the token that an anchor holds, and the token's path.
+fn anchored(body: &[u8]) -> Option<(Hash, Option<String>)> {
     #[derive(Deserialize)]
     struct Anchored {
         token_sha256: String,
+        token: Option<String>,
     }
     let body = Body::parse(body).ok()?;
     let details: Anchored = serde_json::from_str(body.record.details.as_ref()?.as_str()).ok()?;
-    Hash::from_hex(&details.token_sha256)
+    Some((Hash::from_hex(&details.token_sha256)?, details.token))
 }
 
 fn note<'a>(statements: &mut BTreeMap<&'a str, u64>, path: &'a str, index: u64) {

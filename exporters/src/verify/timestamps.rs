@@ -16,8 +16,8 @@ use super::collector::Collector;
 use super::commits::History;
 use super::leaves::Walked;
 use super::report::{Axis, Finding};
+use crate::archive::paths;
 use crate::archive::store::{ErrorKind, Store, StoreError};
-use crate::archive::{MAX_NOTE_BYTES, paths};
 use crate::timestamp::{self, MAX_TOKEN_BYTES, Roots, Stamp, TimestampError};
 
 /// Action of the record that holds the hash of a token.
@@ -26,13 +26,16 @@ pub const TIME_ANCHOR: &str = "time.anchor";
 /// How far a machine's clock may be off before it is a finding, besides what the authority says of its own: 300 seconds.
 pub const CLOCK_TOLERANCE_NANOS: u64 = 300 * 1_000_000_000;
 
+/// A checkpoint has three short lines, and a signature for each who signed it.
+const LONGEST_CHECKPOINT: u64 = 16 << 10;
+
 /// The tokens of an archive whose signatures hold, by rising size.
 #[derive(Default)]
 pub(crate) struct Timestamps {
     tokens: Vec<Token>,
     by_hash: BTreeMap<Hash, usize>,
-    /// Tokens that were found, good or not.
-    pub(crate) found: u64,
+    /// Paths of the tokens that were found, good or not.
+    found: BTreeSet<String>,
     /// Of authorities that the auditor does not know: how many, and one of them.
     unknown: Option<(u64, String)>,
     no_roots: bool,
@@ -52,8 +55,31 @@ pub(crate) struct Anchor {
     pub(crate) sealed_at: u64,
 }
 
-/// Anchors by the number of their token, the first of each.
-pub(crate) type Anchors = BTreeMap<usize, Anchor>;
+/// What the recorder says of tokens.
+#[derive(Default)]
+pub(crate) struct Anchors {
+    /// By the number of the token, the first of each.
+    pub(crate) first: BTreeMap<usize, Anchor>,
+    /// Of tokens that are not here: how many, and the first with the token's path.
+    pub(crate) lost: Option<(u64, u64, String)>,
+}
+
+impl Anchors {
+    /// A record holds the hash of the token of this number.
+    pub(crate) fn note(&mut self, number: usize, anchor: Anchor) {
+        let first = self.first.entry(number).or_insert(anchor);
+        *first = anchor.min(*first);
+    }
+
+    /// A record holds the hash of a token that is not here.
+    pub(crate) fn note_lost(&mut self, index: u64, path: String) {
+        let (count, first, of_first) = self.lost.get_or_insert((0, index, path.clone()));
+        *count += 1;
+        if index < *first {
+            (*first, *of_first) = (index, path);
+        }
+    }
+}
 
 /// What the auditor brings to it.
 pub(crate) struct Auditor<'a> {
@@ -74,7 +100,7 @@ impl Timestamps {
         let checkpoints = read_checkpoints(store, &named, collector);
         let mut timestamps = Self { no_roots: auditor.roots.is_empty(), ..Self::default() };
         store.read_each(&named, MAX_TOKEN_BYTES, &mut |path, bytes| {
-            timestamps.found += 1;
+            timestamps.found.insert(path.to_owned());
             if let Some((hash, token)) = timestamps.check(path, bytes, &checkpoints, history, auditor, collector) {
                 timestamps.by_hash.insert(hash, timestamps.tokens.len());
                 timestamps.tokens.push(token);
@@ -147,6 +173,16 @@ impl Timestamps {
         self.by_hash.get(sha256).copied()
     }
 
+    /// Tokens that were found, good or not.
+    pub(crate) fn found(&self) -> u64 {
+        self.found.len() as u64
+    }
+
+    /// Whether a token of this path should be here and is not.
+    pub(crate) fn lacks(&self, path: &str) -> bool {
+        paths::timestamp_of(path).is_some() && !self.found.contains(path)
+    }
+
     /// The sizes that are stamped, rising; several tokens may be over one.
     pub(crate) fn sizes(&self) -> Vec<u64> {
         self.tokens.iter().map(|token| token.size).collect()
@@ -161,7 +197,13 @@ impl Timestamps {
         now: Option<Time>,
         collector: &Collector,
     ) -> u64 {
-        if self.found == 0 {
+        if let Some((count, index, path)) = &anchors.lost {
+            collector.incomplete(
+                Axis::Time,
+                format!("{count} time stamps are missing whose hashes were sealed; the first: record {index} has that of {path}"),
+            );
+        }
+        if self.found.is_empty() {
             collector.incomplete(
                 Axis::Time,
                 "no time stamp from outside is in the archive: the times are what the collector's clock said",
@@ -195,7 +237,7 @@ impl Timestamps {
         for (number, token) in self.tokens.iter().enumerate().rev() {
             let ended = now.is_some_and(|now| now > token.stamp.expires);
             let renewed = || {
-                let anchor = anchors.get(&number)?;
+                let anchor = anchors.first.get(&number)?;
                 good.iter().find(|later| {
                     let later: &Token = &self.tokens[**later];
                     later.size > anchor.index && later.stamp.time < token.stamp.expires
@@ -235,7 +277,7 @@ impl Timestamps {
 
     /// No record from an anchor on may say that it was sealed before the anchored token.
     fn compare_below(&self, good: &BTreeSet<usize>, anchors: &Anchors, walked: &Walked, collector: &Collector) {
-        let anchors = anchors.iter().filter(|(number, _)| good.contains(number));
+        let anchors = anchors.first.iter().filter(|(number, _)| good.contains(number));
         let mut points: Vec<(Anchor, Option<usize>)> =
             anchors.map(|(number, anchor)| (*anchor, Some(*number))).collect();
         // Between them times only rise.
@@ -276,7 +318,8 @@ impl Timestamps {
                 records.saturating_sub(covered)
             ),
         );
-        let first = anchors.iter().filter(|(number, _)| good.contains(number)).map(|(_, anchor)| anchor.index).min();
+        let first =
+            anchors.first.iter().filter(|(number, _)| good.contains(number)).map(|(_, anchor)| anchor.index).min();
         let below = match first {
             Some(first) => format!(
                 "the {} records from record {first} on are not earlier than a time stamp whose hash is before them; the {first} before it have no such bound",
@@ -299,9 +342,7 @@ fn read_checkpoints(store: &dyn Store, tokens: &[String], collector: &Collector)
     let sizes: BTreeSet<u64> = tokens.iter().filter_map(|path| paths::timestamp_of(path)).collect();
     let listed: Vec<String> = sizes.into_iter().map(paths::checkpoint).collect();
     let mut checkpoints = BTreeMap::new();
-    // No checkpoint of ours is anywhere near this long: the name has at most 128 characters.
-    const LONGEST: u64 = if MAX_NOTE_BYTES < 4_096 { MAX_NOTE_BYTES } else { 4_096 };
-    store.read_each(&listed, LONGEST, &mut |path, bytes| {
+    store.read_each(&listed, LONGEST_CHECKPOINT, &mut |path, bytes| {
         match (paths::number_of(path, paths::CHECKPOINTS), bytes) {
             (Some(size), Ok(bytes)) => drop(checkpoints.insert(size, bytes)),
             (_, Err(error)) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::TooLarge) => {}
