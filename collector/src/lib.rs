@@ -28,6 +28,7 @@ pub mod outbound;
 pub mod pipeline;
 pub mod place;
 pub mod progress;
+pub mod receipt;
 pub mod receive;
 pub mod reseal;
 pub mod retention;

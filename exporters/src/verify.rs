@@ -14,10 +14,13 @@ mod commits;
 mod jobs;
 mod leaves;
 mod orphans;
+mod receipts;
 mod records;
 mod report;
 mod sequences;
 mod storage;
+
+use std::path::PathBuf;
 
 use tachograph_ledger::{Hash, MacKey, VerifyingKey};
 
@@ -29,6 +32,7 @@ use jobs::Workshop;
 use leaves::Walk;
 
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
+pub use receipts::{MAX_LINE_BYTES, NoReceipt, ReceiptLine, Receipts, ReceiptsReport};
 pub use records::CLOCK_JUMP;
 pub use report::{
     Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, Report, Verdict,
@@ -41,6 +45,8 @@ pub struct Options<'a> {
     pub key: Option<VerifyingKey>,
     /// Checkpoints of this ledger that were remembered elsewhere: signed notes.
     pub checkpoints: Vec<Vec<u8>>,
+    /// Receipts that senders of records kept: files, or directories of files.
+    pub receipts: Vec<PathBuf>,
     /// The initial MAC key, out of escrow.
     pub mac_key: Option<MacKey>,
     /// Threads that check bodies; 0 and 1 mean that everything is done by the caller's.
@@ -61,6 +67,16 @@ pub trait Progress: Sync {
 ///
 /// An error means that there is nothing to verify: no archive, or one of a newer format. Damage is no error but a finding.
 pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyError> {
+    let (mut report, receipts) = verify_beginning(store, options)?;
+    if let Some(receipts) = receipts {
+        receipts.finish(&mut report);
+    }
+    Ok(report)
+}
+
+/// The same for an archive behind which more records stand elsewhere, in a journal. Gives also the receipts that are left for
+/// those, if any were given: the caller [passes](Receipts::pass) these records and [finishes](Receipts::finish).
+pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Report, Option<Receipts>), VerifyError> {
     let collector = Collector::default();
     let place = store.place();
     let identity = match Identity::read(store)? {
@@ -91,20 +107,28 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
         progress.begin(history.size());
     }
     let outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
-    let mut walk = Walk::new(&key, options.mac_key, outside, &collector);
+    if options.checkpoints.is_empty() && options.receipts.is_empty() {
+        collector.incomplete(
+            Axis::NonEquivocation,
+            "no checkpoint and no receipt from outside was given: whether others were shown the same history is not known",
+        );
+    }
+    let receipts = (!options.receipts.is_empty())
+        .then(|| Receipts::read(&options.receipts, key.name(), options.checkpoints.is_empty(), &collector));
+    let mut walk = Walk::new(&key, options.mac_key, outside, receipts, &collector);
     let foreign = commits::compare_objects(&listed, &history, &collector);
     let mut checkpoints = listed;
     checkpoints.retain(|path| path.starts_with(crate::archive::paths::CHECKPOINTS));
     let statements = Statements::new(&history, &foreign);
     let workshop = Workshop::new(store, statements, options.progress, &collector);
     let certificates = jobs::run(workshop, &history, options.threads, &mut walk);
-    let totals = walk.finish(history.size());
+    let (totals, receipts) = walk.finish(history.size());
     let orphans = orphans::check(store, &foreign, &certificates, &collector);
     collector.orphans(&orphans);
     let expected = storage::expected(&history, &checkpoints, &orphans, &certificates);
     storage::check(store, expected, options.threads, &collector)?;
     let checkpoint_count = checkpoints::check(store, checkpoints, &key, &history, &collector);
-    Ok(collector.into_report(place, &key, &history, checkpoint_count, totals))
+    Ok((collector.into_report(place, &key, &history, checkpoint_count, totals), receipts))
 }
 
 /// Why there was nothing to verify.
@@ -132,7 +156,7 @@ fn check_key(key: &VerifyingKey, identity: Option<&Identity>, collector: &Collec
 
 /// What the walk along the leaves found.
 #[derive(Default)]
-struct Totals {
+pub(crate) struct Totals {
     producers: Vec<ProducerReport>,
     unnumbered: u64,
     root: Option<Hash>,

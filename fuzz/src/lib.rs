@@ -30,6 +30,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("otlp_json", targets::otlp_json::run),
     ("otlp_logs", targets::otlp_logs::run),
     ("otlp_traces", targets::otlp_traces::run),
+    ("receipt", targets::receipt::run),
+    ("receipt_answer", targets::receipt_answer::run),
     ("s3_url", targets::s3_url::run),
     ("vkey", targets::vkey::run),
 ];

@@ -41,7 +41,7 @@ pub(crate) fn start<E, F, X>(
 ) -> Result<std::thread::JoinHandle<()>, StartError<X>>
 where
     E: SpanExporter + 'static,
-    F: FnOnce() -> Result<E, X> + Send + 'static,
+    F: FnOnce(&Arc<Queue>) -> Result<E, X> + Send + 'static,
     X: Send + 'static,
 {
     let (ready, started) = std::sync::mpsc::sync_channel(1);
@@ -57,7 +57,7 @@ where
             };
             let made = {
                 let _entered = runtime.enter();
-                exporter()
+                exporter(&queue)
             };
             let mut exporter = match made {
                 Ok(exporter) => exporter,

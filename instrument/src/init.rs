@@ -4,12 +4,15 @@ use crate::delivery::{self, StartError};
 use crate::ids;
 use crate::processor::LosslessSpanProcessor;
 use crate::queue::{Limits, Queue, Report};
+use crate::receipts::ReceiptFile;
 use crate::recorder::{self, Producer, Recorder};
+use crate::sender::Sender;
 use crate::warning::Warnings;
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::{ExporterBuildError, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanExporter, SpanLimits};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +55,7 @@ pub struct Init {
     limits: Limits,
     interval: Duration,
     shutdown_limit: Duration,
+    receipts: Option<PathBuf>,
     warnings: Warnings,
 }
 
@@ -76,6 +80,7 @@ impl Init {
             },
             interval: Duration::from_millis(200),
             shutdown_limit: Duration::from_secs(15),
+            receipts: variable("TACHOGRAPH_RECEIPTS").map(PathBuf::from),
             warnings: Warnings::to_stderr(),
         }
     }
@@ -127,6 +132,13 @@ impl Init {
         self
     }
 
+    /// Asks the collector for a receipt of each record and adds it to this file, which is made if there is none. Wins over
+    /// `TACHOGRAPH_RECEIPTS`; without either no receipts are asked for. `tachograph verify --receipts` checks them.
+    pub fn receipts(mut self, file: impl Into<PathBuf>) -> Self {
+        self.receipts = Some(file.into());
+        self
+    }
+
     /// Where warnings go (records that wait or are lost), instead of to standard error.
     pub fn on_warning(mut self, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.warnings = Warnings::new(Box::new(sink));
@@ -141,22 +153,30 @@ impl Init {
     pub fn init(mut self) -> Result<Guard, InitError> {
         require_grpc()?;
         let endpoint = self.endpoint.take();
-        self.start(move || otlp_exporter(endpoint))
+        let Some(path) = self.receipts.take() else {
+            return self.start(move |_| otlp_exporter(endpoint));
+        };
+        let file = ReceiptFile::open(&path).map_err(|source| InitError::Receipts { path, source })?;
+        self.start(move |queue| {
+            // OpenTelemetry's exporter is made too, for its judgement of the settings.
+            otlp_exporter(endpoint.clone())?;
+            Sender::new(endpoint_of(endpoint), file, Arc::clone(queue))
+        })
     }
 
-    /// Starts recording to an OpenTelemetry exporter of your own: another transport, or memory.
+    /// Starts recording to an OpenTelemetry exporter of your own: another transport, or memory. No receipts are kept then.
     ///
     /// # Errors
     ///
     /// As [`init()`].
     pub fn init_with<E: SpanExporter + 'static>(self, exporter: E) -> Result<Guard, InitError> {
-        self.start(move || Ok(exporter))
+        self.start(move |_| Ok(exporter))
     }
 
     fn start<E, F>(self, exporter: F) -> Result<Guard, InitError>
     where
         E: SpanExporter + 'static,
-        F: FnOnce() -> Result<E, ExporterBuildError> + Send + 'static,
+        F: FnOnce(&Arc<Queue>) -> Result<E, ExporterBuildError> + Send + 'static,
     {
         let producer = Producer { id: Arc::from(producer_id(self.producer_id)?), epoch: Arc::from(ids::random_name()) };
         let resource = resource(self.service, self.resource);
@@ -202,6 +222,14 @@ pub enum InitError {
     /// The OTLP exporter does not accept its settings.
     #[error("the OTLP exporter can't be made: {0}")]
     Exporter(ExporterBuildError),
+    /// The file for receipts can't be opened.
+    #[error("receipts can't be kept in {}: {source} (the file comes from TACHOGRAPH_RECEIPTS or `Init::receipts`)", path.display())]
+    Receipts {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// No thread or runtime for delivery.
     #[error("the delivery thread can't be started: {0}")]
     Thread(std::io::Error),
@@ -312,6 +340,13 @@ fn otlp_exporter(endpoint: Option<String>) -> Result<opentelemetry_otlp::SpanExp
         None => exporter.with_endpoint(DEFAULT_ENDPOINT),
     }
     .build()
+}
+
+/// Where the collector listens, as OpenTelemetry's exporter finds it. That one has refused what is no address, and TLS.
+fn endpoint_of(given: Option<String>) -> String {
+    let environment = || ENDPOINT_VARIABLES.iter().find_map(|name| variable(name));
+    let endpoint = given.or_else(environment).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    if endpoint.contains("://") { endpoint } else { format!("http://{endpoint}") }
 }
 
 fn require_grpc() -> Result<(), InitError> {

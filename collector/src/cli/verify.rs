@@ -39,6 +39,10 @@ pub(super) struct Verify {
     /// A checkpoint of this ledger that you kept; the archive must contain all it covers. May be given several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// Receipts that a sender of records kept (TACHOGRAPH_RECEIPTS): a file or a directory of files. The ledger must hold each
+    /// record as it was acknowledged. May be given several times
+    #[arg(long, value_name = "FILE|DIR")]
+    receipts: Vec<PathBuf>,
     /// The escrowed MAC key (mac-escrow.key): checks every MAC too
     #[arg(long, value_name = "FILE")]
     mac_key: Option<PathBuf>,
@@ -64,6 +68,7 @@ impl Verify {
                 .iter()
                 .map(|path| std::fs::read(path).with_context(|| path.display().to_string()))
                 .collect::<anyhow::Result<_>>()?,
+            receipts: self.receipts.clone(),
             mac_key: None,
             threads: self
                 .threads
@@ -164,7 +169,14 @@ fn print(report: &Report, required: &[Axis]) {
     if let Some(root) = &report.root {
         output::line(&format!("  root {root}"));
     }
-    output::line(&format!("  key  {}\n", report.vkey));
+    output::line(&format!("  key  {}", report.vkey));
+    if let Some(receipts) = &report.receipts {
+        output::line(&format!(
+            "  receipts: {} compared, {} differ, {} of records that are not here, {} without a hash, {} of other ledgers",
+            receipts.checked, receipts.differ, receipts.missing, receipts.without_hash, receipts.other_ledgers
+        ));
+    }
+    output::line("");
     for axis in Axis::ALL {
         let word = match report.verdict(axis) {
             Verdict::Pass => "PASS",

@@ -38,6 +38,7 @@ use crate::intake::{Accepted, Refusal};
 use crate::journal::{AppendError, Frame, Journal, PushError};
 use crate::observe::Metrics;
 use crate::progress::Progress;
+use crate::receipt::Receipt;
 pub use own::{OWN_PRODUCER, Own};
 pub use queue::{Intake, QUEUE_BATCHES, Queue, queue};
 use queue::{Job, Message};
@@ -262,23 +263,30 @@ impl Writer {
         if now < self.parts.last_sealed_at {
             self.seal_clock_jump(now)?;
         }
-        let mut accepted = Accepted { records: 0, duplicates: 0, rejected: batch.rejected };
+        let receipt = batch.wants_receipt.then(|| Receipt::new(self.parts.sealer.name().clone()));
+        let mut accepted = Accepted { rejected: batch.rejected, receipt, ..Accepted::default() };
         let mut conflicts = 0;
         for (draft, body) in batch.records() {
-            match self.parts.dedup.lookup(&draft.event_id.0, &draft.content_digest)? {
-                Verdict::Duplicate { .. } => accepted.duplicates += 1,
+            let place = match self.parts.dedup.lookup(&draft.event_id.0, &draft.content_digest)? {
+                Verdict::Duplicate { index } => {
+                    accepted.duplicates += 1;
+                    (index, None)
+                }
                 Verdict::New => {
-                    self.seal(draft, body, draft.body_sha256, now)?;
                     accepted.records += 1;
+                    self.seal(draft, body, draft.body_sha256, now)?
                 }
                 Verdict::Conflict { first_index } => {
                     let mut pointing = body.to_vec();
                     append_conflict(&mut pointing, first_index);
                     let hash = Hash::from_bytes(Sha256::digest(&pointing).into());
-                    self.seal(draft, &pointing, hash, now)?;
                     conflicts += 1;
                     accepted.records += 1;
+                    self.seal(draft, &pointing, hash, now)?
                 }
+            };
+            if let Some(receipt) = &mut accepted.receipt {
+                receipt.push(place.0, place.1);
             }
         }
         self.parts.metrics.conflicts.add(conflicts);
@@ -286,7 +294,14 @@ impl Writer {
         Ok(accepted)
     }
 
-    fn seal(&mut self, draft: &Draft, body: &[u8], body_sha256: Hash, now: Time) -> Result<(), Failed> {
+    /// Gives the record's index and leaf hash.
+    fn seal(
+        &mut self,
+        draft: &Draft,
+        body: &[u8],
+        body_sha256: Hash,
+        now: Time,
+    ) -> Result<(u64, Option<Hash>), Failed> {
         if self.frame.is_full() {
             self.flush()?;
         }
@@ -314,7 +329,7 @@ impl Writer {
         let inserted = parts.dedup.insert(&draft.event_id.0, &draft.content_digest, sealed.index, now.unix_nanos());
         parts.last_sealed_at = now;
         match inserted {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok((sealed.index, Some(sealed.hash))),
             Err(error) if error.is_no_room() => Err(self.take_back(&error)),
             Err(error) => Err(error.into()),
         }

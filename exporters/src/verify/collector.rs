@@ -153,6 +153,11 @@ impl Collector {
         found.clock_jumps.contains(&index) || found.clock_jumps.contains(&(index + 1))
     }
 
+    #[cfg(test)]
+    pub(crate) fn verdict(&self, axis: Axis) -> Verdict {
+        self.found().axis(axis).verdict
+    }
+
     pub(crate) fn into_report(
         self,
         place: String,
@@ -184,6 +189,7 @@ impl Collector {
             producers: totals.producers,
             unnumbered: totals.unnumbered,
             destroyed: found.destroyed,
+            receipts: None,
         }
     }
 }

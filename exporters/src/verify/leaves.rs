@@ -7,6 +7,7 @@ use tachograph_ledger::{
 use super::Totals;
 use super::checkpoints::Remembered;
 use super::collector::Collector;
+use super::receipts::Receipts;
 use super::report::{Axis, Finding};
 use super::sequences::Sequences;
 use crate::archive::reader::LeafGroup;
@@ -24,6 +25,7 @@ pub(crate) struct Walk<'c> {
     chain: Option<ChainVerifier>,
     mac_key: Option<MacKey>,
     outside: Remembered,
+    receipts: Option<Receipts>,
     sequences: Sequences,
     sealed_at: u64,
     /// Records that were sealed before the record before them, and the object and row they stand in.
@@ -35,6 +37,7 @@ impl<'c> Walk<'c> {
         key: &VerifyingKey,
         mac_key: Option<MacKey>,
         outside: Remembered,
+        receipts: Option<Receipts>,
         collector: &'c Collector,
     ) -> Self {
         let without_mac_key =
@@ -54,6 +57,7 @@ impl<'c> Walk<'c> {
             chain,
             mac_key,
             outside,
+            receipts,
             sequences: Sequences::default(),
             sealed_at: 0,
             steps: Vec::new(),
@@ -95,6 +99,7 @@ impl<'c> Walk<'c> {
                     continue;
                 }
             };
+            self.check_receipts(&object.path, row, index, &hash);
             self.check_mac(&object.path, row, index, &hash, &bytes_32(group.macs[at].data()));
             self.check_time(&object.path, row, &leaf, day);
             self.sequences.push(leaf.producer, leaf.producer_epoch, leaf.producer_seq);
@@ -135,6 +140,12 @@ impl<'c> Walk<'c> {
                     Finding { index: Some(size.saturating_sub(1)), ..Finding::of_object("leaves", what) },
                 );
             }
+        }
+    }
+
+    fn check_receipts(&mut self, object: &str, row: u64, index: u64, hash: &Hash) {
+        if let Some(what) = self.receipts.as_mut().and_then(|receipts| receipts.pass(index, hash)) {
+            self.collector.fail(Axis::NonEquivocation, Finding::of_row(object, row, index, what));
         }
     }
 
@@ -209,8 +220,12 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// Says what all leaves together tell. All bodies must have been looked at: they explain steps of the clock.
-    pub(crate) fn finish(mut self, size: u64) -> Totals {
+    /// Says what all leaves together tell, and gives the receipts of records behind them. All bodies must have been looked at: they
+    /// explain steps of the clock.
+    pub(crate) fn finish(mut self, size: u64) -> (Totals, Option<Receipts>) {
+        if let Some(receipts) = &mut self.receipts {
+            receipts.end_archive(size, self.collector);
+        }
         for step in std::mem::take(&mut self.steps) {
             if !step.index.is_some_and(|index| self.collector.explains_step(index)) {
                 self.collector.fail(Axis::Time, step);
@@ -256,7 +271,8 @@ impl<'c> Walk<'c> {
             self.collector.incomplete(Axis::Completeness, "there are more producers and gaps than are counted");
         }
         let whole = self.chain.filter(|chain| chain.next_index() == size);
-        Totals { producers, unnumbered: self.sequences.unnumbered, root: whole.map(|chain| chain.edge().root()) }
+        let root = whole.map(|chain| chain.edge().root());
+        (Totals { producers, unnumbered: self.sequences.unnumbered, root }, self.receipts)
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::receipts::ReceiptsReport;
+
 /// One question about an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -180,6 +182,9 @@ pub struct Report {
     pub unnumbered: u64,
     /// Records whose bodies were destroyed after their retention had ended, as the ledger certifies.
     pub destroyed: u64,
+    /// What became of the receipts, if any were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<ReceiptsReport>,
 }
 
 /// Most findings that a report lists.
@@ -203,6 +208,31 @@ impl Report {
         } else {
             0
         }
+    }
+
+    /// Reports what was found after the archive: it fails `axis`.
+    pub fn fail(&mut self, axis: Axis, finding: Finding) {
+        let bounded = self.findings.len() >= MAX_FINDINGS;
+        let axis_report = self.axis(axis);
+        axis_report.verdict = Verdict::Fail;
+        if bounded {
+            self.findings_left_out += 1;
+            return;
+        }
+        axis_report.reasons.push(finding.what.clone());
+        self.findings.push(Finding { axis, ..finding });
+    }
+
+    /// Says after the archive why `axis` is not wholly checked.
+    pub fn incomplete(&mut self, axis: Axis, reason: String) {
+        let axis_report = self.axis(axis);
+        axis_report.verdict = axis_report.verdict.max(Verdict::Incomplete);
+        axis_report.reasons.push(reason);
+    }
+
+    fn axis(&mut self, axis: Axis) -> &mut AxisReport {
+        let none = AxisReport { verdict: Verdict::Pass, reasons: Vec::new() };
+        self.axes.entry(axis).or_insert(none)
     }
 
     /// The report as JSON.

@@ -11,5 +11,7 @@ pub(crate) mod note;
 pub(crate) mod otlp_json;
 pub(crate) mod otlp_logs;
 pub(crate) mod otlp_traces;
+pub(crate) mod receipt;
+pub(crate) mod receipt_answer;
 pub(crate) mod s3_url;
 pub(crate) mod vkey;

@@ -214,3 +214,36 @@ fn the_mac_key_turns_with_its_epoch_and_shows_a_journal_that_was_rolled_back() {
     assert!(matches!(&error, StartError::MacKey(_)), "{error}");
     assert!(error.to_string().contains("rolled back"), "{error}");
 }
+
+#[test]
+fn a_receipt_says_where_each_record_stands_in_the_requests_order() {
+    let place = Place::new();
+    let (parts, _lock) = place.open().unwrap();
+    let running = Running::start(parts);
+    let receipt = |records: &[Record<'_>]| {
+        let mut batch = batch(records);
+        batch.wants_receipt = true;
+        running.queue.seal_blocking(batch).unwrap().receipt.unwrap().to_header()
+    };
+    let (a, b, c) = (record(1, "a"), record(2, "b"), record(3, "c"));
+    let first = receipt(&[a.clone(), b.clone()]);
+    // Known ones have an index and no hash; other content under a known id is a record like any.
+    let second = receipt(&[c.clone(), b.clone(), a.clone(), record(2, "other")]);
+    assert_eq!(running.seal(&[c]).unwrap().receipt, None, "nobody asked");
+    running.finish().unwrap();
+
+    let data_dir = place.data_dir();
+    let (journal, _) = Journal::open(&data_dir.journal(), Arc::new(RealDisk), Settings::new(NAME)).unwrap();
+    let mut frames = journal.read_from(0).unwrap();
+    let mut hashes = Vec::new();
+    while let Some(frame) = frames.next_frame().unwrap() {
+        hashes.extend(frame.records().map(|record| leaf_hash(record.leaf)));
+    }
+    let encoded = |range: std::ops::Range<usize>| {
+        use base64::Engine;
+        let bytes: Vec<u8> = hashes[range].iter().flat_map(|hash| *hash.as_bytes()).collect();
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+    };
+    assert_eq!(first, format!("v1 {NAME} 0-1:{}", encoded(0..2)));
+    assert_eq!(second, format!("v1 {NAME} 2:{} 1 0 3:{}", encoded(2..3), encoded(3..4)));
+}
