@@ -27,6 +27,7 @@ pub mod otlp;
 pub mod outbound;
 pub mod pipeline;
 pub mod place;
+pub mod producers;
 pub mod progress;
 pub mod receipt;
 pub mod receive;

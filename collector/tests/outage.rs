@@ -225,6 +225,7 @@ fn simulate() {
         progress: Arc::clone(&progress),
         durability: config.durability,
         archive_wait: Duration::MAX,
+        gap_after: Duration::MAX,
     });
     let senders = Senders {
         queue: queue.clone(),

@@ -13,6 +13,7 @@ mod collector;
 mod commits;
 mod jobs;
 mod leaves;
+mod lives;
 mod orphans;
 mod receipts;
 mod records;
@@ -32,10 +33,12 @@ use jobs::Workshop;
 use leaves::Walk;
 
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
+pub use lives::{PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN};
 pub use receipts::{MAX_LINE_BYTES, NoReceipt, ReceiptLine, Receipts, ReceiptsReport};
 pub use records::CLOCK_JUMP;
 pub use report::{
-    Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, Report, Verdict,
+    Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, ProducerState,
+    Report, Verdict,
 };
 
 /// What the auditor brings along.

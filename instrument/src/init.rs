@@ -1,7 +1,8 @@
 //! Starting and stopping: settings, the guard, and the final count.
 
-use crate::delivery::{self, StartError};
+use crate::delivery::{self, Rhythm, StartError};
 use crate::ids;
+use crate::lifecycle::Event;
 use crate::processor::LosslessSpanProcessor;
 use crate::queue::{Limits, Queue, Report};
 use crate::receipts::ReceiptFile;
@@ -16,6 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long the end waits if only the producer's own words are left to be delivered.
+const OWN_LIMIT: Duration = Duration::from_secs(2);
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4317";
 const ENDPOINT_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 const PROTOCOL_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
@@ -54,6 +57,7 @@ pub struct Init {
     resource: Vec<KeyValue>,
     limits: Limits,
     interval: Duration,
+    heartbeat: Option<Duration>,
     shutdown_limit: Duration,
     receipts: Option<PathBuf>,
     warnings: Warnings,
@@ -79,6 +83,7 @@ impl Init {
                 wake_at: delivery::WAKE_AT,
             },
             interval: Duration::from_millis(200),
+            heartbeat: Some(Duration::from_secs(60)),
             shutdown_limit: Duration::from_secs(15),
             receipts: variable("TACHOGRAPH_RECEIPTS").map(PathBuf::from),
             warnings: Warnings::to_stderr(),
@@ -123,6 +128,13 @@ impl Init {
     /// How long a record waits for others to share its request. 200 ms unless told otherwise.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How often a record says that this process lives and which number it gave last. Every 60 seconds unless told otherwise;
+    /// zero for never.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.heartbeat = Some(interval).filter(|interval| !interval.is_zero());
         self
     }
 
@@ -182,11 +194,15 @@ impl Init {
         let resource = resource(self.service, self.resource);
         let queue = Arc::new(Queue::new(self.limits, self.warnings));
         let recorder = Arc::new(Recorder::new(Arc::clone(&queue)));
+        // Before anybody else can take a number.
+        let heartbeat = self.heartbeat.unwrap_or_default();
+        queue.push_own(|_| Event::Open { heartbeat }.span(recorder.scope()));
         // Installed first, so that of two racing calls one fails before it starts a thread.
         if !recorder::install(Arc::clone(&recorder)) {
             return Err(InitError::AlreadyStarted);
         }
-        let thread = delivery::start(Arc::clone(&queue), producer, resource.clone(), self.interval, exporter)
+        let rhythm = Rhythm { interval: self.interval, heartbeat: self.heartbeat, scope: recorder.scope() };
+        let thread = delivery::start(Arc::clone(&queue), producer, resource.clone(), rhythm, exporter)
             .inspect_err(|_| recorder::remove())
             .map_err(|error| match error {
                 StartError::Runtime(error) => InitError::Thread(error),
@@ -307,9 +323,13 @@ impl Guard {
     fn stop(&mut self) -> Result<Report, Lost> {
         if let Some(thread) = self.thread.take() {
             recorder::remove();
-            self.queue.close(self.shutdown_limit);
+            // An application that recorded nothing is not kept waiting for a receiver that is not there.
+            let limit =
+                if self.queue.holds_only_own() { self.shutdown_limit.min(OWN_LIMIT) } else { self.shutdown_limit };
+            let scope = self.recorder.scope();
+            self.queue.close(limit, |last, lost| Event::Close { last, lost }.span(scope));
             let grace = Duration::from_secs(2);
-            if self.queue.wait_until_finished(self.shutdown_limit.saturating_add(grace)) {
+            if self.queue.wait_until_finished(limit.saturating_add(grace)) {
                 // It has nothing left to do; its panic, if any, was counted as loss.
                 drop(thread.join());
             } else {

@@ -9,10 +9,15 @@ use tachograph_collector::audit::verify_data_dir;
 use tachograph_collector::data_dir::{DataDir, read_escrow};
 use tachograph_collector::place::Place;
 use tachograph_exporters::archive::Identity;
-use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress, Report, Verdict, verify};
+use tachograph_exporters::verify::{
+    Axis, DEFAULT_REQUIRED, Options, ProducerState, Progress, RECORDER_PRODUCER, Report, Verdict, verify,
+};
 use tachograph_ledger::{MacKey, VerifyingKey};
 
 use super::{Exit, output};
+
+/// Starts of producers that are printed.
+const SHOWN_PRODUCERS: usize = 20;
 
 /// More threads than any machine has would only fail to start.
 const MAX_THREADS: usize = 256;
@@ -175,6 +180,23 @@ fn print(report: &Report, required: &[Axis]) {
             "  receipts: {} compared, {} differ, {} of records that are not here, {} without a hash, {} of other ledgers",
             receipts.checked, receipts.differ, receipts.missing, receipts.without_hash, receipts.other_ledgers
         ));
+    }
+    // The recorder does not say of itself that it ends: the ledger's end is that.
+    let senders = report.producers.iter().filter(|producer| producer.producer != RECORDER_PRODUCER);
+    for producer in senders.clone().take(SHOWN_PRODUCERS) {
+        let state = match producer.state {
+            ProducerState::Closed => "CLOSED",
+            ProducerState::Open => "OPEN",
+        };
+        let heartbeat = producer.last_heartbeat.as_ref().map_or(String::new(), |at| format!(", last heartbeat {at}"));
+        output::line(&format!(
+            "  producer {} epoch {}: {state}, numbers to {}, {} missing{heartbeat}",
+            producer.producer, producer.epoch, producer.last, producer.missing
+        ));
+    }
+    let left_out = senders.count().saturating_sub(SHOWN_PRODUCERS);
+    if left_out > 0 {
+        output::line(&format!("  … and {left_out} starts of producers more (--json)"));
     }
     output::line("");
     for axis in Axis::ALL {

@@ -23,6 +23,7 @@ struct File {
     archive: ArchiveFile,
     durability: Option<DurabilityFile>,
     duplicates: DuplicatesFile,
+    producers: ProducersFile,
     admin: Option<Switch>,
     log: LogFile,
 }
@@ -74,6 +75,12 @@ struct JournalFile {
 #[serde(deny_unknown_fields, default)]
 struct DuplicatesFile {
     retention: Option<Span>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ProducersFile {
+    gap_after: Option<Span>,
 }
 
 #[derive(Deserialize, Default)]
@@ -173,6 +180,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
             archive,
             durability,
             duplicates_retention: retention,
+            gap_after: file.producers.gap_after.map_or(Duration::from_secs(60), |span| span.0),
             admin,
             log: Log {
                 json: file.log.format == LogFormat::Json,

@@ -37,6 +37,8 @@ pub struct Config {
     pub durability: Durability,
     /// How long a resent record is known again.
     pub duplicates_retention: Duration,
+    /// How long a gap in a producer's numbers stays open before it is recorded.
+    pub gap_after: Duration,
     /// Where health and metrics are served; `None` for nowhere.
     pub admin: Option<SocketAddr>,
     /// Logs.

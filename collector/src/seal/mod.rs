@@ -17,6 +17,7 @@
 //! - *its id with other content*: sealed, pointing at the first;
 //! - *the clock went back*: indexes go on, and a record says so before any other is sealed with the earlier time.
 
+mod gaps;
 mod own;
 mod queue;
 
@@ -37,8 +38,10 @@ use crate::dedup::{Dedup, DedupError, Verdict};
 use crate::intake::{Accepted, Refusal};
 use crate::journal::{AppendError, Frame, Journal, PushError};
 use crate::observe::Metrics;
+use crate::producers::Producers;
 use crate::progress::Progress;
 use crate::receipt::Receipt;
+use gaps::note_numbers;
 pub use own::{OWN_PRODUCER, Own};
 pub use queue::{Intake, QUEUE_BATCHES, Queue, queue};
 use queue::{Job, Message};
@@ -110,6 +113,8 @@ pub struct Parts {
     pub durability: Durability,
     /// How long a sender waits for the archive at most.
     pub archive_wait: Duration,
+    /// How long a gap in a producer's numbers stays open before it is recorded.
+    pub gap_after: Duration,
 }
 
 /// The writer of the ledger.
@@ -122,6 +127,8 @@ pub struct Writer {
     /// Batches whose records are all in the frame or durable already, not yet answered.
     complete: Vec<(Job, Accepted)>,
     last_expiry: Instant,
+    producers: Producers,
+    last_look: Instant,
     /// Batches that are durable and wait for the archive, in order.
     unarchived: VecDeque<Unarchived>,
     fill: Fill,
@@ -158,6 +165,7 @@ impl Writer {
     pub fn new(parts: Parts) -> Self {
         let before = (parts.sealer.snapshot(), parts.last_sealed_at);
         let frame = Frame::begin(parts.sealer.next_index(), *parts.sealer.prev().as_bytes(), 0);
+        let producers = Producers::new(parts.gap_after);
         Self {
             parts,
             frame,
@@ -167,6 +175,8 @@ impl Writer {
             unarchived: VecDeque::new(),
             fill: Fill::default(),
             last_expiry: Instant::now(),
+            producers,
+            last_look: Instant::now(),
             to_release: None,
             stopping: false,
         }
@@ -208,6 +218,7 @@ impl Writer {
     fn rest(&mut self) -> Result<(), WriterError> {
         // Whether there is room again only the next batch can tell, and a load balancer sends none while we say that there is none.
         self.parts.metrics.journal_full.set(0);
+        self.look_at_producers()?;
         // From here on damage to the last frame can't be taken for a torn write.
         self.parts.journal.mark_synced().map_err(WriterError::Journal)
     }
@@ -236,7 +247,7 @@ impl Writer {
         if self.stopping {
             self.parts.progress.end();
         }
-        Ok(())
+        self.look_at_producers()
     }
 
     /// Seals a batch into the frame. It is answered when the frame is written.
@@ -421,12 +432,16 @@ impl Writer {
     /// Answers what is durable, or keeps it until it is archived. What had been sealed before may not be archived either.
     fn answer_durable(&mut self) {
         if self.parts.durability == Durability::Wal {
-            self.answer(Ok);
+            // All are answered first: nobody waits for the table of producers.
+            let answered = self.complete.drain(..).map(|(job, accepted)| job.answered(Ok(accepted)));
+            let batches: Vec<Batch> = answered.collect();
+            batches.iter().for_each(|batch| note_numbers(&mut self.producers, batch));
             return;
         }
         let size = self.parts.sealer.next_index();
         let archived = self.parts.progress.now().archived >= size;
         for (job, accepted) in self.complete.drain(..) {
+            note_numbers(&mut self.producers, &job.batch);
             if archived || !job.is_of_sender() {
                 job.answer(Ok(accepted));
             } else {

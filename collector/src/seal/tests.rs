@@ -114,6 +114,7 @@ impl Place {
             metrics: Arc::clone(&self.metrics),
             durability: Durability::Wal,
             archive_wait: Duration::MAX,
+            gap_after: Duration::MAX,
         }
     }
 }

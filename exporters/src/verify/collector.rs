@@ -7,6 +7,7 @@ use tachograph_ledger::VerifyingKey;
 
 use super::Totals;
 use super::commits::History;
+use super::lives::Lives;
 use super::report::{Axis, AxisReport, Finding, MAX_FINDINGS, Report, Verdict};
 use crate::archive::reader::ReadError;
 use crate::archive::store::ErrorKind;
@@ -35,6 +36,7 @@ struct Found {
     orphans: BTreeSet<String>,
     /// Records that say that the clock jumped back.
     clock_jumps: BTreeSet<u64>,
+    lives: Lives,
     bodies: u64,
     body_bytes: u64,
     destroyed: u64,
@@ -146,6 +148,11 @@ impl Collector {
         if found.clock_jumps.len() < MAX_CLOCK_EVENTS {
             found.clock_jumps.insert(index);
         }
+    }
+
+    /// Hears or asks what producers said of themselves.
+    pub(crate) fn with_lives<T>(&self, use_them: impl FnOnce(&mut Lives) -> T) -> T {
+        use_them(&mut self.found().lives)
     }
 
     pub(crate) fn explains_step(&self, index: u64) -> bool {

@@ -244,8 +244,37 @@ impl<'c> Walk<'c> {
                 self.collector.incomplete(Axis::NonEquivocation, reason);
             }
         }
-        let (starts, missing) = self.sequences.missing();
-        let producers = self.sequences.report();
+        let (judgement, producers, lives_overflowed) = self.collector.with_lives(|lives| {
+            let (judgement, producers) = self.sequences.judge(lives);
+            (judgement, producers, lives.overflowed)
+        });
+        let (starts, missing) = judgement.gaps;
+        if let Some(producer) = judgement.withheld {
+            let first = producer.gaps.first().map_or(0, |gap| gap.from);
+            let what = format!(
+                "producer {} epoch {} closed with number {} and counts {} records as lost itself, but {} never arrived, the first with number {first}; \
+                 {} starts of producers are so: their records were lost or removed after they were numbered",
+                producer.producer,
+                producer.epoch,
+                producer.last,
+                producer.lost.unwrap_or(0),
+                producer.missing,
+                judgement.withheld_starts
+            );
+            self.collector.fail(Axis::Completeness, Finding::of_object("leaves", what));
+        }
+        if judgement.open > 0 {
+            let last = judgement.last_heard.map(|producer| {
+                let heartbeat = producer.last_heartbeat.unwrap_or_else(|| "never".to_owned());
+                format!("; producer {} epoch {}, last heartbeat {heartbeat}", producer.producer, producer.epoch)
+            });
+            let reason = format!(
+                "{} starts of producers are OPEN: they did not close (they run, were killed, or never say), so that what they numbered last is not known{}",
+                judgement.open,
+                last.unwrap_or_default()
+            );
+            self.collector.incomplete(Axis::Completeness, reason);
+        }
         if starts > 0 {
             let first = producers.first().and_then(|producer| {
                 let gap = producer.gaps.first()?;
@@ -267,7 +296,7 @@ impl<'c> Walk<'c> {
             );
             self.collector.incomplete(Axis::Completeness, reason);
         }
-        if self.sequences.overflowed {
+        if self.sequences.overflowed || lives_overflowed {
             self.collector.incomplete(Axis::Completeness, "there are more producers and gaps than are counted");
         }
         let whole = self.chain.filter(|chain| chain.next_index() == size);

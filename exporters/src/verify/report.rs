@@ -110,6 +110,16 @@ impl Finding {
     }
 }
 
+/// How a start of a producer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProducerState {
+    /// It said its last number, and none is higher: what it numbered must be there.
+    Closed,
+    /// It did not: it lives, was killed, or never says. What it numbered last is not known.
+    Open,
+}
+
 /// The numbers that one start of a producer gave its records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProducerReport {
@@ -117,6 +127,14 @@ pub struct ProducerReport {
     pub producer: String,
     /// Which start of it.
     pub epoch: String,
+    /// Whether it ended in good order.
+    pub state: ProducerState,
+    /// How many records it counts as lost itself, if it closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
+    /// When it said for the last time that it lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat: Option<String>,
     /// Numbers seen.
     pub seen: u64,
     /// The highest number.
