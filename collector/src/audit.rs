@@ -3,9 +3,7 @@
 
 use tachograph_exporters::archive::reader::{ReadError, Reader};
 use tachograph_exporters::archive::store::StoreError;
-use tachograph_exporters::verify::{
-    Axis, AxisReport, Finding, MAX_FINDINGS, Options, Report, Verdict, VerifyError, verify,
-};
+use tachograph_exporters::verify::{Axis, Finding, Options, Receipts, Report, VerifyError, verify_beginning};
 use tachograph_ledger::{ChainVerifier, Edge, Leaf, MacKey, VerifyingKey, epoch_of, genesis, leaf_hash, sha256};
 use tachograph_record::Body;
 
@@ -62,16 +60,19 @@ pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<R
     let mac_key = derived.or(own.ok());
     // Before the journal is looked at: a collector that runs meanwhile only adds to both.
     let known = dedup::highest_index_in(&data_dir.dedup());
-    let mut report = verify(&*store, options)?;
+    let (mut report, mut receipts) = verify_beginning(&*store, options)?;
     report.unreadable.extend(suspect);
     match Reader::open(store) {
         Ok(archive) => {
-            let mut tail = Tail { report: &mut report, key: &key, mac_key };
+            let mut tail = Tail { report: &mut report, key: &key, mac_key, receipts: receipts.as_mut() };
             tail.check(data_dir, &archive, known);
         }
         Err(ReadError::Store(error)) => return Err(error.into()),
         // The report has said what is wrong with it.
         Err(_) => {}
+    }
+    if let Some(receipts) = receipts {
+        receipts.finish(&mut report);
     }
     Ok(report)
 }
@@ -81,6 +82,7 @@ struct Tail<'r> {
     report: &'r mut Report,
     key: &'r VerifyingKey,
     mac_key: Option<MacKey>,
+    receipts: Option<&'r mut Receipts>,
 }
 
 impl Tail<'_> {
@@ -151,6 +153,9 @@ impl Tail<'_> {
                         return Ok(());
                     }
                 };
+                if let Some(what) = self.receipts.as_mut().and_then(|receipts| receipts.pass(record.index, &hash)) {
+                    self.fail(Axis::NonEquivocation, Finding::journal(record.index, what));
+                }
                 // The chain goes on, and what follows is still checked: an edited leaf shows in the record behind it.
                 if let Some((axis, what)) = self.check_record(&leaf, record.body, &record.mac) {
                     self.fail(axis, Finding::journal(record.index, what));
@@ -204,26 +209,11 @@ impl Tail<'_> {
     }
 
     fn fail(&mut self, axis: Axis, finding: Finding) {
-        let bounded = self.report.findings.len() >= MAX_FINDINGS;
-        let axis_report = self.axis(axis);
-        axis_report.verdict = Verdict::Fail;
-        if bounded {
-            self.report.findings_left_out += 1;
-            return;
-        }
-        axis_report.reasons.push(finding.what.clone());
-        self.report.findings.push(Finding { axis, ..finding });
+        self.report.fail(axis, finding);
     }
 
     fn incomplete(&mut self, axis: Axis, reason: String) {
-        let axis_report = self.axis(axis);
-        axis_report.verdict = axis_report.verdict.max(Verdict::Incomplete);
-        axis_report.reasons.push(reason);
-    }
-
-    fn axis(&mut self, axis: Axis) -> &mut AxisReport {
-        let none = AxisReport { verdict: Verdict::Pass, reasons: Vec::new() };
-        self.report.axes.entry(axis).or_insert(none)
+        self.report.incomplete(axis, reason);
     }
 }
 

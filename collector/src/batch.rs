@@ -57,6 +57,8 @@ pub struct Batch {
     drafts: Vec<Draft>,
     /// How many of them stand for something that could not be read.
     pub rejected: u64,
+    /// Their sender wants to know where they stand.
+    pub wants_receipt: bool,
 }
 
 impl Draft {
@@ -132,6 +134,7 @@ impl Batch {
         entropy: &dyn Entropy,
     ) -> Result<Self, BatchError> {
         let mut builder = Builder::new(observed_at, entropy, export.protobuf.len());
+        builder.batch.wants_receipt = export.wants_receipt;
         match export.signal {
             Signal::Traces => walk_traces(&export.protobuf, max_field_bytes, &mut |source, raw| {
                 if builder.has_room() {

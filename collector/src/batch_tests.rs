@@ -67,14 +67,14 @@ fn traces(spans: Vec<ProtoSpan>) -> Export {
     let resource_spans =
         vec![ResourceSpans { scope_spans: vec![ScopeSpans { spans, ..Default::default() }], ..Default::default() }];
     let protobuf = ExportTraceServiceRequest { resource_spans }.encode_to_vec().into();
-    Export { signal: Signal::Traces, protobuf }
+    Export { signal: Signal::Traces, protobuf, wants_receipt: false }
 }
 
 fn logs(log_records: Vec<ProtoLog>) -> Export {
     let resource_logs =
         vec![ResourceLogs { scope_logs: vec![ScopeLogs { log_records, ..Default::default() }], ..Default::default() }];
     let protobuf = ExportLogsServiceRequest { resource_logs }.encode_to_vec().into();
-    Export { signal: Signal::Logs, protobuf }
+    Export { signal: Signal::Logs, protobuf, wants_receipt: false }
 }
 
 fn batch(export: &Export, entropy: &dyn Entropy) -> Batch {
@@ -188,7 +188,7 @@ fn layers_that_can_not_be_read_give_nothing() {
     export.protobuf.truncate(export.protobuf.len() - 1);
     let error = Batch::from_export(&export, MAX_FIELD, now(), &Counting::default()).unwrap_err();
     assert!(matches!(&error, BatchError::Malformed(error) if error.reason().contains("cut short")), "{error}");
-    let empty = Export { signal: Signal::Logs, protobuf: bytes::Bytes::new() };
+    let empty = Export { signal: Signal::Logs, protobuf: bytes::Bytes::new(), wants_receipt: false };
     assert!(batch(&empty, &Counting::default()).is_empty());
 }
 
@@ -245,7 +245,7 @@ fn a_request_that_grows_beyond_its_bounds_is_refused_whole() {
     let mut export = ExportTraceServiceRequest::decode(traces((0..200).map(span).collect()).protobuf).unwrap();
     export.resource_spans[0].resource.get_or_insert_default().attributes =
         vec![KeyValue { key: "large".to_owned(), value: Some(text), ..Default::default() }];
-    let export = Export { signal: Signal::Traces, protobuf: export.encode_to_vec().into() };
+    let export = Export { signal: Signal::Traces, protobuf: export.encode_to_vec().into(), wants_receipt: false };
     assert!(too_large(&export).contains("with their resources"));
 }
 
@@ -257,7 +257,7 @@ fn a_rejected_record_says_who_sent_it() {
     let mut export = ExportTraceServiceRequest::decode(traces(vec![late]).protobuf).unwrap();
     export.resource_spans[0].resource.get_or_insert_default().attributes =
         vec![KeyValue { key: "service.name".to_owned(), value: Some(name), ..Default::default() }];
-    let export = Export { signal: Signal::Traces, protobuf: export.encode_to_vec().into() };
+    let export = Export { signal: Signal::Traces, protobuf: export.encode_to_vec().into(), wants_receipt: false };
     let batch = batch(&export, &Counting::default());
     let (_, bytes) = batch.records().next().unwrap();
     let record = Body::parse(bytes).unwrap().record;

@@ -7,6 +7,8 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 
+use crate::receipt::Receipt;
+
 /// Which OTLP request the bytes of an [`Export`] are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -34,6 +36,8 @@ pub struct Export {
     pub signal: Signal,
     /// The request as protobuf. A request that came as OTLP/JSON was transcoded.
     pub protobuf: Bytes,
+    /// The sender wants to know where its records stand.
+    pub wants_receipt: bool,
 }
 
 /// Why an export was not taken. Nothing of it is acknowledged; each kind tells the sender what to do.
@@ -63,7 +67,7 @@ pub enum Refusal {
 }
 
 /// What became of an export that was taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// Records that were sealed, the rejected ones among them.
     pub records: u64,
@@ -71,6 +75,8 @@ pub struct Accepted {
     pub duplicates: u64,
     /// Records that could not be read and were recorded as rejected.
     pub rejected: u64,
+    /// Where each of them stands, if that was asked and there is any.
+    pub receipt: Option<Receipt>,
 }
 
 /// Takes exports and makes them durable.

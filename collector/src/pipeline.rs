@@ -396,6 +396,7 @@ impl Stages {
             progress: Arc::clone(&progress),
             durability: config.durability,
             archive_wait: config.archive.max_age + seal::ARCHIVE_TAKES,
+            gap_after: config.gap_after,
         });
         let (bell, ended) = mpsc::channel(2);
         let lock = ready.lock;

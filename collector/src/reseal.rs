@@ -231,6 +231,7 @@ fn begin_writer(data_dir: &Arc<DataDir>, own: Arc<Own>, around: &Surroundings) -
         progress: Arc::new(Progress::new(0)),
         durability: Durability::Wal,
         archive_wait: Duration::ZERO,
+        gap_after: Duration::MAX,
     }))
 }
 

@@ -198,7 +198,8 @@ impl Forest {
     /// # Errors
     /// If a body can't be read.
     pub fn of(records: &BTreeMap<u64, Option<Vec<u8>>>) -> Result<Self, TraceError> {
-        let event = |(index, body): (&u64, &Option<Vec<u8>>)| Some((*index, Event { index: *index, body: body.clone()? }));
+        let event =
+            |(index, body): (&u64, &Option<Vec<u8>>)| Some((*index, Event { index: *index, body: body.clone()? }));
         let mut forest = Self { events: records.iter().filter_map(event).collect(), ..Self::default() };
         forest.link()?;
         Ok(forest)

@@ -226,6 +226,7 @@ fn simulate() {
         progress: Arc::clone(&progress),
         durability: config.durability,
         archive_wait: Duration::MAX,
+        gap_after: Duration::MAX,
     });
     let senders = Senders {
         queue: queue.clone(),

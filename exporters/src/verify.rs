@@ -13,13 +13,17 @@ mod collector;
 mod commits;
 mod jobs;
 mod leaves;
+mod lives;
 mod orphans;
+mod receipts;
 mod records;
 mod report;
 mod sequences;
 mod storage;
 mod timestamps;
 mod witnessed;
+
+use std::path::PathBuf;
 
 use tachograph_ledger::{Hash, MacKey, Policy, VerifyingKey};
 use tachograph_record::Time;
@@ -36,9 +40,12 @@ pub(crate) use report::exit_code;
 use timestamps::{Auditor, Timestamps};
 
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
+pub use lives::{PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN};
+pub use receipts::{MAX_LINE_BYTES, NoReceipt, ReceiptLine, Receipts, ReceiptsReport};
 pub use records::CLOCK_JUMP;
 pub use report::{
-    Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, Report, Verdict,
+    Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, ProducerState,
+    Report, Verdict,
 };
 pub use timestamps::{CLOCK_TOLERANCE_NANOS, TIME_ANCHOR};
 
@@ -51,6 +58,8 @@ pub struct Options<'a> {
     pub checkpoints: Vec<Vec<u8>>,
     /// Which witnesses' cosignatures are enough, by the auditor's own judgement.
     pub policy: Option<Policy>,
+    /// Receipts that senders of records kept: files, or directories of files.
+    pub receipts: Vec<PathBuf>,
     /// The initial MAC key, out of escrow.
     pub mac_key: Option<MacKey>,
     /// Time-stamp authorities that the auditor trusts.
@@ -75,6 +84,16 @@ pub trait Progress: Sync {
 ///
 /// An error means that there is nothing to verify: no archive, or one of a newer format. Damage is no error but a finding.
 pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyError> {
+    let (mut report, receipts) = verify_beginning(store, options)?;
+    if let Some(receipts) = receipts {
+        receipts.finish(&mut report);
+    }
+    Ok(report)
+}
+
+/// The same for an archive behind which more records stand elsewhere, in a journal. Gives also the receipts that are left for
+/// those, if any were given: the caller [passes](Receipts::pass) these records and [finishes](Receipts::finish).
+pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Report, Option<Receipts>), VerifyError> {
     let collector = Collector::default();
     let place = store.place();
     let identity = match Identity::read(store)? {
@@ -110,23 +129,27 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
     let checkpoints = in_folder(paths::CHECKPOINTS);
     let beside = [in_folder(paths::WITNESSED), in_folder(paths::TIMESTAMPS)];
     let [witnessed, tokens] = &beside;
-    let cosigned = witnessed::check(store, witnessed, &key, options.policy.as_ref(), &history, &mut outside, &collector);
-    if options.checkpoints.is_empty() && options.policy.is_none() {
+    let cosigned =
+        witnessed::check(store, witnessed, &key, options.policy.as_ref(), &history, &mut outside, &collector);
+    let nobody = options.checkpoints.is_empty() && options.policy.is_none();
+    if nobody && options.receipts.is_empty() {
         let hint = if witnessed.is_empty() { "" } else { " (witnesses have cosigned checkpoints: give a policy)" };
         collector.incomplete(
             Axis::NonEquivocation,
             format!(
-                "no checkpoint from outside was given{hint}: whether others were shown the same history is not known"
+                "no checkpoint and no receipt from outside was given{hint}: whether others were shown the same history is not known"
             ),
         );
     }
+    let receipts =
+        (!options.receipts.is_empty()).then(|| Receipts::read(&options.receipts, key.name(), nobody, &collector));
     let auditor = Auditor { key: &key, roots: &options.timestamp_authorities };
     let timestamps = Timestamps::read(store, tokens, &history, &auditor, &collector);
-    let mut walk = Walk::new(&key, options.mac_key, outside, timestamps.sizes(), &collector);
+    let mut walk = Walk::new(&key, options.mac_key, outside, timestamps.sizes(), receipts, &collector);
     let statements = Statements::new(&history, &foreign, &timestamps);
     let workshop = Workshop::new(store, statements, options.progress, &collector);
     let certificates = jobs::run(workshop, &history, options.threads, &mut walk);
-    let (mut totals, walked) = walk.finish(history.size());
+    let (mut totals, walked, receipts) = walk.finish(history.size());
     totals.timestamps = timestamps.found();
     totals.timestamped = timestamps.judge(&certificates.anchors, &walked, history.size(), options.now, &collector);
     let orphans = orphans::check(store, &foreign, &certificates, &collector);
@@ -135,7 +158,7 @@ pub fn verify(store: &dyn Store, options: Options<'_>) -> Result<Report, VerifyE
     storage::check(store, expected, options.threads, &collector)?;
     let checkpoint_count = checkpoints::check(store, checkpoints, &key, &history, &collector);
     let report = collector.into_report(place, &key, &history, checkpoint_count, totals);
-    Ok(Report { witnessed_records: cosigned, ..report })
+    Ok((Report { witnessed_records: cosigned, ..report }, receipts))
 }
 
 /// Why there was nothing to verify.
@@ -163,7 +186,7 @@ fn check_key(key: &VerifyingKey, identity: Option<&Identity>, collector: &Collec
 
 /// What the walk along the leaves found.
 #[derive(Default)]
-struct Totals {
+pub(crate) struct Totals {
     producers: Vec<ProducerReport>,
     unnumbered: u64,
     root: Option<Hash>,

@@ -16,9 +16,12 @@ use tachograph_exporters::archive::store::{
     Destroyed, DirectorySettings, DirectoryStore, ReadAt, Removal, Store, StoreError, Upload,
 };
 use tachograph_exporters::archive::{Archive, Committed, DEFAULT_ZSTD_LEVEL, OneClass, Row, Settings};
-use tachograph_exporters::verify::{Axis, CLOCK_JUMP, DEFAULT_REQUIRED, Options, Progress, Report, Verdict, verify};
+use tachograph_exporters::verify::{
+    Axis, CLOCK_JUMP, DEFAULT_REQUIRED, Options, PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN, ProducerState,
+    Progress, Report, Verdict, verify,
+};
 use tachograph_ledger::{Checkpoint, Commit, Hash, MacKey, SigningKey, leaf_hash, sha256};
-use tachograph_record::{Kind, Record, Text, Time};
+use tachograph_record::{Decimal, Json, Kind, Record, Text, Time};
 
 const RUNS: [usize; 3] = [20, 15, 10];
 
@@ -143,7 +146,10 @@ fn passes(report: &Report, axes: &[Axis]) {
 fn a_whole_archive_passes() {
     let fixture = fixture();
     let report = fixture.verify();
-    passes(&report, &[Axis::Integrity, Axis::Authenticity, Axis::Coverage, Axis::Completeness]);
+    passes(&report, &[Axis::Integrity, Axis::Authenticity, Axis::Coverage]);
+    // All of its producer's numbers are there, but it has not said that there are no more.
+    assert_eq!(report.verdict(Axis::Completeness), Verdict::Incomplete);
+    assert!(report.to_json().contains("1 starts of producers are OPEN"), "{}", report.to_json());
     assert_eq!(
         (report.verdict(Axis::Time), report.verdict(Axis::NonEquivocation)),
         (Verdict::Incomplete, Verdict::Incomplete)
@@ -524,6 +530,75 @@ fn gaps_in_a_producers_numbers_are_named() {
     assert_eq!((producer.seen, producer.missing, producer.repeated, producer.last), (7, 3, 1, 9));
     assert_eq!((producer.gaps[0].from, producer.gaps[0].to), (5, 7));
     assert_eq!(report.exit_code(DEFAULT_REQUIRED), 0);
+}
+
+/// Records of the producer's own, with the next numbers.
+fn says(ledger: &mut Ledger, action: &str, details: &str) -> Sample {
+    let time = Time::from_unix_nanos(ledger.now).unwrap();
+    let id = tachograph_record::EventId::v7(time, sha256(action.as_bytes()).as_bytes());
+    let mut record = Record::new(id, time, Kind::Lifecycle);
+    record.action_type = Some(Text::from(action));
+    record.details = Some(Json::trusted(details.to_owned()));
+    record.producer = Some(Text::from("svc-1"));
+    record.producer_epoch = Some(Text::from("e1"));
+    record.producer_seq = Decimal::new(ledger.producer_seq);
+    ledger.producer_seq += 1;
+    ledger.seal(&record)
+}
+
+#[test]
+fn a_producer_that_closed_is_complete_and_one_that_only_lives_is_open() {
+    let told = |change: &dyn Fn(&mut Ledger, &mut Vec<Sample>)| {
+        let mut ledger = Ledger::new();
+        let mut run = vec![says(&mut ledger, PRODUCER_OPEN, "{}")];
+        run.extend(ledger.batch(5));
+        run.push(says(&mut ledger, PRODUCER_HEARTBEAT, r#"{"last":"6"}"#));
+        change(&mut ledger, &mut run);
+        fixture_of(ledger, &[run]).verify()
+    };
+    let close = |lost: u64| format!(r#"{{"count":"0","last":"0","lost":"{lost}"}}"#);
+
+    let report = told(&|_, _| {});
+    assert_eq!(report.verdict(Axis::Completeness), Verdict::Incomplete);
+    assert_eq!(report.producers[0].state, ProducerState::Open);
+    let heartbeat = report.producers[0].last_heartbeat.clone().unwrap();
+    let reasons = report.axes[&Axis::Completeness].reasons.concat();
+    assert!(reasons.contains("OPEN") && reasons.contains(&format!("last heartbeat {heartbeat}")), "{reasons}");
+
+    let report = told(&|ledger, run| run.push(says(ledger, PRODUCER_CLOSE, &close(0))));
+    passes(&report, &[Axis::Completeness]);
+    assert_eq!((report.producers[0].state, report.producers[0].lost), (ProducerState::Closed, Some(0)));
+
+    // Two numbers never arrived, and the producer does not count them as lost.
+    let report = told(&|ledger, run| {
+        ledger.producer_seq += 2;
+        run.push(says(ledger, PRODUCER_CLOSE, &close(0)));
+    });
+    fails(
+        &report,
+        &[Axis::Completeness],
+        "counts 0 records as lost itself, but 2 never arrived, the first with number 7",
+    );
+    // It says itself that it lost them: nothing speaks against the ledger, but all is not there.
+    let report = told(&|ledger, run| {
+        ledger.producer_seq += 2;
+        run.push(says(ledger, PRODUCER_CLOSE, &close(2)));
+    });
+    assert_eq!((report.verdict(Axis::Completeness), report.producers[0].missing), (Verdict::Incomplete, 2));
+    // Late ones fill the gap.
+    let report = told(&|ledger, run| {
+        ledger.producer_seq += 5;
+        run.push(says(ledger, PRODUCER_CLOSE, &close(0)));
+        ledger.producer_seq -= 6;
+        run.extend(ledger.batch(5));
+    });
+    passes(&report, &[Axis::Completeness]);
+    // A close that others follow was none.
+    let report = told(&|ledger, run| {
+        run.push(says(ledger, PRODUCER_CLOSE, &close(0)));
+        run.extend(ledger.batch(2));
+    });
+    assert_eq!(report.producers[0].state, ProducerState::Open);
 }
 
 /// A store on a disk that does not give one object back, from some offset on.

@@ -21,7 +21,7 @@ impl Entropy for NoEntropy {
 
 /// Every record that is made of a request can be read back, and comes out the same when the request is sent again.
 pub(crate) fn check(signal: Signal, data: &[u8]) {
-    let export = Export { signal, protobuf: Bytes::copy_from_slice(data) };
+    let export = Export { signal, protobuf: Bytes::copy_from_slice(data), wants_receipt: false };
     let Ok(batch) = take(&export, 1) else { return };
     let again = take(&export, 2).expect("a request that was taken once is taken again");
     assert_eq!(batch.len(), again.len());

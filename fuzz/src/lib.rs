@@ -32,6 +32,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("otlp_logs", targets::otlp_logs::run),
     ("otlp_traces", targets::otlp_traces::run),
     ("policy", targets::policy::run),
+    ("receipt", targets::receipt::run),
+    ("receipt_answer", targets::receipt_answer::run),
     ("s3_url", targets::s3_url::run),
     ("timestamp", targets::timestamp::run),
     ("vkey", targets::vkey::run),

@@ -7,17 +7,18 @@
 //! halved until the record that it refuses stands alone; only that one is given up. A batch that
 //! was delivered but whose acknowledgement was lost arrives twice; the event id tells it.
 
+use crate::lifecycle::Event;
 use crate::queue::{Queue, Queued};
 use crate::recorder::Producer;
 use crate::warning::Topic;
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most records and (about) bytes in one export; gRPC receivers commonly refuse more than 4 MiB.
 const BATCH_RECORDS: usize = 512;
@@ -36,12 +37,12 @@ pub(crate) fn start<E, F, X>(
     queue: Arc<Queue>,
     producer: Producer,
     resource: Resource,
-    interval: Duration,
+    rhythm: Rhythm,
     exporter: F,
 ) -> Result<std::thread::JoinHandle<()>, StartError<X>>
 where
     E: SpanExporter + 'static,
-    F: FnOnce() -> Result<E, X> + Send + 'static,
+    F: FnOnce(&Arc<Queue>) -> Result<E, X> + Send + 'static,
     X: Send + 'static,
 {
     let (ready, started) = std::sync::mpsc::sync_channel(1);
@@ -57,7 +58,7 @@ where
             };
             let made = {
                 let _entered = runtime.enter();
-                exporter()
+                exporter(&queue)
             };
             let mut exporter = match made {
                 Ok(exporter) => exporter,
@@ -65,7 +66,7 @@ where
             };
             exporter.set_resource(&resource);
             drop(ready.send(Ok(())));
-            runtime.block_on(Delivery::new(exporter, queue, producer, interval).run());
+            runtime.block_on(Delivery::new(exporter, queue, producer, rhythm).run());
         })
         .map_err(StartError::Runtime)?;
     match started.recv() {
@@ -91,11 +92,22 @@ impl Drop for Finish {
     }
 }
 
+/// When the thread does something without being asked.
+pub(crate) struct Rhythm {
+    /// How long a record waits for others to share its request.
+    pub(crate) interval: Duration,
+    /// How often the producer says that it lives, if it does.
+    pub(crate) heartbeat: Option<Duration>,
+    /// What these records are of.
+    pub(crate) scope: InstrumentationScope,
+}
+
 struct Delivery<E> {
     exporter: E,
     queue: Arc<Queue>,
     producer: Producer,
-    interval: Duration,
+    rhythm: Rhythm,
+    next_heartbeat: Option<Instant>,
     /// Records in the next batch: halved when the receiver refuses a batch, doubled when it takes one.
     batch: usize,
     pause: Duration,
@@ -113,13 +125,25 @@ enum Failure {
 }
 
 impl<E: SpanExporter> Delivery<E> {
-    fn new(exporter: E, queue: Arc<Queue>, producer: Producer, interval: Duration) -> Self {
-        Self { exporter, queue, producer, interval, batch: BATCH_RECORDS, pause: FIRST_PAUSE }
+    fn new(exporter: E, queue: Arc<Queue>, producer: Producer, rhythm: Rhythm) -> Self {
+        let next_heartbeat = rhythm.heartbeat.and_then(|heartbeat| Instant::now().checked_add(heartbeat));
+        Self { exporter, queue, producer, rhythm, next_heartbeat, batch: BATCH_RECORDS, pause: FIRST_PAUSE }
+    }
+
+    /// Says that the producer lives, if it is time.
+    fn beat(&mut self) {
+        let now = Instant::now();
+        if self.next_heartbeat.is_some_and(|at| at <= now) {
+            self.next_heartbeat = self.rhythm.heartbeat.and_then(|heartbeat| now.checked_add(heartbeat));
+            let scope = self.rhythm.scope.clone();
+            self.queue.push_own(|last| Event::Heartbeat { last }.span(scope));
+        }
     }
 
     async fn run(mut self) {
         loop {
-            self.queue.wait_for_work(self.interval).await;
+            self.queue.wait_for_work(self.rhythm.interval.min(self.rhythm.heartbeat.unwrap_or(Duration::MAX))).await;
+            self.beat();
             let mut batch = self.queue.take(self.batch, BATCH_BYTES);
             if batch.is_empty() {
                 if self.queue.is_closed() {

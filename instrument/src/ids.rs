@@ -15,6 +15,14 @@ pub(crate) fn event_id(time: SystemTime) -> Arc<str> {
     uuid_v7(millis(since_epoch), high, low)
 }
 
+/// The id that the collector gives a span without one: `docs/format.md`, section 2.
+pub(crate) fn derived_event_id(start_nanos: u64, digest: &[u8; 32]) -> String {
+    let [a, b, rest @ ..] = digest;
+    let (low, _) = rest.split_at(8);
+    let low = low.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    uuid_v7(start_nanos / 1_000_000, u64::from(*a) << 8 | u64::from(*b), low).to_string()
+}
+
 pub(crate) fn trace_id() -> TraceId {
     let (high, low) = random_pair();
     TraceId::from(u128::from(high) << 64 | u128::from(low.max(1)))

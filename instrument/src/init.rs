@@ -1,18 +1,24 @@
 //! Starting and stopping: settings, the guard, and the final count.
 
-use crate::delivery::{self, StartError};
+use crate::delivery::{self, Rhythm, StartError};
 use crate::ids;
+use crate::lifecycle::Event;
 use crate::processor::LosslessSpanProcessor;
 use crate::queue::{Limits, Queue, Report};
+use crate::receipts::ReceiptFile;
 use crate::recorder::{self, Producer, Recorder};
+use crate::sender::Sender;
 use crate::warning::Warnings;
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::{ExporterBuildError, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanExporter, SpanLimits};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long the end waits if only the producer's own words are left to be delivered.
+const OWN_LIMIT: Duration = Duration::from_secs(2);
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4317";
 const ENDPOINT_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 const PROTOCOL_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
@@ -51,7 +57,9 @@ pub struct Init {
     resource: Vec<KeyValue>,
     limits: Limits,
     interval: Duration,
+    heartbeat: Option<Duration>,
     shutdown_limit: Duration,
+    receipts: Option<PathBuf>,
     warnings: Warnings,
 }
 
@@ -75,7 +83,9 @@ impl Init {
                 wake_at: delivery::WAKE_AT,
             },
             interval: Duration::from_millis(200),
+            heartbeat: Some(Duration::from_secs(60)),
             shutdown_limit: Duration::from_secs(15),
+            receipts: variable("TACHOGRAPH_RECEIPTS").map(PathBuf::from),
             warnings: Warnings::to_stderr(),
         }
     }
@@ -121,9 +131,23 @@ impl Init {
         self
     }
 
+    /// How often a record says that this process lives and which number it gave last. Every 60 seconds unless told otherwise;
+    /// zero for never.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.heartbeat = Some(interval).filter(|interval| !interval.is_zero());
+        self
+    }
+
     /// How long [`Guard::shutdown`] keeps trying to deliver. 15 seconds unless told otherwise.
     pub fn shutdown_limit(mut self, limit: Duration) -> Self {
         self.shutdown_limit = limit;
+        self
+    }
+
+    /// Asks the collector for a receipt of each record and adds it to this file, which is made if there is none. Wins over
+    /// `TACHOGRAPH_RECEIPTS`; without either no receipts are asked for. `tachograph verify --receipts` checks them.
+    pub fn receipts(mut self, file: impl Into<PathBuf>) -> Self {
+        self.receipts = Some(file.into());
         self
     }
 
@@ -141,32 +165,44 @@ impl Init {
     pub fn init(mut self) -> Result<Guard, InitError> {
         require_grpc()?;
         let endpoint = self.endpoint.take();
-        self.start(move || otlp_exporter(endpoint))
+        let Some(path) = self.receipts.take() else {
+            return self.start(move |_| otlp_exporter(endpoint));
+        };
+        let file = ReceiptFile::open(&path).map_err(|source| InitError::Receipts { path, source })?;
+        self.start(move |queue| {
+            // OpenTelemetry's exporter is made too, for its judgement of the settings.
+            otlp_exporter(endpoint.clone())?;
+            Sender::new(endpoint_of(endpoint), file, Arc::clone(queue))
+        })
     }
 
-    /// Starts recording to an OpenTelemetry exporter of your own: another transport, or memory.
+    /// Starts recording to an OpenTelemetry exporter of your own: another transport, or memory. No receipts are kept then.
     ///
     /// # Errors
     ///
     /// As [`init()`].
     pub fn init_with<E: SpanExporter + 'static>(self, exporter: E) -> Result<Guard, InitError> {
-        self.start(move || Ok(exporter))
+        self.start(move |_| Ok(exporter))
     }
 
     fn start<E, F>(self, exporter: F) -> Result<Guard, InitError>
     where
         E: SpanExporter + 'static,
-        F: FnOnce() -> Result<E, ExporterBuildError> + Send + 'static,
+        F: FnOnce(&Arc<Queue>) -> Result<E, ExporterBuildError> + Send + 'static,
     {
         let producer = Producer { id: Arc::from(producer_id(self.producer_id)?), epoch: Arc::from(ids::random_name()) };
         let resource = resource(self.service, self.resource);
         let queue = Arc::new(Queue::new(self.limits, self.warnings));
         let recorder = Arc::new(Recorder::new(Arc::clone(&queue)));
+        // Before anybody else can take a number.
+        let heartbeat = self.heartbeat.unwrap_or_default();
+        queue.push_own(|_| Event::Open { heartbeat }.span(recorder.scope()));
         // Installed first, so that of two racing calls one fails before it starts a thread.
         if !recorder::install(Arc::clone(&recorder)) {
             return Err(InitError::AlreadyStarted);
         }
-        let thread = delivery::start(Arc::clone(&queue), producer, resource.clone(), self.interval, exporter)
+        let rhythm = Rhythm { interval: self.interval, heartbeat: self.heartbeat, scope: recorder.scope() };
+        let thread = delivery::start(Arc::clone(&queue), producer, resource.clone(), rhythm, exporter)
             .inspect_err(|_| recorder::remove())
             .map_err(|error| match error {
                 StartError::Runtime(error) => InitError::Thread(error),
@@ -202,6 +238,14 @@ pub enum InitError {
     /// The OTLP exporter does not accept its settings.
     #[error("the OTLP exporter can't be made: {0}")]
     Exporter(ExporterBuildError),
+    /// The file for receipts can't be opened.
+    #[error("receipts can't be kept in {}: {source} (the file comes from TACHOGRAPH_RECEIPTS or `Init::receipts`)", path.display())]
+    Receipts {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// No thread or runtime for delivery.
     #[error("the delivery thread can't be started: {0}")]
     Thread(std::io::Error),
@@ -279,9 +323,13 @@ impl Guard {
     fn stop(&mut self) -> Result<Report, Lost> {
         if let Some(thread) = self.thread.take() {
             recorder::remove();
-            self.queue.close(self.shutdown_limit);
+            // An application that recorded nothing is not kept waiting for a receiver that is not there.
+            let limit =
+                if self.queue.holds_only_own() { self.shutdown_limit.min(OWN_LIMIT) } else { self.shutdown_limit };
+            let scope = self.recorder.scope();
+            self.queue.close(limit, |last, lost| Event::Close { last, lost }.span(scope));
             let grace = Duration::from_secs(2);
-            if self.queue.wait_until_finished(self.shutdown_limit.saturating_add(grace)) {
+            if self.queue.wait_until_finished(limit.saturating_add(grace)) {
                 // It has nothing left to do; its panic, if any, was counted as loss.
                 drop(thread.join());
             } else {
@@ -312,6 +360,13 @@ fn otlp_exporter(endpoint: Option<String>) -> Result<opentelemetry_otlp::SpanExp
         None => exporter.with_endpoint(DEFAULT_ENDPOINT),
     }
     .build()
+}
+
+/// Where the collector listens, as OpenTelemetry's exporter finds it. That one has refused what is no address, and TLS.
+fn endpoint_of(given: Option<String>) -> String {
+    let environment = || ENDPOINT_VARIABLES.iter().find_map(|name| variable(name));
+    let endpoint = given.or_else(environment).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    if endpoint.contains("://") { endpoint } else { format!("http://{endpoint}") }
 }
 
 fn require_grpc() -> Result<(), InitError> {

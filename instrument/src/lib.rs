@@ -21,10 +21,13 @@ mod delivery;
 mod event;
 mod ids;
 mod init;
+mod lifecycle;
 mod processor;
 pub mod propagation;
 mod queue;
+mod receipts;
 mod recorder;
+mod sender;
 mod task;
 mod warning;
 
@@ -43,4 +46,5 @@ pub mod __private {
     pub use crate::call::{Call, DebugMessage, DisplayMessage, ErrorText, NoMessage};
     pub use crate::capture::{Hashed, Integer, Number, Scalar, Text, TextList};
     pub use crate::event::{Kind, Step};
+    pub use crate::receipts::Receipt;
 }

@@ -4,6 +4,8 @@
 //! - Each record that ends takes the next sequence number, whether or not it gets a place. A record
 //!   that is lost so leaves a gap that the collector can prove.
 //! - What is in flight counts against the bounds until the receiver has acknowledged it.
+//! - What the producer says of itself has numbers of the same sequence, but no place that a record could have: it counts neither
+//!   against the bounds nor in the report, and there are never more than a few.
 //! - A full queue makes the caller wait, at most `Limits::wait`. Once one caller waited in vain,
 //!   later ones are refused at once until a delivery succeeds: an application must not slow to one
 //!   call per `wait` because a collector is gone.
@@ -15,6 +17,9 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
+
+/// Of what the producer says of itself no more waits than these, and the close.
+const MOST_OWN: usize = 2;
 
 /// Bounds of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +47,8 @@ pub struct Report {
 pub(crate) struct Queued {
     pub(crate) span: SpanData,
     pub(crate) sequence: u64,
+    /// It is of the producer itself, not of the application.
+    pub(crate) own: bool,
     /// The producer's attributes were added.
     pub(crate) stamped: bool,
     pub(crate) bytes: usize,
@@ -51,6 +58,10 @@ pub(crate) struct Queued {
 struct State {
     waiting: VecDeque<Queued>,
     in_flight: usize,
+    /// Of both, those of the producer itself.
+    own: usize,
+    /// Numbers given so far.
+    numbered: u64,
     /// Of what waits and what is in flight.
     bytes: usize,
     report: Report,
@@ -58,6 +69,18 @@ struct State {
     shedding: bool,
     closed: bool,
     finished: bool,
+}
+
+impl State {
+    fn take_number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered - 1
+    }
+
+    fn push_own(&mut self, span: SpanData, sequence: u64) {
+        self.own += 1;
+        self.waiting.push_back(Queued { span, sequence, own: true, stamped: false, bytes: 0 });
+    }
 }
 
 #[derive(Debug)]
@@ -111,7 +134,7 @@ impl Queue {
             state = after;
             state.shedding |= waited.timed_out();
         }
-        let sequence = state.report.produced;
+        let sequence = state.take_number();
         state.report.produced += 1;
         if state.closed || self.is_full(&state, bytes) {
             state.report.lost += 1;
@@ -121,11 +144,30 @@ impl Queue {
             return;
         }
         state.bytes += bytes;
-        state.waiting.push_back(Queued { span, sequence, stamped: false, bytes });
+        state.waiting.push_back(Queued { span, sequence, own: false, stamped: false, bytes });
         if state.waiting.len() == self.limits.wake_at || state.bytes > self.limits.bytes / 2 {
             drop(state);
             self.work.notify_one();
         }
+    }
+
+    /// Adds what the producer says of itself, unless as much waits already. `make` gets its number.
+    pub(crate) fn push_own(&self, make: impl FnOnce(u64) -> SpanData) {
+        let mut state = self.lock();
+        if !state.closed && state.own < MOST_OWN {
+            let sequence = state.take_number();
+            state.push_own(make(sequence), sequence);
+            if state.waiting.len() == self.limits.wake_at {
+                drop(state);
+                self.work.notify_one();
+            }
+        }
+    }
+
+    /// Whether nothing of the application waits or is in flight.
+    pub(crate) fn holds_only_own(&self) -> bool {
+        let state = self.lock();
+        state.waiting.len() + state.in_flight == state.own
     }
 
     /// Waits until all that ended before this call was acknowledged or given up, or the time is over.
@@ -144,11 +186,21 @@ impl Queue {
         state.report
     }
 
-    /// Refuses further records and gives delivery until `limit` from now to finish.
-    pub(crate) fn close(&self, limit: Duration) {
+    /// Refuses further records and gives delivery until `limit` from now to finish. `last` makes the last one, of its number and of
+    /// how many are lost.
+    pub(crate) fn close(&self, limit: Duration, last: impl FnOnce(u64, u64) -> SpanData) {
         let now = Instant::now();
         let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400));
-        self.lock().closed = true;
+        {
+            let mut state = self.lock();
+            if !state.closed {
+                // Under one lock, so that no number follows it.
+                let sequence = state.take_number();
+                let span = last(sequence, state.report.lost);
+                state.push_own(span, sequence);
+                state.closed = true;
+            }
+        }
         self.space.notify_all();
         self.deadline.send_if_modified(|known| {
             let sooner = known.is_none_or(|known| deadline < known);
@@ -170,7 +222,7 @@ impl Queue {
     }
 
     fn is_full(&self, state: &State, bytes: usize) -> bool {
-        let held = state.waiting.len() + state.in_flight;
+        let held = state.waiting.len() + state.in_flight - state.own;
         // One record larger than the whole bound still passes, alone.
         held >= self.limits.records || (held > 0 && state.bytes + bytes > self.limits.bytes)
     }
@@ -287,10 +339,11 @@ impl Queue {
         }
         state.closed = true;
         state.finished = true;
-        let left = state.waiting.len() + state.in_flight;
+        let left = state.waiting.len() + state.in_flight - state.own;
         state.report.lost += left as u64;
         state.waiting.clear();
         state.in_flight = 0;
+        state.own = 0;
         state.bytes = 0;
         drop(state);
         self.space.notify_all();
@@ -304,7 +357,9 @@ impl Queue {
         }
         state.in_flight -= batch.len();
         state.bytes -= batch.iter().map(|queued| queued.bytes).sum::<usize>();
-        count(&mut state, batch.len() as u64);
+        let own = batch.iter().filter(|queued| queued.own).count();
+        state.own -= own;
+        count(&mut state, (batch.len() - own) as u64);
         drop(state);
         self.space.notify_all();
         self.progress.notify_all();

@@ -13,6 +13,7 @@ pub(crate) enum Topic {
     Delivery,
     Loss,
     Misuse,
+    Receipts,
 }
 
 /// Takes a finished sentence.
@@ -21,7 +22,7 @@ pub(crate) type Sink = Box<dyn Fn(&str) + Send + Sync>;
 /// Passes warnings on to the sink, at most one per topic in [`QUIET`].
 pub(crate) struct Warnings {
     sink: Sink,
-    topics: Mutex<[Heard; 3]>,
+    topics: Mutex<[Heard; 4]>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -32,7 +33,7 @@ struct Heard {
 
 impl Warnings {
     pub(crate) fn new(sink: Sink) -> Self {
-        Self { sink, topics: Mutex::new([Heard::default(); 3]) }
+        Self { sink, topics: Mutex::new([Heard::default(); 4]) }
     }
 
     pub(crate) fn to_stderr() -> Self {

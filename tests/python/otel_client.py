@@ -4,6 +4,7 @@ Prints one JSON object: the spans and logs that it made, and those that the expo
 """
 
 import argparse
+import base64
 import json
 import time
 
@@ -26,23 +27,81 @@ def parse_arguments():
     parser.add_argument("--logs", type=int, default=0)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--pause-ms", type=float, default=0)
+    parser.add_argument("--receipts", help="ask for receipts and add them to this file")
     return parser.parse_args()
 
 
-def exporters(protocol, endpoint):
+def receipt_lines(answer):
+    """The lines of a receipts file from what an answer says, as docs/format.md has both."""
+    version, ledger, *runs = answer.split(" ")
+    assert version == "v1", answer
+    for run in runs:
+        if run.startswith("+"):
+            continue
+        indexes, _, encoded = run.partition(":")
+        first, _, last = indexes.partition("-")
+        first, last = int(first), int(last or first)
+        packed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).hex()
+        hashes = [packed[at : at + 64] for at in range(0, len(packed), 64)]
+        hashes = ["-"] * (last - first + 1 - len(hashes)) + hashes
+        for index, leaf_hash in zip(range(first, last + 1), hashes, strict=True):
+            yield f"tachograph-receipt/v1 {ledger} {index} {leaf_hash} -\n"
+
+
+class Receipts:
+    """Makes exporters ask for receipts, and adds those of the answers to a file."""
+
+    HEADER = {"tachograph-receipts": "1"}
+
+    def __init__(self, path):
+        self._file = open(path, "a", encoding="ascii")
+
+    def keep(self, answer):
+        if answer:
+            self._file.write("".join(receipt_lines(answer)))
+            self._file.flush()
+
+    def http_options(self):
+        import requests
+
+        session = requests.Session()
+        session.hooks["response"].append(lambda answer, *_, **__: self.keep(answer.headers.get("tachograph-receipt")))
+        return {"session": session, "headers": self.HEADER}
+
+    def intercept_grpc(self, exporter):
+        import grpc
+
+        keep = self.keep
+
+        class Interceptor(grpc.UnaryUnaryClientInterceptor):
+            def intercept_unary_unary(self, continuation, details, request):
+                call = continuation(details, request)
+                keep(dict(call.trailing_metadata() or ()).get("tachograph-receipt"))
+                return call
+
+        exporter._client = exporter._stub(grpc.intercept_channel(exporter._channel, Interceptor()))
+        return exporter
+
+
+def exporters(protocol, endpoint, receipts):
     if protocol == "grpc":
         import grpc
         from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
         options = {"insecure": True, "compression": grpc.Compression.Gzip, "timeout": TIMEOUT_SECONDS}
-        return OTLPSpanExporter(endpoint=endpoint, **options), OTLPLogExporter(endpoint=endpoint, **options)
+        if not receipts:
+            return OTLPSpanExporter(endpoint=endpoint, **options), OTLPLogExporter(endpoint=endpoint, **options)
+        options["headers"] = receipts.HEADER
+        made = OTLPSpanExporter(endpoint=endpoint, **options), OTLPLogExporter(endpoint=endpoint, **options)
+        return tuple(receipts.intercept_grpc(exporter) for exporter in made)
 
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     options = {"compression": Compression.Gzip, "timeout": TIMEOUT_SECONDS}
+    options |= receipts.http_options() if receipts else {}
     url = f"http://{endpoint}/v1/"
     return OTLPSpanExporter(endpoint=url + "traces", **options), OTLPLogExporter(endpoint=url + "logs", **options)
 
@@ -100,7 +159,8 @@ def make_span(tracer, number):
 def main():
     arguments = parse_arguments()
     resource = Resource.create({"service.name": "advice", "deployment.environment.name": "test"})
-    span_exporter, log_exporter = exporters(arguments.protocol, arguments.endpoint)
+    receipts = Receipts(arguments.receipts) if arguments.receipts else None
+    span_exporter, log_exporter = exporters(arguments.protocol, arguments.endpoint, receipts)
     spans = Book(span_exporter, SpanExportResult.SUCCESS, span_name)
     logs = Book(log_exporter, LogRecordExportResult.SUCCESS, log_name)
 

@@ -56,11 +56,17 @@ impl Connection {
     /// # Errors
     /// If the connection ended before the whole answer was here: then it is not known what became of the request.
     pub fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> io::Result<Response> {
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
-            self.host,
-            body.len()
-        );
+        self.post_with(path, &[("content-type", content_type)], body)
+    }
+
+    /// The same with any headers.
+    ///
+    /// # Errors
+    /// If the connection ended before the whole answer was here.
+    pub fn post_with(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let (host, length) = (&self.host, body.len());
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\n{headers}content-length: {length}\r\n\r\n");
         self.exchange(&[head.as_bytes(), body].concat())
     }
 

@@ -17,6 +17,7 @@ pub mod minio;
 pub mod otlp;
 pub mod programs;
 pub mod proxy;
+pub mod receipts;
 pub mod seed;
 pub mod stored;
 pub mod tree;

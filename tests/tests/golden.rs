@@ -24,7 +24,12 @@ fn the_archive_is_read_and_verified() {
     let verified = verify(&golden().join("archive"), &[&"--key", &key, &"--mac-key", &mac_key]);
     verified.expect_clean();
     assert_eq!(verified.report["records"], RECORDS);
-    assert_eq!(verified.verdict(Axis::Completeness), "pass");
+    // All numbers are there. Its producer is of a release that did not say that it closes.
+    assert_eq!(verified.verdict(Axis::Completeness), "incomplete");
+    let producers = verified.report["producers"].as_array().unwrap();
+    assert!(producers.iter().all(|producer| producer["missing"] == 0 && producer["state"] == "open"), "{producers:?}");
+    let reasons = verified.report["axes"]["completeness"]["reasons"].as_array().unwrap();
+    assert!(reasons.len() == 1 && reasons[0].as_str().unwrap().contains("OPEN"), "{reasons:?}");
 }
 
 #[test]

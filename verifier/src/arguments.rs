@@ -28,6 +28,10 @@ pub struct Arguments {
     /// A checkpoint of this ledger that you kept; what is verified must agree with it. May be given several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// Receipts that a sender of records kept (TACHOGRAPH_RECEIPTS): a file or a directory of files. The archive must hold each
+    /// record as it was acknowledged. May be given several times
+    #[arg(long, value_name = "FILE|DIR")]
+    receipts: Vec<PathBuf>,
     /// Which witnesses' cosignatures are enough: a C2SP tlog-policy of your own. The newest witnessed checkpoint must meet it
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -80,6 +84,7 @@ impl Arguments {
             key: self.key()?,
             checkpoints: self.checkpoints()?,
             policy: self.policy()?,
+            receipts: self.receipts.clone(),
             timestamp_authorities: self.authorities()?,
             now: Some(now()),
             mac_key: None,
@@ -95,6 +100,9 @@ impl Arguments {
     pub fn for_bundle(&self) -> anyhow::Result<check::Options> {
         if self.mac_key.is_some() {
             bail!("--mac-key is for archives: a bundle holds no MACs");
+        }
+        if !self.receipts.is_empty() {
+            bail!("--receipts are for archives: they say nothing of a bundle that its proofs do not");
         }
         Ok(check::Options {
             key: self.key()?,

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use tachograph_exporters::bundle::check::BundleReport;
-use tachograph_exporters::verify::{Axis, AxisReport, Finding, Report, Verdict};
+use tachograph_exporters::verify::{
+    Axis, AxisReport, Finding, ProducerReport, ProducerState, RECORDER_PRODUCER, Report, Verdict,
+};
+
+/// Starts of producers that are printed.
+const SHOWN_PRODUCERS: usize = 20;
 
 /// Prints a line on standard output. A reader that went away (`| head`) is no error.
 pub fn line(text: &str) {
@@ -27,7 +32,15 @@ pub fn archive(report: &Report, required: &[Axis]) {
     if let Some(root) = &report.root {
         line(&format!("  root {root}"));
     }
-    line(&format!("  key  {}\n", report.vkey));
+    line(&format!("  key  {}", report.vkey));
+    if let Some(receipts) = &report.receipts {
+        line(&format!(
+            "  receipts: {} compared, {} differ, {} of records that are not here, {} without a hash, {} of other ledgers",
+            receipts.checked, receipts.differ, receipts.missing, receipts.without_hash, receipts.other_ledgers
+        ));
+    }
+    producers(&report.producers);
+    line("");
     answers(&report.axes, required);
     findings(&report.findings, report.findings_left_out);
     for what in &report.unreadable {
@@ -55,6 +68,26 @@ pub fn bundle(report: &BundleReport, required: &[Axis]) {
     answers(&report.axes, required);
     findings(&report.findings, report.findings_left_out);
     verdict(report.exit_code(required));
+}
+
+fn producers(producers: &[ProducerReport]) {
+    // The recorder does not say of itself that it ends: the ledger's end is that.
+    let senders = producers.iter().filter(|producer| producer.producer != RECORDER_PRODUCER);
+    for producer in senders.clone().take(SHOWN_PRODUCERS) {
+        let state = match producer.state {
+            ProducerState::Closed => "CLOSED",
+            ProducerState::Open => "OPEN",
+        };
+        let heartbeat = producer.last_heartbeat.as_ref().map_or(String::new(), |at| format!(", last heartbeat {at}"));
+        line(&format!(
+            "  producer {} epoch {}: {state}, numbers to {}, {} missing{heartbeat}",
+            producer.producer, producer.epoch, producer.last, producer.missing
+        ));
+    }
+    let left_out = senders.count().saturating_sub(SHOWN_PRODUCERS);
+    if left_out > 0 {
+        line(&format!("  … and {left_out} starts of producers more (--json)"));
+    }
 }
 
 fn answers(axes: &BTreeMap<Axis, AxisReport>, required: &[Axis]) {

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::archive::ArchiveFile;
 use super::quantity::{Size, Span};
-use super::witnesses::WitnessesFile;
 use super::timestamps::TimestampsFile;
+use super::witnesses::WitnessesFile;
 use super::{Config, DEFAULT_DATA, DEFAULT_MAX_FIELD_BYTES, Durability, Journal, Log, Overrides, Receive};
 use crate::receive::{Auth, Limits, Secret, Tls};
 
@@ -27,6 +27,7 @@ struct File {
     duplicates: DuplicatesFile,
     witnesses: Option<WitnessesFile>,
     timestamps: TimestampsFile,
+    producers: ProducersFile,
     admin: Option<Switch>,
     log: LogFile,
 }
@@ -78,6 +79,12 @@ struct JournalFile {
 #[serde(deny_unknown_fields, default)]
 struct DuplicatesFile {
     retention: Option<Span>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ProducersFile {
+    gap_after: Option<Span>,
 }
 
 #[derive(Deserialize, Default)]
@@ -180,6 +187,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
             durability,
             duplicates_retention: retention,
             timestamps,
+            gap_after: file.producers.gap_after.map_or(Duration::from_secs(60), |span| span.0),
             admin,
             witnesses,
             log: Log {

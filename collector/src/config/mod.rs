@@ -42,6 +42,8 @@ pub struct Config {
     pub duplicates_retention: Duration,
     /// Time stamps from outside.
     pub timestamps: Timestamps,
+    /// How long a gap in a producer's numbers stays open before it is recorded.
+    pub gap_after: Duration,
     /// Where health and metrics are served; `None` for nowhere.
     pub admin: Option<SocketAddr>,
     /// Who is asked to cosign checkpoints.

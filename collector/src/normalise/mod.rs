@@ -5,6 +5,7 @@ mod metadata;
 mod slots;
 
 use sha2::{Digest, Sha256};
+use tachograph_exporters::verify::{PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN};
 use tachograph_ledger::leaf::is_producer;
 use tachograph_record::{
     ActorType, Decimal, EventId, Json, Kind, Outcome, Record, SpanId, Status, Text, Time, TimeError, TraceId,
@@ -188,7 +189,8 @@ fn time(field: &'static str, nanos: u64) -> Result<Time, Rejection> {
 /// All fields that attributes fill.
 fn fill<'a>(event_id: EventId, timestamp: Time, slots: &mut Slots<'_, 'a>) -> Record<'a> {
     use Field as F;
-    let kind = slots.parse(F::Kind, senders_kind).unwrap_or_else(|| match slots.operation() {
+    let action = slots.first_text(F::ActionType);
+    let kind = slots.parse(F::Kind, |word| senders_kind(word, action)).unwrap_or_else(|| match slots.operation() {
         Some(operation) => kind_of_operation(operation),
         None if slots.has_gen_ai => Kind::Generation,
         None => Kind::AuditEvent,
@@ -267,10 +269,14 @@ fn fill<'a>(event_id: EventId, timestamp: Time, slots: &mut Slots<'_, 'a>) -> Re
     record
 }
 
-/// A kind that a sender may give: `lifecycle` is the recorder's own, and its records excuse a clock that went back.
-fn senders_kind(word: &str) -> Option<Kind> {
-    Kind::parse(word).filter(|kind| *kind != Kind::Lifecycle)
+/// A kind that a sender may give: `lifecycle` is the recorder's own, and its records excuse a clock that went back; but a producer
+/// may speak of its own life.
+fn senders_kind(word: &str, action: Option<&str>) -> Option<Kind> {
+    let of_producer = || action.is_some_and(|action| PRODUCER_ACTIONS.contains(&action));
+    Kind::parse(word).filter(|kind| *kind != Kind::Lifecycle || of_producer())
 }
+
+const PRODUCER_ACTIONS: [&str; 3] = [PRODUCER_OPEN, PRODUCER_HEARTBEAT, PRODUCER_CLOSE];
 
 /// What the recorder itself says, a sender can't.
 fn senders_action(name: &str) -> Option<Text<'_>> {

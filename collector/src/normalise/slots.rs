@@ -88,6 +88,14 @@ impl<'v, 'a> Slots<'v, 'a> {
         }
     }
 
+    /// The text of the attribute of the first rank, which stays where it is.
+    pub(super) fn first_text(&self, field: Field) -> Option<&'a str> {
+        match self.fields[field as usize][0]?.value {
+            AnyValue::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether an attribute for this field came, of whatever type.
     pub(super) fn has(&self, field: Field) -> bool {
         self.fields[field as usize].iter().any(Option::is_some)

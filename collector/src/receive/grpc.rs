@@ -15,9 +15,10 @@ use super::{
     answer::{Answer, status_protobuf},
     denied::Denied,
     inflate::Encoding,
-    router::{Asked, Format, Reception},
+    router::{Asked, Format, Reception, wants_receipt},
 };
 use crate::intake::{Intake, Signal};
+use crate::receipt;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -48,7 +49,7 @@ where
     let asked = asked(reception, &head);
     let request = Request::from_parts(head, body);
     match reception.take(asked, request).await {
-        Ok(()) => success(),
+        Ok(receipt) => success(receipt),
         Err(denied) => failure(&denied),
     }
 }
@@ -70,7 +71,12 @@ fn asked<I>(reception: &Reception<I>, head: &Parts) -> Result<Asked, Denied> {
             return Err(Denied::ContentType { found: String::from_utf8_lossy(other.unwrap_or_default()).into_owned() });
         }
     }
-    Ok(Asked { signal, encoding: Encoding::parse(head.headers.get(GRPC_ENCODING))?, format: Format::Grpc })
+    Ok(Asked {
+        signal,
+        encoding: Encoding::parse(head.headers.get(GRPC_ENCODING))?,
+        format: Format::Grpc,
+        receipt: wants_receipt(&head.headers),
+    })
 }
 
 fn signal(path: &str) -> Result<Signal, Denied> {
@@ -84,9 +90,12 @@ fn signal(path: &str) -> Result<Signal, Denied> {
     Err(Denied::Signal { name: other })
 }
 
-fn success() -> Response<Answer> {
+fn success(receipt: Option<HeaderValue>) -> Response<Answer> {
     let mut trailers = HeaderMap::new();
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+    if let Some(receipt) = receipt {
+        trailers.insert(receipt::ANSWER, receipt);
+    }
     let mut response = Response::new(Answer::new(Bytes::from_static(EMPTY_MESSAGE)).with_trailers(trailers));
     announce(response.headers_mut());
     response

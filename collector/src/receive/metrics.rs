@@ -64,7 +64,7 @@ impl ReceiveMetrics {
         }
     }
 
-    pub(super) fn accepted(&self, accepted: Accepted) {
+    pub(super) fn accepted(&self, accepted: &Accepted) {
         add(&self.acknowledged, 1);
         add(&self.records, accepted.records);
         add(&self.duplicate_records, accepted.duplicates);

@@ -14,9 +14,10 @@ use super::{
     answer::{Answer, status_json, status_protobuf},
     denied::Denied,
     inflate::Encoding,
-    router::{Asked, Format, Reception},
+    router::{Asked, Format, Reception, wants_receipt},
 };
 use crate::intake::{Intake, Signal};
+use crate::receipt;
 
 /// Answers a request.
 pub(super) async fn answer<I, B>(reception: &Reception<I>, request: Request<B>) -> Response<Answer>
@@ -32,7 +33,7 @@ where
     let reply_format = format.unwrap_or(Format::Json);
     let request = Request::from_parts(head, body);
     match reception.take(asked, request).await {
-        Ok(()) => success(reply_format),
+        Ok(receipt) => success(reply_format, receipt),
         Err(denied) => failure(&denied, reply_format),
     }
 }
@@ -42,7 +43,12 @@ fn asked<I>(reception: &Reception<I>, head: &Parts, format: &Result<Format, Deni
         return Err(Denied::Unauthenticated);
     }
     let signal = signal(head)?;
-    Ok(Asked { signal, format: format.clone()?, encoding: Encoding::parse(head.headers.get(CONTENT_ENCODING))? })
+    Ok(Asked {
+        signal,
+        format: format.clone()?,
+        encoding: Encoding::parse(head.headers.get(CONTENT_ENCODING))?,
+        receipt: wants_receipt(&head.headers),
+    })
 }
 
 fn signal(head: &Parts) -> Result<Signal, Denied> {
@@ -73,12 +79,16 @@ fn format(headers: &HeaderMap) -> Result<Format, Denied> {
 }
 
 /// An empty `Export*ServiceResponse`: no bytes in protobuf.
-fn success(format: Format) -> Response<Answer> {
+fn success(format: Format, receipt: Option<HeaderValue>) -> Response<Answer> {
     let body = match format {
         Format::Json => Bytes::from_static(b"{}"),
         Format::Protobuf | Format::Grpc => Bytes::new(),
     };
-    response(StatusCode::OK, format, body)
+    let mut response = response(StatusCode::OK, format, body);
+    if let Some(receipt) = receipt {
+        response.headers_mut().insert(receipt::ANSWER, receipt);
+    }
+    response
 }
 
 fn failure(denied: &Denied, format: Format) -> Response<Answer> {

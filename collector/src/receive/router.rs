@@ -3,7 +3,7 @@
 use std::{fmt::Display, sync::Arc};
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response, Version, header::EXPECT};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header::EXPECT};
 use http_body::Body;
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
     otlp_http,
 };
 use crate::intake::{Export, Intake, Refusal, Signal};
+use crate::receipt;
 
 /// What every connection shares.
 pub(super) struct Reception<I> {
@@ -36,6 +37,13 @@ pub(super) struct Asked {
     pub(super) signal: Signal,
     pub(super) encoding: Encoding,
     pub(super) format: Format,
+    /// The sender wants a receipt.
+    pub(super) receipt: bool,
+}
+
+/// Whether the sender wants a receipt. A version that is not known is as if it had not asked.
+pub(super) fn wants_receipt(headers: &HeaderMap) -> bool {
+    headers.get(receipt::ASK).is_some_and(|version| version.as_bytes() == receipt::VERSION_ASKED)
 }
 
 /// How a body is to be read.
@@ -72,7 +80,12 @@ where
 
 impl<I: Intake> Reception<I> {
     /// Takes the request that `asked` describes; once this returns `Ok` its records are durable.
-    pub(super) async fn take<B>(&self, asked: Result<Asked, Denied>, request: Request<B>) -> Result<(), Denied>
+    /// Gives the receipt, if one was asked for.
+    pub(super) async fn take<B>(
+        &self,
+        asked: Result<Asked, Denied>,
+        request: Request<B>,
+    ) -> Result<Option<HeaderValue>, Denied>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Display,
@@ -82,7 +95,10 @@ impl<I: Intake> Reception<I> {
             Ok(asked) => self.export(asked, &mut body).await,
             Err(denied) => Err(denied),
         };
-        let Err(denied) = result else { return Ok(()) };
+        let denied = match result {
+            Ok(receipt) => return Ok(receipt),
+            Err(denied) => denied,
+        };
         self.metrics.refused(&denied);
         tracing::debug!(path = head.uri.path(), refused = ?denied.code(), "request refused");
         // HTTP/2 ends one stream without the others, and a client that still waits for
@@ -94,7 +110,7 @@ impl<I: Intake> Reception<I> {
         Err(denied)
     }
 
-    async fn export<B>(&self, asked: Asked, body: &mut B) -> Result<(), Denied>
+    async fn export<B>(&self, asked: Asked, body: &mut B) -> Result<Option<HeaderValue>, Denied>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Display,
@@ -110,9 +126,11 @@ impl<I: Intake> Reception<I> {
         // `grant` lives until the answer: the stages behind hold the bytes as long.
         let (protobuf, _grant) = self.protobuf(asked, raw, grant).await?;
         self.metrics.handed_on(protobuf.len());
-        let accepted = self.intake.accept(Export { signal: asked.signal, protobuf }).await?;
-        self.metrics.accepted(accepted);
-        Ok(())
+        let export = Export { signal: asked.signal, protobuf, wants_receipt: asked.receipt };
+        let accepted = self.intake.accept(export).await?;
+        self.metrics.accepted(&accepted);
+        // It is printable ASCII, which every header takes.
+        Ok(accepted.receipt.and_then(|receipt| HeaderValue::try_from(receipt.to_header()).ok()))
     }
 
     /// The export request inside `raw`, as protobuf.

@@ -17,6 +17,7 @@
 //! - *its id with other content*: sealed, pointing at the first;
 //! - *the clock went back*: indexes go on, and a record says so before any other is sealed with the earlier time.
 
+mod gaps;
 mod own;
 mod queue;
 
@@ -37,7 +38,10 @@ use crate::dedup::{Dedup, DedupError, Verdict};
 use crate::intake::{Accepted, Refusal};
 use crate::journal::{AppendError, Frame, Journal, PushError};
 use crate::observe::Metrics;
+use crate::producers::Producers;
 use crate::progress::Progress;
+use crate::receipt::Receipt;
+use gaps::note_numbers;
 pub use own::{OWN_PRODUCER, Own};
 pub use queue::{Intake, QUEUE_BATCHES, Queue, queue};
 use queue::{Job, Message};
@@ -109,6 +113,8 @@ pub struct Parts {
     pub durability: Durability,
     /// How long a sender waits for the archive at most.
     pub archive_wait: Duration,
+    /// How long a gap in a producer's numbers stays open before it is recorded.
+    pub gap_after: Duration,
 }
 
 /// The writer of the ledger.
@@ -121,6 +127,8 @@ pub struct Writer {
     /// Batches whose records are all in the frame or durable already, not yet answered.
     complete: Vec<(Job, Accepted)>,
     last_expiry: Instant,
+    producers: Producers,
+    last_look: Instant,
     /// Batches that are durable and wait for the archive, in order.
     unarchived: VecDeque<Unarchived>,
     fill: Fill,
@@ -157,6 +165,7 @@ impl Writer {
     pub fn new(parts: Parts) -> Self {
         let before = (parts.sealer.snapshot(), parts.last_sealed_at);
         let frame = Frame::begin(parts.sealer.next_index(), *parts.sealer.prev().as_bytes(), 0);
+        let producers = Producers::new(parts.gap_after);
         Self {
             parts,
             frame,
@@ -166,6 +175,8 @@ impl Writer {
             unarchived: VecDeque::new(),
             fill: Fill::default(),
             last_expiry: Instant::now(),
+            producers,
+            last_look: Instant::now(),
             to_release: None,
             stopping: false,
         }
@@ -207,6 +218,7 @@ impl Writer {
     fn rest(&mut self) -> Result<(), WriterError> {
         // Whether there is room again only the next batch can tell, and a load balancer sends none while we say that there is none.
         self.parts.metrics.journal_full.set(0);
+        self.look_at_producers()?;
         // From here on damage to the last frame can't be taken for a torn write.
         self.parts.journal.mark_synced().map_err(WriterError::Journal)
     }
@@ -235,7 +247,7 @@ impl Writer {
         if self.stopping {
             self.parts.progress.end();
         }
-        Ok(())
+        self.look_at_producers()
     }
 
     /// Seals a batch into the frame. It is answered when the frame is written.
@@ -262,23 +274,30 @@ impl Writer {
         if now < self.parts.last_sealed_at {
             self.seal_clock_jump(now)?;
         }
-        let mut accepted = Accepted { records: 0, duplicates: 0, rejected: batch.rejected };
+        let receipt = batch.wants_receipt.then(|| Receipt::new(self.parts.sealer.name().clone()));
+        let mut accepted = Accepted { rejected: batch.rejected, receipt, ..Accepted::default() };
         let mut conflicts = 0;
         for (draft, body) in batch.records() {
-            match self.parts.dedup.lookup(&draft.event_id.0, &draft.content_digest)? {
-                Verdict::Duplicate { .. } => accepted.duplicates += 1,
+            let place = match self.parts.dedup.lookup(&draft.event_id.0, &draft.content_digest)? {
+                Verdict::Duplicate { index } => {
+                    accepted.duplicates += 1;
+                    (index, None)
+                }
                 Verdict::New => {
-                    self.seal(draft, body, draft.body_sha256, now)?;
                     accepted.records += 1;
+                    self.seal(draft, body, draft.body_sha256, now)?
                 }
                 Verdict::Conflict { first_index } => {
                     let mut pointing = body.to_vec();
                     append_conflict(&mut pointing, first_index);
                     let hash = Hash::from_bytes(Sha256::digest(&pointing).into());
-                    self.seal(draft, &pointing, hash, now)?;
                     conflicts += 1;
                     accepted.records += 1;
+                    self.seal(draft, &pointing, hash, now)?
                 }
+            };
+            if let Some(receipt) = &mut accepted.receipt {
+                receipt.push(place.0, place.1);
             }
         }
         self.parts.metrics.conflicts.add(conflicts);
@@ -286,7 +305,14 @@ impl Writer {
         Ok(accepted)
     }
 
-    fn seal(&mut self, draft: &Draft, body: &[u8], body_sha256: Hash, now: Time) -> Result<(), Failed> {
+    /// Gives the record's index and leaf hash.
+    fn seal(
+        &mut self,
+        draft: &Draft,
+        body: &[u8],
+        body_sha256: Hash,
+        now: Time,
+    ) -> Result<(u64, Option<Hash>), Failed> {
         if self.frame.is_full() {
             self.flush()?;
         }
@@ -314,7 +340,7 @@ impl Writer {
         let inserted = parts.dedup.insert(&draft.event_id.0, &draft.content_digest, sealed.index, now.unix_nanos());
         parts.last_sealed_at = now;
         match inserted {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok((sealed.index, Some(sealed.hash))),
             Err(error) if error.is_no_room() => Err(self.take_back(&error)),
             Err(error) => Err(error.into()),
         }
@@ -406,12 +432,16 @@ impl Writer {
     /// Answers what is durable, or keeps it until it is archived. What had been sealed before may not be archived either.
     fn answer_durable(&mut self) {
         if self.parts.durability == Durability::Wal {
-            self.answer(Ok);
+            // All are answered first: nobody waits for the table of producers.
+            let answered = self.complete.drain(..).map(|(job, accepted)| job.answered(Ok(accepted)));
+            let batches: Vec<Batch> = answered.collect();
+            batches.iter().for_each(|batch| note_numbers(&mut self.producers, batch));
             return;
         }
         let size = self.parts.sealer.next_index();
         let archived = self.parts.progress.now().archived >= size;
         for (job, accepted) in self.complete.drain(..) {
+            note_numbers(&mut self.producers, &job.batch);
             if archived || !job.is_of_sender() {
                 job.answer(Ok(accepted));
             } else {

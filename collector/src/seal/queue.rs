@@ -55,7 +55,13 @@ impl Job {
     /// Answers. If nobody waits any more (the sender went away) the answer is dropped: the sender was told nothing and will send
     /// again, and then the records are known.
     pub(super) fn answer(self, outcome: Result<Accepted, Refusal>) {
+        self.answered(outcome);
+    }
+
+    /// Answers and gives the batch back.
+    pub(super) fn answered(self, outcome: Result<Accepted, Refusal>) -> Batch {
         let _ = self.reply.send(outcome);
+        self.batch
     }
 }
 

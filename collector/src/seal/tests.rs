@@ -114,6 +114,7 @@ impl Place {
             metrics: Arc::clone(&self.metrics),
             durability: Durability::Wal,
             archive_wait: Duration::MAX,
+            gap_after: Duration::MAX,
         }
     }
 }
@@ -157,7 +158,7 @@ fn record(id: u8, prompt: &str) -> Record<'static> {
 }
 
 fn accepted(records: u64, duplicates: u64) -> Result<Accepted, Refusal> {
-    Ok(Accepted { records, duplicates, rejected: 0 })
+    Ok(Accepted { records, duplicates, ..Accepted::default() })
 }
 
 fn full() -> Result<Accepted, Refusal> {

@@ -25,8 +25,8 @@ use tachograph_record::Time;
 
 use crate::batch::Entropy;
 use crate::clock::Clock;
-use crate::mailbox::{Mailbox, Signed, Wake};
 use crate::config;
+use crate::mailbox::{Mailbox, Signed, Wake};
 use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::seal::{Own, Queue};

@@ -12,9 +12,14 @@ use std::{
 use bytes::Bytes;
 use tachograph_collector::{
     intake::{Accepted, Export, Intake, Refusal, Signal},
+    receipt::Receipt,
     receive::{Listeners, ReceiveMetrics, bind},
 };
+use tachograph_ledger::{Hash, LedgerName};
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
+
+/// The receipt that the recorder gives.
+pub(crate) const RECEIPT: &str = "v1 acme.example/ai-audit 41:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
 
 pub(crate) struct Recorder {
     taken: Mutex<Vec<(Signal, Bytes)>>,
@@ -35,7 +40,12 @@ impl Intake for Recorder {
         }
         let mut taken = self.taken.lock().unwrap();
         taken.push((export.signal, export.protobuf));
-        Ok(Accepted { records: 3, duplicates: 2, rejected: 1 })
+        let receipt = export.wants_receipt.then(|| {
+            let mut receipt = Receipt::new(LedgerName::parse("acme.example/ai-audit").unwrap());
+            receipt.push(41, Some(Hash::from_bytes([1; 32])));
+            receipt
+        });
+        Ok(Accepted { records: 3, duplicates: 2, rejected: 1, receipt })
     }
 }
 

@@ -15,7 +15,7 @@ use tachograph_collector::{
 };
 
 use crate::{
-    desk::{count, open},
+    desk::{RECEIPT, count, open},
     wire::{Ask, LOGS, TRACES, call, framed, gzip, message, zstd},
 };
 
@@ -220,4 +220,29 @@ async fn a_token_is_asked_for() {
     let reply = call(desk.grpc, TRACES, &right, framed(false, b"")).await;
     assert_eq!(reply.grpc_status(), 0);
     assert_eq!(count(&desk.metrics.refused_unauthenticated), 2);
+}
+
+#[tokio::test]
+async fn a_receipt_comes_in_the_trailers_if_it_was_asked_for() {
+    let desk = open(|_| {}).await;
+    for (headers, expected) in [
+        (&[("tachograph-receipts", "1")][..], RECEIPT),
+        (&[], ""),
+        // A version that is not known here.
+        (&[("tachograph-receipts", "2")], ""),
+    ] {
+        let reply = call(desk.grpc, TRACES, headers, framed(false, b"")).await;
+        assert_eq!((reply.grpc_status(), reply.header("tachograph-receipt")), (0, expected), "{headers:?}");
+        assert!(!reply.headers.contains_key("tachograph-receipt"));
+    }
+    // The generated client finds it in the answer's metadata.
+    let mut client = TraceServiceClient::connect(format!("http://{}", desk.grpc)).await.expect("connects");
+    let mut request = tonic::Request::new(ExportTraceServiceRequest::default());
+    request.metadata_mut().insert("tachograph-receipts", "1".parse().unwrap());
+    let answer = client.export(request).await.expect("accepted");
+    assert_eq!(answer.metadata().get("tachograph-receipt").unwrap(), RECEIPT);
+    // What is refused has none.
+    desk.refuse(Refusal::Stopping);
+    let reply = call(desk.grpc, TRACES, &[("tachograph-receipts", "1")], framed(false, b"")).await;
+    assert_eq!((reply.grpc_status(), reply.header("tachograph-receipt")), (14, ""));
 }

@@ -11,7 +11,7 @@ use tachograph_collector::{
 use tokio::time::timeout;
 
 use crate::{
-    desk::{count, open, until},
+    desk::{RECEIPT, count, open, until},
     wire::{Ask, JSON, PROTOBUF, gzip, message, post, zstd},
 };
 
@@ -256,4 +256,16 @@ async fn a_token_is_asked_for() {
         assert_eq!(reply.status, 200);
     }
     assert_eq!(count(&desk.metrics.refused_unauthenticated), 2);
+}
+
+#[tokio::test]
+async fn a_receipt_comes_in_a_header_if_it_was_asked_for() {
+    let desk = open(|_| {}).await;
+    for (content_type, body) in [(PROTOBUF, ""), (JSON, "{}")] {
+        let asking = [("content-type", content_type), ("tachograph-receipts", "1")];
+        let reply = post(desk.http, "/v1/traces", &asking, body).await;
+        assert_eq!((reply.status.as_u16(), reply.header("tachograph-receipt")), (200, RECEIPT));
+        let reply = post(desk.http, "/v1/traces", &[("content-type", content_type)], body).await;
+        assert_eq!((reply.status.as_u16(), reply.header("tachograph-receipt")), (200, ""));
+    }
 }

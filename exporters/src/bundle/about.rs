@@ -74,7 +74,9 @@ pub enum AboutError {
     #[error("{0}")]
     Json(String),
     /// The members of a line in another spelling.
-    #[error("the line is not `{{\"body\":…,\"index\":…,\"leaf\":…}}`, in this order, without white space, with its line feed")]
+    #[error(
+        "the line is not `{{\"body\":…,\"index\":…,\"leaf\":…}}`, in this order, without white space, with its line feed"
+    )]
     Spelling,
     /// A member's value is wrong.
     #[error("`{member}` is wrong: {expected} expected")]
@@ -222,7 +224,8 @@ fn is_spelt(line: &[u8], has_body: bool) -> bool {
         }
         at += 1;
     }
-    keys == [b"body".as_slice(), b"index", b"leaf"] && outside == if has_body { &b"{:,:,:}"[..] } else { b"{:null,:,:}" }
+    keys == [b"body".as_slice(), b"index", b"leaf"]
+        && outside == if has_body { &b"{:,:,:}"[..] } else { b"{:null,:,:}" }
 }
 
 /// A number as it is written here: without sign and leading zeros.

@@ -16,7 +16,8 @@ use tachograph_ledger::{Checkpoint, CheckpointError, NoteError, Policy, Verifyin
 use super::about::About;
 use super::files::Files;
 use super::{
-    ABOUT, ASSETS, CHECKPOINT, MANIFEST, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, PROOFS, RECORDS, VKEY, WITNESSED,
+    ABOUT, ASSETS, CHECKPOINT, MANIFEST, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, PROOFS, RECORDS, VKEY,
+    WITNESSED,
 };
 use crate::timestamp::Roots;
 use crate::verify::{Axis, AxisReport, Collector, Finding, Verdict, exit_code};
@@ -93,7 +94,8 @@ pub fn check(files: &Files, place: &str, options: &Options) -> BundleReport {
     let (key, signed, counted) = match &about {
         None => {
             let axes = [Axis::Authenticity, Axis::Coverage, Axis::NonEquivocation, Axis::Time, Axis::Completeness];
-            axes.into_iter().for_each(|axis| collector.incomplete(axis, "without bundle.json there is nothing to check"));
+            axes.into_iter()
+                .for_each(|axis| collector.incomplete(axis, "without bundle.json there is nothing to check"));
             (None, None, Counted::default())
         }
         Some(about) => {
@@ -155,7 +157,8 @@ impl Check<'_> {
         }
         let known = [ABOUT, VKEY, CHECKPOINT, WITNESSED, RECORDS, MANIFEST, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE];
         for (path, _) in self.files.iter() {
-            let is_stamp = path.strip_prefix(NOT_AFTER).is_some_and(|name| name.ends_with(".tsr") && !name.contains('/'));
+            let is_stamp =
+                path.strip_prefix(NOT_AFTER).is_some_and(|name| name.ends_with(".tsr") && !name.contains('/'));
             let is_known = known.contains(&path) || assets().any(|name| name == path);
             if !is_known && !is_stamp && !path.starts_with(PROOFS) {
                 self.fail(Axis::Integrity, path, None, "no part of a bundle");
@@ -186,8 +189,7 @@ impl Check<'_> {
             }
             return Some(key.clone());
         }
-        let reason =
-            "the key came from the bundle itself, where a forger would put his own: pass the ledger's key from another source";
+        let reason = "the key came from the bundle itself, where a forger would put his own: pass the ledger's key from another source";
         self.collector.incomplete(Axis::Authenticity, reason);
         VerifyingKey::parse(&line).inspect_err(|error| fail(error.to_string())).ok()
     }
@@ -229,7 +231,8 @@ impl Check<'_> {
     /// Whether the note says what the checkpoint says, with all its signatures and some more.
     fn is_witnessed(&self, witnessed: &[u8], checkpoint: &[u8]) -> bool {
         let text = |note: &[u8]| parse_note(note).ok().map(|note| note.text().to_owned());
-        let good = witnessed.starts_with(checkpoint) && text(witnessed).is_some() && text(witnessed) == text(checkpoint);
+        let good =
+            witnessed.starts_with(checkpoint) && text(witnessed).is_some() && text(witnessed) == text(checkpoint);
         if !good {
             let what = "not the checkpoint with further signatures below those that it has";
             self.fail(Axis::Integrity, WITNESSED, None, what);

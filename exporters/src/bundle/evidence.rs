@@ -33,7 +33,8 @@ impl Evidence {
     /// The first checkpoint over the record `last` that witnesses have cosigned and an authority has stamped; or else the first that
     /// was stamped, cosigned, or signed: in this order.
     pub(crate) fn over(archive: &Reader, last: u64) -> Result<Self, MakeError> {
-        let ends: BTreeSet<u64> = archive.commits().iter().map(|commit| commit.end()).filter(|end| *end > last).collect();
+        let ends: BTreeSet<u64> =
+            archive.commits().iter().map(|commit| commit.end()).filter(|end| *end > last).collect();
         let Some(signed) = ends.first().copied() else {
             return Err(MakeError::NotYet { index: last, size: archive.size() });
         };
@@ -49,7 +50,8 @@ impl Evidence {
         let cosigned: BTreeSet<u64> =
             cosigned.iter().filter_map(|path| paths::number_of(path, paths::WITNESSED)).collect();
         let first = |sizes: &BTreeSet<u64>| sizes.iter().copied().find(|size| ends.contains(size));
-        let size = first(&(&stamped & &cosigned)).or_else(|| first(&stamped)).or_else(|| first(&cosigned)).unwrap_or(signed);
+        let size =
+            first(&(&stamped & &cosigned)).or_else(|| first(&stamped)).or_else(|| first(&cosigned)).unwrap_or(signed);
         let (checkpoint, note) = read_checkpoint(archive, size)?;
         let witnessed = witnessed::read(store, size).map_err(ReadError::from)?;
         let tokens = tokens.iter().filter(|path| paths::timestamp_of(path) == Some(size));
@@ -87,7 +89,12 @@ impl Anchor {
             for found in archive.find_within(within, "action_type", Value::Text(TIME_ANCHOR))? {
                 if holds(&found.body, &hash) {
                     let (_, note) = read_checkpoint(archive, size)?;
-                    return Ok(Some(Self { index: found.index, body: found.body, token, checkpoint: note.into_bytes() }));
+                    return Ok(Some(Self {
+                        index: found.index,
+                        body: found.body,
+                        token,
+                        checkpoint: note.into_bytes(),
+                    }));
                 }
             }
         }

@@ -10,8 +10,8 @@ use super::evidence::{Anchor, Evidence};
 use super::files::Files;
 use super::telling::Telling;
 use super::{
-    ABOUT, ASSETS, CHECKPOINT, MAX_BYTES, MAX_RECORDS, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, RECORDS, VKEY,
-    WITNESSED, page, proof_path,
+    ABOUT, ASSETS, CHECKPOINT, MAX_BYTES, MAX_RECORDS, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, RECORDS,
+    VKEY, WITNESSED, page, proof_path,
 };
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::tree::{TreeError, TreeReader};

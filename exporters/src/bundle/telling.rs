@@ -77,6 +77,7 @@ impl Telling<'_> {
 
 fn stamp(file: String, token: &[u8], data: &[u8]) -> StampTold {
     let said = timestamp::inspect(token, data).ok();
-    let authority = said.as_ref().map_or_else(|| "a token that is not good".to_owned(), |stamp| stamp.authority.clone());
+    let authority =
+        said.as_ref().map_or_else(|| "a token that is not good".to_owned(), |stamp| stamp.authority.clone());
     StampTold { file, said_at: said.map(|stamp| stamp.time), authority }
 }

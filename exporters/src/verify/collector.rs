@@ -7,6 +7,7 @@ use tachograph_ledger::VerifyingKey;
 
 use super::Totals;
 use super::commits::History;
+use super::lives::Lives;
 use super::report::{Axis, AxisReport, Finding, MAX_FINDINGS, Report, Verdict};
 use crate::archive::reader::ReadError;
 use crate::archive::store::ErrorKind;
@@ -35,6 +36,7 @@ struct Found {
     orphans: BTreeSet<String>,
     /// Records that say that the clock jumped back.
     clock_jumps: BTreeSet<u64>,
+    lives: Lives,
     bodies: u64,
     body_bytes: u64,
     destroyed: u64,
@@ -148,6 +150,11 @@ impl Collector {
         }
     }
 
+    /// Hears or asks what producers said of themselves.
+    pub(crate) fn with_lives<T>(&self, use_them: impl FnOnce(&mut Lives) -> T) -> T {
+        use_them(&mut self.found().lives)
+    }
+
     pub(crate) fn explains_step(&self, index: u64) -> bool {
         let found = self.found();
         found.clock_jumps.contains(&index) || found.clock_jumps.contains(&(index + 1))
@@ -158,6 +165,11 @@ impl Collector {
         let found = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let axes = found.axes();
         (axes, found.findings.into_values().collect(), found.left_out)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn verdict(&self, axis: Axis) -> Verdict {
+        self.found().axis(axis).verdict
     }
 
     pub(super) fn into_report(
@@ -194,6 +206,7 @@ impl Collector {
             producers: totals.producers,
             unnumbered: totals.unnumbered,
             destroyed: found.destroyed,
+            receipts: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use tachograph_ledger::{
 use super::Totals;
 use super::checkpoints::Remembered;
 use super::collector::Collector;
+use super::receipts::Receipts;
 use super::report::{Axis, Finding};
 use super::sequences::Sequences;
 use super::timestamps::Anchor;
@@ -25,6 +26,7 @@ pub(crate) struct Walk<'c> {
     chain: Option<ChainVerifier>,
     mac_key: Option<MacKey>,
     outside: Remembered,
+    receipts: Option<Receipts>,
     sequences: Sequences,
     sealed_at: u64,
     /// Records that were sealed before the record before them, and the object and row they stand in.
@@ -52,6 +54,7 @@ impl<'c> Walk<'c> {
         mac_key: Option<MacKey>,
         outside: Remembered,
         stamped: Vec<u64>,
+        receipts: Option<Receipts>,
         collector: &'c Collector,
     ) -> Self {
         let without_mac_key =
@@ -67,6 +70,7 @@ impl<'c> Walk<'c> {
             chain,
             mac_key,
             outside,
+            receipts,
             sequences: Sequences::default(),
             sealed_at: 0,
             steps: Vec::new(),
@@ -110,6 +114,7 @@ impl<'c> Walk<'c> {
                     continue;
                 }
             };
+            self.check_receipts(&object.path, row, index, &hash);
             self.check_mac(&object.path, row, index, &hash, &bytes_32(group.macs[at].data()));
             self.check_time(&object.path, row, &leaf, day);
             self.sequences.push(leaf.producer, leaf.producer_epoch, leaf.producer_seq);
@@ -150,6 +155,12 @@ impl<'c> Walk<'c> {
                     Finding { index: Some(size.saturating_sub(1)), ..Finding::of_object("leaves", what) },
                 );
             }
+        }
+    }
+
+    fn check_receipts(&mut self, object: &str, row: u64, index: u64, hash: &Hash) {
+        if let Some(what) = self.receipts.as_mut().and_then(|receipts| receipts.pass(index, hash)) {
+            self.collector.fail(Axis::NonEquivocation, Finding::of_row(object, row, index, what));
         }
     }
 
@@ -233,8 +244,12 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// Says what all leaves together tell. All bodies must have been looked at: they explain steps of the clock.
-    pub(crate) fn finish(mut self, size: u64) -> (Totals, Walked) {
+    /// Says what all leaves together tell, and gives the receipts of records behind them. All bodies must have been looked at: they
+    /// explain steps of the clock.
+    pub(crate) fn finish(mut self, size: u64) -> (Totals, Walked, Option<Receipts>) {
+        if let Some(receipts) = &mut self.receipts {
+            receipts.end_archive(size, self.collector);
+        }
         for step in std::mem::take(&mut self.steps) {
             if !step.index.is_some_and(|index| self.collector.explains_step(index)) {
                 self.collector.fail(Axis::Time, step);
@@ -253,8 +268,37 @@ impl<'c> Walk<'c> {
                 self.collector.incomplete(Axis::NonEquivocation, reason);
             }
         }
-        let (starts, missing) = self.sequences.missing();
-        let producers = self.sequences.report();
+        let (judgement, producers, lives_overflowed) = self.collector.with_lives(|lives| {
+            let (judgement, producers) = self.sequences.judge(lives);
+            (judgement, producers, lives.overflowed)
+        });
+        let (starts, missing) = judgement.gaps;
+        if let Some(producer) = judgement.withheld {
+            let first = producer.gaps.first().map_or(0, |gap| gap.from);
+            let what = format!(
+                "producer {} epoch {} closed with number {} and counts {} records as lost itself, but {} never arrived, the first with number {first}; \
+                 {} starts of producers are so: their records were lost or removed after they were numbered",
+                producer.producer,
+                producer.epoch,
+                producer.last,
+                producer.lost.unwrap_or(0),
+                producer.missing,
+                judgement.withheld_starts
+            );
+            self.collector.fail(Axis::Completeness, Finding::of_object("leaves", what));
+        }
+        if judgement.open > 0 {
+            let last = judgement.last_heard.map(|producer| {
+                let heartbeat = producer.last_heartbeat.unwrap_or_else(|| "never".to_owned());
+                format!("; producer {} epoch {}, last heartbeat {heartbeat}", producer.producer, producer.epoch)
+            });
+            let reason = format!(
+                "{} starts of producers are OPEN: they did not close (they run, were killed, or never say), so that what they numbered last is not known{}",
+                judgement.open,
+                last.unwrap_or_default()
+            );
+            self.collector.incomplete(Axis::Completeness, reason);
+        }
         if starts > 0 {
             let first = producers.first().and_then(|producer| {
                 let gap = producer.gaps.first()?;
@@ -276,12 +320,13 @@ impl<'c> Walk<'c> {
             );
             self.collector.incomplete(Axis::Completeness, reason);
         }
-        if self.sequences.overflowed {
+        if self.sequences.overflowed || lives_overflowed {
             self.collector.incomplete(Axis::Completeness, "there are more producers and gaps than are counted");
         }
         let whole = self.chain.filter(|chain| chain.next_index() == size);
         let root = whole.map(|chain| chain.edge().root());
-        (Totals { producers, unnumbered: self.sequences.unnumbered, root, timestamps: 0, timestamped: 0 }, self.walked)
+        let totals = Totals { producers, unnumbered: self.sequences.unnumbered, root, timestamps: 0, timestamped: 0 };
+        (totals, self.walked, self.receipts)
     }
 }
 

@@ -5,6 +5,7 @@ use tachograph_record::{Body, Decimal, Kind, Record, Value};
 
 use super::certificates::{RECORDER_PRODUCER, Statements, holds_statements};
 use super::collector::Collector;
+use super::lives::{self, PRODUCER_CLOSE, PRODUCER_HEARTBEAT};
 use super::report::{Axis, Finding};
 use super::timestamps::TIME_ANCHOR;
 use crate::archive::reader::{ColumnCells, RecordGroup, describe_value};
@@ -63,7 +64,7 @@ pub(crate) fn check<'l>(
         match check_body(body, leaf) {
             Ok(Some(body)) => {
                 compare_columns(&mut group.columns, Some(&body.parsed), fail);
-                note_clock_jump(&body.parsed.record, index, collector);
+                note_lifecycle(&body, index, collector);
                 if holds_statements(place.object) {
                     statements.hear(index, &body);
                 }
@@ -132,8 +133,14 @@ fn is_anchor(record: &Record<'_>) -> bool {
         && record.action_type.as_deref() == Some(TIME_ANCHOR)
 }
 
-fn note_clock_jump(record: &Record<'_>, index: u64, collector: &Collector) {
-    if record.kind == Kind::Lifecycle && record.action_type.as_deref() == Some(CLOCK_JUMP) {
-        collector.clock_jump(index);
+fn note_lifecycle(body: &SealedBody<'_>, index: u64, collector: &Collector) {
+    let record = &body.parsed.record;
+    if record.kind != Kind::Lifecycle {
+        return;
+    }
+    match record.action_type.as_deref() {
+        Some(CLOCK_JUMP) => collector.clock_jump(index),
+        Some(PRODUCER_CLOSE | PRODUCER_HEARTBEAT) => lives::hear(body.bytes, collector),
+        _ => {}
     }
 }

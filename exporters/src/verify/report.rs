@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::receipts::ReceiptsReport;
+
 /// One question about an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,6 +110,16 @@ impl Finding {
     }
 }
 
+/// How a start of a producer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProducerState {
+    /// It said its last number, and none is higher: what it numbered must be there.
+    Closed,
+    /// It did not: it lives, was killed, or never says. What it numbered last is not known.
+    Open,
+}
+
 /// The numbers that one start of a producer gave its records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProducerReport {
@@ -115,6 +127,14 @@ pub struct ProducerReport {
     pub producer: String,
     /// Which start of it.
     pub epoch: String,
+    /// Whether it ended in good order.
+    pub state: ProducerState,
+    /// How many records it counts as lost itself, if it closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
+    /// When it said for the last time that it lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat: Option<String>,
     /// Numbers seen.
     pub seen: u64,
     /// The highest number.
@@ -187,6 +207,9 @@ pub struct Report {
     pub unnumbered: u64,
     /// Records whose bodies were destroyed after their retention had ended, as the ledger certifies.
     pub destroyed: u64,
+    /// What became of the receipts, if any were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<ReceiptsReport>,
 }
 
 /// Most findings that a report lists.
@@ -204,6 +227,31 @@ impl Report {
     /// 1 if any axis fails; 2 if a required axis was not wholly checked or something was unreadable; else 0.
     pub fn exit_code(&self, required: &[Axis]) -> u8 {
         exit_code(&self.axes, required, !self.unreadable.is_empty())
+    }
+
+    /// Reports what was found after the archive: it fails `axis`.
+    pub fn fail(&mut self, axis: Axis, finding: Finding) {
+        let bounded = self.findings.len() >= MAX_FINDINGS;
+        let axis_report = self.axis(axis);
+        axis_report.verdict = Verdict::Fail;
+        if bounded {
+            self.findings_left_out += 1;
+            return;
+        }
+        axis_report.reasons.push(finding.what.clone());
+        self.findings.push(Finding { axis, ..finding });
+    }
+
+    /// Says after the archive why `axis` is not wholly checked.
+    pub fn incomplete(&mut self, axis: Axis, reason: String) {
+        let axis_report = self.axis(axis);
+        axis_report.verdict = axis_report.verdict.max(Verdict::Incomplete);
+        axis_report.reasons.push(reason);
+    }
+
+    fn axis(&mut self, axis: Axis) -> &mut AxisReport {
+        let none = AxisReport { verdict: Verdict::Pass, reasons: Vec::new() };
+        self.axes.entry(axis).or_insert(none)
     }
 
     /// The report as JSON.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::report::{Gap, MAX_PRODUCERS, ProducerReport};
+use super::certificates::RECORDER_PRODUCER;
+use super::lives::{Life, Lives};
+use super::report::{Gap, MAX_PRODUCERS, ProducerReport, ProducerState};
 
 /// Most runs of numbers, over all producers, that are remembered.
 const MAX_RUNS: usize = 1 << 20;
@@ -55,23 +57,65 @@ impl Sequences {
         }
     }
 
-    /// Starts of producers with gaps, and the numbers missing in all of them.
-    pub(crate) fn missing(&self) -> (u64, u64) {
-        let all = self.producers.values().flat_map(BTreeMap::values).map(Numbers::missing);
-        all.filter(|missing| *missing > 0)
-            .fold((0, 0), |(starts, sum), missing| (starts + 1, sum.saturating_add(missing)))
+    /// What all numbers tell, with what the producers say of themselves. The reports name those with gaps first, then the open ones.
+    pub(crate) fn judge(&self, lives: &Lives) -> (Judgement, Vec<ProducerReport>) {
+        let mut judgement = Judgement::default();
+        let mut reports = Vec::new();
+        for (producer, epochs) in &self.producers {
+            for (epoch, numbers) in epochs {
+                let report = numbers.report(producer, epoch, lives.of(producer, epoch));
+                judgement.take(&report);
+                // Bounded, and still the ones that matter most.
+                reports.push(report);
+                if reports.len() > 2 * MAX_PRODUCERS {
+                    most_telling(&mut reports);
+                }
+            }
+        }
+        most_telling(&mut reports);
+        (judgement, reports)
     }
+}
 
-    /// The producers, those with gaps first.
-    pub(crate) fn report(&self) -> Vec<ProducerReport> {
-        let mut reports: Vec<ProducerReport> = self
-            .producers
-            .iter()
-            .flat_map(|(producer, epochs)| epochs.iter().map(move |(epoch, numbers)| numbers.report(producer, epoch)))
-            .collect();
-        reports.sort_by_key(|report| report.missing == 0);
-        reports.truncate(MAX_PRODUCERS);
-        reports
+fn most_telling(reports: &mut Vec<ProducerReport>) {
+    reports.sort_by_key(|report| (report.missing == 0, report.state == ProducerState::Closed));
+    reports.truncate(MAX_PRODUCERS);
+}
+
+/// What all producers' numbers tell.
+#[derive(Debug, Default)]
+pub(crate) struct Judgement {
+    /// Starts with gaps, and the numbers missing in all of them.
+    pub(crate) gaps: (u64, u64),
+    /// The first start that closed and has more gaps than it counts as lost.
+    pub(crate) withheld: Option<ProducerReport>,
+    pub(crate) withheld_starts: u64,
+    /// Starts that did not close, and the one of them that was heard of last.
+    pub(crate) open: u64,
+    pub(crate) last_heard: Option<ProducerReport>,
+}
+
+impl Judgement {
+    fn take(&mut self, report: &ProducerReport) {
+        if report.missing > 0 {
+            self.gaps = (self.gaps.0 + 1, self.gaps.1.saturating_add(report.missing));
+        }
+        match (report.state, report.lost) {
+            (ProducerState::Closed, lost) if report.missing > lost.unwrap_or(0) => {
+                self.withheld_starts += 1;
+                self.withheld.get_or_insert_with(|| report.clone());
+            }
+            (ProducerState::Closed, _) => {}
+            // The end of what the recorder itself says is the end of the ledger, which is another axis.
+            (ProducerState::Open, _) if report.producer == RECORDER_PRODUCER => {}
+            (ProducerState::Open, _) => {
+                self.open += 1;
+                let newest = self.last_heard.as_ref().and_then(|last| last.last_heartbeat.as_ref());
+                if self.last_heard.is_none() || report.last_heartbeat.as_ref() > newest {
+                    self.last_heard = Some(report.clone());
+                }
+            }
+        }
     }
 }
 
@@ -107,7 +151,8 @@ impl Numbers {
         (u128::from(self.last()) + 1 - u128::from(self.seen)) as u64
     }
 
-    fn report(&self, producer: &str, epoch: &str) -> ProducerReport {
+    fn report(&self, producer: &str, epoch: &str, life: Life) -> ProducerReport {
+        let closed = life.closed.is_some_and(|last| last >= self.last());
         let mut gaps = Vec::new();
         let mut expected = 0_u64;
         for (first, last) in &self.runs {
@@ -119,6 +164,9 @@ impl Numbers {
         ProducerReport {
             producer: producer.to_owned(),
             epoch: epoch.to_owned(),
+            state: if closed { ProducerState::Closed } else { ProducerState::Open },
+            lost: closed.then_some(life.lost),
+            last_heartbeat: life.heartbeat.map(|time| time.to_string()),
             seen: self.seen,
             last: self.last(),
             missing: self.missing(),
@@ -146,7 +194,7 @@ mod tests {
                 sequences.push(Some("p"), Some("e"), Some(*number));
                 repeated += u64::from(!set.insert(*number));
             }
-            let report = sequences.report().remove(0);
+            let report = sequences.judge(&Lives::default()).1.remove(0);
             prop_assert_eq!(report.seen, set.len() as u64);
             prop_assert_eq!(report.repeated, repeated);
             prop_assert_eq!(Some(&report.last), set.last());
@@ -162,8 +210,9 @@ mod tests {
         sequences.push(Some("p"), Some("e2"), Some(2));
         sequences.push(Some("p"), Some("e2"), None);
         sequences.push(None, None, None);
-        assert_eq!(sequences.missing(), (1, 2));
+        let (judgement, reports) = sequences.judge(&Lives::default());
+        assert_eq!((judgement.gaps, judgement.open), ((1, 2), 2));
         assert_eq!(sequences.unnumbered, 2);
-        assert_eq!(sequences.report()[0].gaps, [Gap { from: 0, to: 1 }]);
+        assert_eq!(reports[0].gaps, [Gap { from: 0, to: 1 }]);
     }
 }

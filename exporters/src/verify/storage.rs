@@ -129,7 +129,8 @@ pub(crate) fn expected(
     }
     for path in checkpoints.iter().chain(beside) {
         let folders = [paths::CHECKPOINTS, paths::WITNESSED];
-        let size = folders.iter().find_map(|folder| paths::number_of(path, folder)).or_else(|| paths::timestamp_of(path));
+        let size =
+            folders.iter().find_map(|folder| paths::number_of(path, folder)).or_else(|| paths::timestamp_of(path));
         let terms = size.and_then(|size| of_checkpoint.get(&size).copied());
         push(path, Hold::signed(terms), false, size.map(|size| size.saturating_sub(1)));
     }

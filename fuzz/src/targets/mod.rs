@@ -13,6 +13,8 @@ pub(crate) mod otlp_json;
 pub(crate) mod otlp_logs;
 pub(crate) mod otlp_traces;
 pub(crate) mod policy;
+pub(crate) mod receipt;
+pub(crate) mod receipt_answer;
 pub(crate) mod s3_url;
 pub(crate) mod timestamp;
 pub(crate) mod vkey;

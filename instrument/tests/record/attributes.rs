@@ -144,7 +144,7 @@ fn every_field_of_a_generation() {
         ("gen_ai.usage.output_tokens", Value::I64(34)),
         ("tachograph.cost", Value::F64(0.25)),
         ("tachograph.content_flags", Value::Array(Array::String(vec!["none".into()]))),
-        ("tachograph.producer.seq", Value::I64(0)),
+        ("tachograph.producer.seq", Value::I64(1)),
     ];
     for (key, expected) in values {
         assert_eq!(value(span, key), Some(expected), "{key}");
@@ -276,7 +276,7 @@ fn sequence_counts_without_gaps() {
         }
     });
     let sequence: Vec<_> = spans.iter().map(|span| value(span, "tachograph.producer.seq")).collect();
-    let expected: Vec<_> = (0..1_000).map(|seq| Some(Value::I64(seq))).collect();
+    let expected: Vec<_> = (1..=1_000).map(|seq| Some(Value::I64(seq))).collect();
     assert_eq!(sequence, expected);
 }
 

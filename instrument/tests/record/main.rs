@@ -2,6 +2,7 @@
 
 mod attributes;
 mod delivery;
+mod lifecycle;
 mod nesting;
 mod otlp;
 mod outcomes;

@@ -36,7 +36,9 @@ fn spans_of(request: &ExportTraceServiceRequest) -> impl Iterator<Item = &Span> 
 impl Received {
     fn spans(&self) -> Vec<Span> {
         let requests = self.0.lock().expect("requests");
-        requests.iter().flat_map(spans_of).cloned().collect()
+        let lifecycle = Some(any_value::Value::StringValue("lifecycle".to_owned()));
+        let spans = requests.iter().flat_map(spans_of);
+        spans.filter(|span| attribute(span, "tachograph.kind") != lifecycle).cloned().collect()
     }
 }
 

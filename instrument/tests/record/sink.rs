@@ -45,7 +45,12 @@ impl Sink {
         *self.0.refused_name.lock().expect("name") = Some(name);
     }
 
+    /// Of the application: without what the producer says of itself.
     pub(crate) fn spans(&self) -> Vec<SpanData> {
+        self.all_spans().into_iter().filter(|span| !is_lifecycle(span)).collect()
+    }
+
+    pub(crate) fn all_spans(&self) -> Vec<SpanData> {
         self.0.spans.lock().expect("spans").clone()
     }
 
@@ -75,6 +80,10 @@ impl SpanExporter for Sink {
         self.0.spans.lock().expect("spans").extend(batch);
         Ok(())
     }
+}
+
+pub(crate) fn is_lifecycle(span: &SpanData) -> bool {
+    text(span, "tachograph.kind").as_deref() == Some("lifecycle")
 }
 
 fn take_one(left: &AtomicUsize) -> bool {

@@ -10,4 +10,5 @@ mod table;
 mod archive;
 mod ends;
 mod journal;
+mod receipts;
 mod whole;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tachograph_collector::data_dir::read_escrow;
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store};
 use tachograph_exporters::archive::{Archive, DEFAULT_ZSTD_LEVEL, OneClass, Row, Settings};
 use tachograph_exporters::verify::Axis;
@@ -13,8 +14,8 @@ use tachograph_ledger::{Commit, Entry, Leaf, LedgerName, MacKey, ObjectKind, Sea
 use tachograph_record::Time;
 use tachograph_tests::command::{Verified, verify};
 use tachograph_tests::home::{Home, LEDGER};
-use tachograph_tests::http::export;
 use tachograph_tests::otlp::{self, Events};
+use tachograph_tests::receipts;
 use tachograph_tests::seed::Random;
 use tachograph_tests::tree::{self, replace};
 
@@ -22,24 +23,31 @@ use crate::table::{Cell, Table};
 
 /// Segments that are cut when the test wants one, not by age.
 const CONFIG: &str = "archive: {max_age: 50ms, max_bytes: 1MiB}";
+/// Where the senders' receipts lie. The collector knows nothing of the file.
+const RECEIPTS: &str = "receipts.txt";
 /// No segment is cut while the collector runs.
 const NO_ARCHIVE: &str = "archive: {max_age: 1h, max_bytes: 64MiB}";
 /// Records sent before each wait for the archive.
 const SEGMENTS: [usize; 4] = [120, 90, 60, 75];
 
-/// A ledger that was stopped in good order: everything archived, in at least four segments.
+/// A ledger that was stopped in good order: everything archived, in at least four segments. The senders' receipts are in the
+/// file `receipts` of the data directory.
 fn archived() -> &'static Home {
     static HOME: OnceLock<Home> = OnceLock::new();
     HOME.get_or_init(|| {
         let home = Home::new(CONFIG);
+        let mut kept = String::new();
         let events = Events::new(&mut Random::of_test("tamper"));
         let collector = home.start();
         for count in SEGMENTS {
-            let (_, spans) = events.generations(count);
-            assert_eq!(export(collector.http, "/v1/traces", &otlp::request(spans)).status, 200);
+            let (ids, spans) = events.generations(count);
+            let answer = receipts::export(collector.http, "/v1/traces", &otlp::request(spans));
+            assert_eq!(answer.status, 200);
+            kept += &receipts::lines(answer.header("tachograph-receipt").unwrap(), &ids);
             collector.wait_archived();
         }
         collector.stop();
+        fs::write(home.data().join(RECEIPTS), kept).unwrap();
         home
     })
 }
@@ -49,13 +57,17 @@ fn with_tail() -> &'static Home {
     static HOME: OnceLock<Home> = OnceLock::new();
     HOME.get_or_init(|| {
         let home = archived().copy();
+        let mut kept = fs::read_to_string(home.data().join(RECEIPTS)).unwrap();
         home.configure(NO_ARCHIVE);
         let events = Events::new(&mut Random::of_test("tamper, tail"));
         let collector = home.start();
         for _ in 0..3 {
-            let (_, spans) = events.generations(40);
-            assert_eq!(export(collector.http, "/v1/traces", &otlp::request(spans)).status, 200);
+            let (ids, spans) = events.generations(40);
+            let answer = receipts::export(collector.http, "/v1/traces", &otlp::request(spans));
+            assert_eq!(answer.status, 200);
+            kept += &receipts::lines(answer.header("tachograph-receipt").unwrap(), &ids);
         }
+        fs::write(home.data().join(RECEIPTS), kept).unwrap();
         // A quiet moment, after which damage to the last frame can't be taken for a torn write.
         std::thread::sleep(Duration::from_millis(2_500));
         collector.kill();
@@ -209,6 +221,22 @@ impl Scene {
     pub(crate) fn verify_with_checkpoint(&self) -> Verified {
         let checkpoint = archived().data().join("checkpoint");
         self.verify_archive(&[&"--checkpoint", &checkpoint])
+    }
+
+    /// What an auditor sees who was given the senders' receipts.
+    pub(crate) fn verify_with_receipts(&self) -> Verified {
+        self.verify_archive(&[&"--receipts", &self.receipts()])
+    }
+
+    /// The receipts that the senders kept.
+    pub(crate) fn receipts(&self) -> PathBuf {
+        self.home.data().join(RECEIPTS)
+    }
+
+    /// The escrowed MAC key, which is in other hands.
+    pub(crate) fn escrowed_mac_key(&self) -> [u8; 32] {
+        let name = LedgerName::parse(LEDGER).unwrap();
+        *read_escrow(&self.home.data().join("mac-escrow.key"), &name).unwrap().expose()
     }
 
     /// What the operator sees who has the data directory.

@@ -138,6 +138,18 @@ fn a_sender_can_not_speak_as_the_recorder() {
 }
 
 #[test]
+fn a_producer_can_speak_of_its_own_life_and_nothing_else() {
+    for action in ["producer.open", "producer.heartbeat", "producer.close"] {
+        let record = of_attributes(vec![text("tachograph.kind", "lifecycle"), text("tachograph.action.type", action)]);
+        assert_eq!((&record["kind"], &record["action_type"]), (&"lifecycle".into(), &action.into()));
+    }
+    for action in ["clock.jump_back", "hold.add", "producer.gap", "producer.closed"] {
+        let record = of_attributes(vec![text("tachograph.kind", "lifecycle"), text("tachograph.action.type", action)]);
+        assert_eq!(record["kind"], "audit_event", "{action}");
+    }
+}
+
+#[test]
 fn a_sender_can_not_take_the_recorders_name_or_words() {
     let record = of_attributes(vec![
         text("tachograph.action.type", "telemetry.rejected"),

@@ -214,3 +214,78 @@ fn the_mac_key_turns_with_its_epoch_and_shows_a_journal_that_was_rolled_back() {
     assert!(matches!(&error, StartError::MacKey(_)), "{error}");
     assert!(error.to_string().contains("rolled back"), "{error}");
 }
+
+#[test]
+fn a_receipt_says_where_each_record_stands_in_the_requests_order() {
+    let place = Place::new();
+    let (parts, _lock) = place.open().unwrap();
+    let running = Running::start(parts);
+    let receipt = |records: &[Record<'_>]| {
+        let mut batch = batch(records);
+        batch.wants_receipt = true;
+        running.queue.seal_blocking(batch).unwrap().receipt.unwrap().to_header()
+    };
+    let (a, b, c) = (record(1, "a"), record(2, "b"), record(3, "c"));
+    let first = receipt(&[a.clone(), b.clone()]);
+    // Known ones have an index and no hash; other content under a known id is a record like any.
+    let second = receipt(&[c.clone(), b.clone(), a.clone(), record(2, "other")]);
+    assert_eq!(running.seal(&[c]).unwrap().receipt, None, "nobody asked");
+    running.finish().unwrap();
+
+    let data_dir = place.data_dir();
+    let (journal, _) = Journal::open(&data_dir.journal(), Arc::new(RealDisk), Settings::new(NAME)).unwrap();
+    let mut frames = journal.read_from(0).unwrap();
+    let mut hashes = Vec::new();
+    while let Some(frame) = frames.next_frame().unwrap() {
+        hashes.extend(frame.records().map(|record| leaf_hash(record.leaf)));
+    }
+    let encoded = |range: std::ops::Range<usize>| {
+        use base64::Engine;
+        let bytes: Vec<u8> = hashes[range].iter().flat_map(|hash| *hash.as_bytes()).collect();
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+    };
+    assert_eq!(first, format!("v1 {NAME} 0-1:{}", encoded(0..2)));
+    assert_eq!(second, format!("v1 {NAME} 2:{} 1 0 3:{}", encoded(2..3), encoded(3..4)));
+}
+
+#[test]
+fn numbers_that_do_not_come_are_recorded_and_again_when_they_come_late() {
+    let place = Place::new();
+    let (parts, _lock) = place.open().unwrap();
+    let running = Running::start(Parts { gap_after: Duration::ZERO, ..parts });
+    let numbered = |number: u64| {
+        let mut record = record(number as u8, "a");
+        record.producer = Some("svc".into());
+        record.producer_epoch = Some("e".into());
+        record.producer_seq = tachograph_record::Decimal::new(number);
+        record
+    };
+    let until = |count: usize| {
+        let began = Instant::now();
+        while place.metrics.sealed.get() < count as u64 && began.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    running.seal(&[numbered(0), numbered(1), numbered(4)]).unwrap();
+    until(4);
+    running.seal(&[numbered(3)]).unwrap();
+    until(6);
+    running.finish().unwrap();
+
+    let data_dir = place.data_dir();
+    let (journal, _) = Journal::open(&data_dir.journal(), Arc::new(RealDisk), Settings::new(NAME)).unwrap();
+    let mut frames = journal.read_from(0).unwrap();
+    let mut said = Vec::new();
+    while let Some(frame) = frames.next_frame().unwrap() {
+        for found in frame.records() {
+            let body = Body::parse(found.body).unwrap().record;
+            if body.producer.as_deref() == Some(OWN_PRODUCER) {
+                said.push((body.action_type.unwrap().0.into_owned(), body.details.unwrap().as_str().to_owned()));
+            }
+        }
+    }
+    let range =
+        |from: u64, to: u64| format!(r#"{{"producer":"svc","epoch":"e","numbers":[{{"from":"{from}","to":"{to}"}}]}}"#);
+    let expected = [("producer.gap", range(2, 3)), ("producer.gap_filled", range(3, 3))];
+    assert_eq!(said, expected.map(|(action, details)| (action.to_owned(), details)));
+}

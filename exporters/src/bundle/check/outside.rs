@@ -95,7 +95,8 @@ impl Check<'_> {
         let (token, data) = (self.files.get(NOT_BEFORE), self.files.get(NOT_BEFORE_CHECKPOINT));
         let (Some(token), Some(data), Some(anchor)) = (token, data, about.anchor) else {
             if token.is_some() || data.is_some() || about.anchor.is_some() {
-                let what = "token, its checkpoint and the record that holds its hash belong together: one of them is missing";
+                let what =
+                    "token, its checkpoint and the record that holds its hash belong together: one of them is missing";
                 self.fail(Axis::Time, NOT_BEFORE, about.anchor, what);
             }
             return self.collector.rests_on(Axis::Time, "nothing here says how much earlier they were sealed");
@@ -121,7 +122,8 @@ impl Check<'_> {
         let earliest = stamp.time.unix_nanos().saturating_sub(tolerance(&stamp));
         let early = |(index, sealed_at): &&(u64, u64)| *index > anchor && *sealed_at < earliest;
         for (index, _) in counted.sealed.iter().filter(early) {
-            let what = format!("record {index} says that it was sealed before this time stamp, behind whose anchor it stands");
+            let what =
+                format!("record {index} says that it was sealed before this time stamp, behind whose anchor it stands");
             self.fail(Axis::Time, NOT_BEFORE, Some(*index), what);
         }
     }

@@ -72,7 +72,12 @@ impl Check<'_> {
         }
         for missing in wanted.difference(&seen) {
             counted.missing = true;
-            self.fail(Axis::Completeness, RECORDS, Some(*missing), format!("{ABOUT} names this record, and it is missing"));
+            self.fail(
+                Axis::Completeness,
+                RECORDS,
+                Some(*missing),
+                format!("{ABOUT} names this record, and it is missing"),
+            );
         }
         let proofs: BTreeSet<String> = seen.iter().map(|index| proof_path(*index)).collect();
         for (path, _) in self.files.iter().filter(|(path, _)| path.starts_with(PROOFS) && !proofs.contains(*path)) {
@@ -86,17 +91,24 @@ impl Check<'_> {
         let collector = self.collector;
         let bare = counted.records - counted.bodies;
         if bare > 0 {
-            let reason = format!("of {bare} records the body is not here, or not good: of these only the leaf can be checked");
+            let reason =
+                format!("of {bare} records the body is not here, or not good: of these only the leaf can be checked");
             collector.incomplete(Axis::Integrity, reason);
         }
         match signed {
             Some(signed) if counted.proven == counted.records && !counted.missing => collector.rests_on(
                 Axis::Coverage,
-                format!("{} records are proven to be under the checkpoint of {}", counted.proven, signed.checkpoint.size),
+                format!(
+                    "{} records are proven to be under the checkpoint of {}",
+                    counted.proven, signed.checkpoint.size
+                ),
             ),
             Some(_) => {
                 let open = counted.records - counted.proven;
-                collector.incomplete(Axis::Coverage, format!("{open} of {} records are not proven, or some are missing", counted.records));
+                collector.incomplete(
+                    Axis::Coverage,
+                    format!("{open} of {} records are not proven, or some are missing", counted.records),
+                );
             }
             None => collector.incomplete(Axis::Coverage, "there is no good checkpoint that the records could be under"),
         }
@@ -121,7 +133,8 @@ impl Check<'_> {
         if !is_its_own {
             fail(format!("this is the leaf of record {} of `{}`", leaf.index, leaf.ledger));
         }
-        let body = match record.body.as_deref().map(|body| (body, check_body(body.as_bytes(), record.leaf.as_bytes()))) {
+        let body = match record.body.as_deref().map(|body| (body, check_body(body.as_bytes(), record.leaf.as_bytes())))
+        {
             None => false,
             Some((body, Ok(_))) => {
                 self.answers(about, record.index, body, counted);
@@ -171,7 +184,12 @@ impl Check<'_> {
                 if count == Some(records.len() as u64) && records.first() == Some(first) {
                     self.collector.rests_on(Axis::Completeness, format!("every record from {first} to {last} is here"));
                 } else {
-                    self.fail(Axis::Completeness, ABOUT, None, format!("not every record from {first} to {last} is named"));
+                    self.fail(
+                        Axis::Completeness,
+                        ABOUT,
+                        None,
+                        format!("not every record from {first} to {last} is named"),
+                    );
                 }
             }
             Selection::Chain { id } if counted.carriers == 0 && counted.bodies == counted.records => {

@@ -1,0 +1,110 @@
+//! What the producer says of itself: that it opens, lives and closes.
+
+use crate::sink::{Sink, is_lifecycle, json, text, turn, value};
+use opentelemetry::Value;
+use opentelemetry_sdk::trace::SpanData;
+use std::time::{Duration, Instant};
+use tachograph::{Init, Lost, Report};
+
+#[tachograph::tool_call(tool = "t")]
+fn record() {}
+
+fn number(span: &SpanData) -> i64 {
+    match value(span, "tachograph.producer.seq") {
+        Some(Value::I64(number)) => number,
+        other => panic!("no number: {other:?}"),
+    }
+}
+
+fn said(sink: &Sink) -> Vec<(String, i64, serde_json::Value)> {
+    let spans = sink.all_spans();
+    let own = spans.iter().filter(|span| is_lifecycle(span));
+    own.map(|span| (text(span, "tachograph.action.type").unwrap(), number(span), json(span, "tachograph.details")))
+        .collect()
+}
+
+#[test]
+fn the_first_number_is_the_opening_and_the_last_the_close() {
+    let _turn = turn();
+    let sink = Sink::default();
+    let guard = Init::new("test").init_with(sink.clone()).expect("init");
+    (0..3).for_each(|_| record());
+    let report = guard.shutdown().expect("nothing lost");
+    assert_eq!(report, Report { produced: 3, exported: 3, lost: 0 }, "the application's records alone");
+    let close = serde_json::json!({"count": "5", "last": "4", "lost": "0"});
+    let open = serde_json::json!({"heartbeat_s": "60"});
+    assert_eq!(said(&sink), [("producer.open".to_owned(), 0, open), ("producer.close".to_owned(), 4, close)]);
+    let mut numbers: Vec<_> = sink.all_spans().iter().map(number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
+    for key in ["tachograph.producer.id", "tachograph.producer.epoch"] {
+        let spans = sink.all_spans();
+        assert!(spans.iter().all(|span| text(span, key) == text(&spans[0], key) && text(span, key).is_some()), "{key}");
+    }
+}
+
+#[test]
+fn a_heartbeat_says_the_last_number_as_long_as_the_process_lives() {
+    let _turn = turn();
+    let sink = Sink::default();
+    let guard = Init::new("test").heartbeat(Duration::from_millis(50)).init_with(sink.clone()).expect("init");
+    record();
+    let began = Instant::now();
+    while said(&sink).len() < 4 && began.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    guard.shutdown().expect("nothing lost");
+    let said = said(&sink);
+    let beats: Vec<_> = said.iter().filter(|(action, ..)| action == "producer.heartbeat").collect();
+    assert!(beats.len() >= 3, "{said:?}");
+    assert!(beats.iter().all(|(_, number, details)| details["last"] == number.to_string()), "{said:?}");
+}
+
+#[test]
+fn heartbeats_do_not_pile_up_before_a_receiver_that_fails() {
+    let _turn = turn();
+    let sink = Sink::default();
+    sink.fail_next(3);
+    let guard = Init::new("test")
+        .heartbeat(Duration::from_millis(1))
+        .interval(Duration::from_millis(1))
+        .queue(2, 1 << 20)
+        .on_warning(|_| ())
+        .init_with(sink.clone())
+        .expect("init");
+    record();
+    record();
+    guard.flush(Duration::from_secs(20));
+    assert!(sink.largest_batch() <= 4, "two records and two of the producer: {}", sink.largest_batch());
+    guard.shutdown().expect("nothing lost");
+}
+
+#[test]
+fn the_close_says_how_many_were_lost() {
+    let _turn = turn();
+    let sink = Sink::default();
+    sink.fail_next(usize::MAX);
+    let guard = Init::new("test")
+        .queue(2, 1 << 20)
+        .wait_at_most(Duration::ZERO)
+        .on_warning(|_| ())
+        .init_with(sink.clone())
+        .expect("init");
+    (0..5).for_each(|_| record());
+    sink.fail_next(0);
+    let Lost { report } = guard.shutdown().expect_err("three are lost");
+    assert_eq!(report, Report { produced: 5, exported: 2, lost: 3 });
+    let close = said(&sink).pop().unwrap();
+    assert_eq!(close, ("producer.close".to_owned(), 6, serde_json::json!({"count": "7", "last": "6", "lost": "3"})));
+}
+
+#[test]
+fn who_recorded_nothing_does_not_wait_long_for_a_receiver_that_is_not_there() {
+    let _turn = turn();
+    let sink = Sink::default();
+    sink.fail_next(usize::MAX);
+    let guard = Init::new("test").on_warning(|_| ()).init_with(sink).expect("init");
+    let began = Instant::now();
+    assert_eq!(guard.shutdown().expect("nothing of the application"), Report::default());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
