@@ -18,6 +18,7 @@ pub mod schema;
 pub mod segment;
 pub mod store;
 mod strays;
+pub mod tiles;
 pub mod tree;
 pub mod witnessed;
 

@@ -27,6 +27,14 @@ fn the_demo_ends_well_and_shows_the_chain() {
     let places: Vec<Option<usize>> = services.iter().map(|service| chain.find(service)).collect();
     assert!(places.iter().all(Option::is_some), "{services:?} at {places:?} in\n{chain}");
 
+    // Evidence of it, which a program that is none of ours finds good too.
+    let evidence = directory.join("evidence");
+    assert!(told.contains("proven to be under the checkpoint"), "{told}");
+    let script = evidence.join("verify.py");
+    let mut checked = programs::interpreter();
+    let checked = checked.arg(script).arg("--key").arg(directory.join("ledger/ledger.vkey")).output().expect("Python runs");
+    assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
+
     // What is left is a ledger that anybody can go on with.
     command::expect_verified(&directory.join("ledger"));
     // And nothing is ever written over.

@@ -71,13 +71,22 @@ impl Demo {
         output::line(&format!("  $ tachograph trace {event} --data {}\n", data.display()));
         run_shown(Command::new(&this).arg("trace").arg(&event).arg("--data").arg(&data))?;
 
+        step("Prove it: evidence of that chain for whoever asks, to be checked without us");
+        let evidence = root.join("evidence");
+        output::line(&format!("  $ tachograph prove {event} --chain --data {} -o {}\n", data.display(), evidence.display()));
+        let mut prove = Command::new(&this);
+        run_shown(prove.arg("prove").arg(&event).arg("--chain").arg("--data").arg(&data).arg("-o").arg(&evidence))?;
+        run_shown(Command::new(&this).arg("verify").arg(&evidence).arg("--key").arg(&key))?;
+
         let archive = data.join("archive");
         output::line(&format!(
             "\nGo on with DuckDB, which reads the archive as it lies (docs/querying.md has more):\n\n  \
              duckdb -c \"SELECT timestamp, kind, service_name, actor_id, model, final_decision, outcome FROM \
              read_parquet('{}/records/**/*.parquet', hive_partitioning = true) ORDER BY index\"\n\n\
+             The evidence is a page for people, {}, beside the files that prove it.\n\n\
              All of it is in {}.",
             archive.display(),
+            evidence.join("index.html").display(),
             root.display()
         ));
         Ok(Exit::Done)

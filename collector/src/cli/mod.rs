@@ -4,6 +4,7 @@ mod bucket;
 mod check;
 mod demo;
 mod expire;
+mod export_tlog;
 mod hold;
 mod init;
 mod output;
@@ -72,6 +73,8 @@ enum Command {
     Trace(trace::Trace),
     /// Make a bundle of evidence about an event, a chain of events, a session or a time, which anybody can check without us
     Prove(prove::Prove),
+    /// Write the ledger as a transparency log's static files
+    ExportTlog(export_tlog::ExportTlog),
     /// Show it all: a collector, four example programs, an archive, a proof
     Demo(demo::Demo),
     /// Make, check or try the bucket that an archive is to be kept in
@@ -139,6 +142,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(verify) => verify.run(),
         Command::Trace(trace) => trace.run(),
         Command::Prove(prove) => prove.run(),
+        Command::ExportTlog(export) => export.run(),
         Command::Demo(demo) => demo.run(),
         Command::Bucket(bucket) => bucket.run(),
         Command::Hold(hold) => hold.run(),
