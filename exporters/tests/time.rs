@@ -228,7 +228,9 @@ fn a_record_dated_back_is_found() {
 #[test]
 fn a_token_that_was_touched_is_found() {
     let tsa = Tsa::start("good", 3_650);
-    let damage: [(&str, fn(&Scene, &str, Vec<u8>) -> String); 4] = [
+    /// Gives where the token lies then.
+    type Damage = fn(&Scene, &str, Vec<u8>) -> String;
+    let damage: [(&str, Damage); 4] = [
         ("flipped", |scene, path, mut token| {
             token[700] ^= 1;
             std::fs::remove_file(scene.file(path)).unwrap();
