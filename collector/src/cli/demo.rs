@@ -178,7 +178,7 @@ fn an_order(data: &Path) -> anyhow::Result<String> {
     let mut newest = None;
     view.archive.context("the demo's archive is not there")?.scan(|_, body| {
         if let Ok(body) = Body::parse_columns(body)
-            && body.record.service_name.as_deref().is_some_and(|service| service.contains("execution"))
+            && body.record.action_type.as_deref() == Some("execute_order")
         {
             newest = Some(body.record.event_id.to_string());
         }

@@ -81,6 +81,15 @@ pub struct AxisReport {
     pub reasons: Vec<String>,
 }
 
+impl AxisReport {
+    /// What a pass rested on is no reason for another verdict.
+    fn leave_pass(&mut self) {
+        if self.verdict == Verdict::Pass {
+            self.reasons.clear();
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -233,6 +242,7 @@ impl Report {
     pub fn fail(&mut self, axis: Axis, finding: Finding) {
         let bounded = self.findings.len() >= MAX_FINDINGS;
         let axis_report = self.axis(axis);
+        axis_report.leave_pass();
         axis_report.verdict = Verdict::Fail;
         if bounded {
             self.findings_left_out += 1;
@@ -245,6 +255,7 @@ impl Report {
     /// Says after the archive why `axis` is not wholly checked.
     pub fn incomplete(&mut self, axis: Axis, reason: String) {
         let axis_report = self.axis(axis);
+        axis_report.leave_pass();
         axis_report.verdict = axis_report.verdict.max(Verdict::Incomplete);
         axis_report.reasons.push(reason);
     }
