@@ -202,7 +202,7 @@ fn simulate() {
         progress: Arc::clone(&progress),
         queue: queue.clone(),
         data_dir: Arc::clone(&ready.data_dir),
-        checkpoints: Arc::default(),
+        checkpoints: Vec::new(),
         metrics: Arc::clone(&metrics),
         classify: Box::new(Classifier::new(Vec::new(), config.archive.retention.clone(), Arc::clone(&metrics))),
         cut: Cut {

@@ -27,6 +27,20 @@ pub fn tachograph() -> PathBuf {
     path
 }
 
+/// The `tachograph-verify` program.
+///
+/// # Panics
+/// If it was not built.
+pub fn verifier() -> Command {
+    let path = built().join("tachograph-verify");
+    assert!(
+        path.is_file(),
+        "{} is missing; run `cargo xtask test rust`, or `cargo build -p tachograph-verifier` before this test",
+        path.display()
+    );
+    Command::new(path)
+}
+
 /// A `tachograph` command that knows nothing of the environment's own ledger.
 pub fn command() -> Command {
     let mut command = Command::new(tachograph());

@@ -32,7 +32,8 @@ fn the_demo_ends_well_and_shows_the_chain() {
     assert!(told.contains("proven to be under the checkpoint"), "{told}");
     let script = evidence.join("verify.py");
     let mut checked = programs::interpreter();
-    let checked = checked.arg(script).arg("--key").arg(directory.join("ledger/ledger.vkey")).output().expect("Python runs");
+    let checked =
+        checked.arg(script).arg("--key").arg(directory.join("ledger/ledger.vkey")).output().expect("Python runs");
     assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
 
     // What is left is a ledger that anybody can go on with.

@@ -73,7 +73,11 @@ impl Demo {
 
         step("Prove it: evidence of that chain for whoever asks, to be checked without us");
         let evidence = root.join("evidence");
-        output::line(&format!("  $ tachograph prove {event} --chain --data {} -o {}\n", data.display(), evidence.display()));
+        output::line(&format!(
+            "  $ tachograph prove {event} --chain --data {} -o {}\n",
+            data.display(),
+            evidence.display()
+        ));
         let mut prove = Command::new(&this);
         run_shown(prove.arg("prove").arg(&event).arg("--chain").arg("--data").arg(&data).arg("-o").arg(&evidence))?;
         run_shown(Command::new(&this).arg("verify").arg(&evidence).arg("--key").arg(&key))?;

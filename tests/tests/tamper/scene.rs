@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tachograph_collector::data_dir::read_escrow;
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store};
 use tachograph_exporters::archive::{Archive, DEFAULT_ZSTD_LEVEL, OneClass, Row, Settings};
 use tachograph_exporters::verify::Axis;
@@ -18,6 +17,7 @@ use tachograph_tests::otlp::{self, Events};
 use tachograph_tests::receipts;
 use tachograph_tests::seed::Random;
 use tachograph_tests::tree::{self, replace};
+use tachograph_verifier::escrow;
 
 use crate::table::{Cell, Table};
 
@@ -236,7 +236,7 @@ impl Scene {
     /// The escrowed MAC key, which is in other hands.
     pub(crate) fn escrowed_mac_key(&self) -> [u8; 32] {
         let name = LedgerName::parse(LEDGER).unwrap();
-        *read_escrow(&self.home.data().join("mac-escrow.key"), &name).unwrap().expose()
+        *escrow::read(&self.home.data().join("mac-escrow.key"), &name).unwrap().expose()
     }
 
     /// What the operator sees who has the data directory.
