@@ -3,6 +3,7 @@
 
 use tachograph_exporters::archive::reader::{ReadError, Reader};
 use tachograph_exporters::archive::store::StoreError;
+use tachograph_exporters::archive::tree::TreeReader;
 use tachograph_exporters::verify::{Axis, Finding, Options, Receipts, Report, VerifyError, verify_beginning};
 use tachograph_ledger::{ChainVerifier, Edge, Leaf, MacKey, VerifyingKey, epoch_of, genesis, leaf_hash, sha256};
 use tachograph_record::Body;
@@ -94,6 +95,7 @@ impl Tail<'_> {
         };
         // A bad edge is a finding already.
         let Ok(edge) = edge else { return };
+        self.pass_archived_since(archive);
         let mut chain = ChainVerifier::resume(self.key, edge, last);
         let checked =
             Journal::read_only(&data_dir.journal(), self.key.name().as_str()).and_then(|journal| {
@@ -132,6 +134,24 @@ impl Tail<'_> {
                 "{waiting} records are in the journal and under no checkpoint yet: only their chain and MACs protect them"
             );
             self.incomplete(Axis::Coverage, reason);
+        }
+    }
+
+    /// A collector that runs may have archived more since the archive was walked: the receipts of those records are held against their
+    /// leaves. Everything else about them the next verification says.
+    fn pass_archived_since(&mut self, archive: &Reader) {
+        let walked = self.report.records;
+        let Some(receipts) = self.receipts.as_mut().filter(|_| archive.size() > walked) else { return };
+        let mut wrong = Vec::new();
+        let read = TreeReader::of(archive).each_leaf(walked, archive.size(), |index, _, hash| {
+            wrong.extend(receipts.pass(index, hash).map(|what| (index, what)));
+            Ok(())
+        });
+        for (index, what) in wrong {
+            self.fail(Axis::NonEquivocation, Finding { object: "leaves".to_owned(), ..Finding::journal(index, what) });
+        }
+        if let Err(error) = read {
+            self.report.unreadable.push(error.to_string());
         }
     }
 

@@ -35,7 +35,7 @@ use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
 use crate::retention::Classifier;
-use crate::seal::{self, Own, Parts, Queue, Writer, WriterError};
+use crate::seal::{self, Lent, Own, Parts, Queue, Writer, WriterError};
 use crate::startup::{self, Probed, Ready, StartError};
 use crate::timestamp::{self, Authorities, Timestamps};
 use crate::witness::{self, WitnessMetrics};
@@ -205,9 +205,8 @@ pub async fn run(
         let details = serde_json::json!({ "objects": some }).to_string();
         seal_own(&shared, &queue, ARCHIVE_ORPHANS, Some(details)).await;
     }
-    let stamped = Arc::new(Mailbox::default());
-    begin_timestamps(authorities, &starting, &shared, &stamped)?;
-    let stages = starting.begin_archiving(&config, &shared, &outage, &stamped)?;
+    let stamping = begin_timestamps(authorities, &starting, &shared)?;
+    let stages = starting.begin_archiving(&config, &shared, &outage, stamping.as_ref())?;
     // Not before: were there no room for the first record, the journal would be empty with good reason.
     if shared.metrics.sealed.get() > 0
         && let Err(error) = data_dir.remember_begun()
@@ -248,7 +247,9 @@ pub async fn run(
     if let Some(control) = control {
         control.abort();
     }
-    stamped.close();
+    if let Some(stamping) = stamping {
+        stamping.end();
+    }
     seal_own(&shared, &queue, "collector.stop", None).await;
     let joined = tokio::task::spawn_blocking(move || {
         queue.stop();
@@ -349,22 +350,36 @@ fn begin_control(
     tokio::spawn(control::serve(listener, speaker))
 }
 
-/// Has checkpoints time-stamped, in a thread of its own that nobody waits for: it dies alone, and at a stop in the middle.
+/// The thread that has checkpoints time-stamped. Nobody waits for it, at a stop neither: it ends with the process.
+struct Stamping {
+    mailbox: Arc<Mailbox>,
+    queue: Lent,
+}
+
+impl Stamping {
+    /// Nothing more is shown, and nothing more is sealed: an authority that does not answer must not hold up a stop.
+    fn end(self) {
+        self.mailbox.close();
+        self.queue.take_back();
+    }
+}
+
+/// Has checkpoints time-stamped, if there is somebody to ask.
 fn begin_timestamps(
     authorities: Authorities,
     starting: &Starting,
     shared: &Shared,
-    checkpoints: &Arc<Mailbox>,
-) -> Result<(), RunError> {
+) -> Result<Option<Stamping>, RunError> {
     if authorities.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
+    let stamping = Stamping { mailbox: Arc::default(), queue: Lent::new(starting.queue.clone()) };
     let stage = Timestamps::new(
         authorities,
         timestamp::Parts {
             store: Arc::clone(starting.archive.store()),
-            mailbox: Arc::clone(checkpoints),
-            queue: starting.queue.clone(),
+            mailbox: Arc::clone(&stamping.mailbox),
+            queue: stamping.queue.clone(),
             progress: Arc::clone(&starting.progress),
             own: Arc::clone(&shared.own),
             clock: Arc::clone(&shared.clock),
@@ -373,7 +388,7 @@ fn begin_timestamps(
         },
     );
     let thread = std::thread::Builder::new().name("timestamp".to_owned()).spawn(move || stage.run());
-    thread.map(drop).map_err(RunError::Thread)
+    thread.map(|_| Some(stamping)).map_err(RunError::Thread)
 }
 
 impl Stages {
@@ -425,7 +440,7 @@ impl Starting {
         config: &Config,
         shared: &Shared,
         outage: &Outage,
-        stamped: &Arc<Mailbox>,
+        stamping: Option<&Stamping>,
     ) -> Result<Stages, RunError> {
         let progress = Arc::clone(&self.progress);
         outage.begin(Arc::clone(&progress));
@@ -436,7 +451,10 @@ impl Starting {
             progress: self.progress,
             queue: self.queue,
             data_dir: self.data_dir,
-            checkpoints: witnesses.iter().map(|witnesses| &witnesses.mailbox).chain([stamped]).cloned().collect(),
+            checkpoints: {
+                let witnesses = witnesses.iter().map(|witnesses| &witnesses.mailbox);
+                witnesses.chain(stamping.map(|stamping| &stamping.mailbox)).cloned().collect()
+            },
             metrics: Arc::clone(&shared.metrics),
             classify: Box::new(Classifier::new(
                 config.archive.classes.clone(),

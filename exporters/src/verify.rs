@@ -38,6 +38,7 @@ use leaves::Walk;
 pub(crate) use records::check_body;
 pub(crate) use report::exit_code;
 use timestamps::{Auditor, Timestamps};
+pub(crate) use witnessed::accepts;
 
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use lives::{PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN};

@@ -109,6 +109,7 @@ impl Arguments {
             checkpoints: self.checkpoints()?,
             policy: self.policy()?,
             timestamp_authorities: self.authorities()?,
+            now: Some(now()),
         })
     }
 

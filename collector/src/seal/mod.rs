@@ -43,7 +43,7 @@ use crate::progress::Progress;
 use crate::receipt::Receipt;
 use gaps::note_numbers;
 pub use own::{OWN_PRODUCER, Own};
-pub use queue::{Intake, QUEUE_BATCHES, Queue, queue};
+pub use queue::{Intake, Lent, QUEUE_BATCHES, Queue, queue};
 use queue::{Job, Message};
 
 /// A group takes no further batch once it has this many bytes.

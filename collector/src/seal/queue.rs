@@ -1,8 +1,8 @@
 //! The queue to the writer, and the intake in front of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -82,6 +82,31 @@ pub enum Message {
 #[derive(Clone)]
 pub struct Queue {
     sender: SyncSender<Message>,
+}
+
+/// A queue that can be taken back, for whom a stop does not wait: the writer ends when all queues are dropped.
+#[derive(Clone)]
+pub struct Lent(Arc<Mutex<Option<Queue>>>);
+
+impl Lent {
+    /// Lends it.
+    pub fn new(queue: Queue) -> Self {
+        Self(Arc::new(Mutex::new(Some(queue))))
+    }
+
+    /// From now on everything is refused.
+    pub fn take_back(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Seals a batch and waits until it is durable.
+    ///
+    /// # Errors
+    /// If it was refused.
+    pub fn seal_blocking(&self, batch: Batch) -> Result<Accepted, Refusal> {
+        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        queue.map_or(Err(Refusal::Stopping), |queue| queue.seal_blocking(batch))
+    }
 }
 
 /// A queue and its receiving end.

@@ -29,7 +29,7 @@ use crate::config;
 use crate::mailbox::{Mailbox, Signed, Wake};
 use crate::observe::Metrics;
 use crate::progress::Progress;
-use crate::seal::{Own, Queue};
+use crate::seal::{Lent, Own};
 
 use authority::Authority;
 pub use authority::AuthorityError;
@@ -45,7 +45,7 @@ pub struct Parts {
     /// Tells of checkpoints.
     pub mailbox: Arc<Mailbox>,
     /// To the writer.
-    pub queue: Queue,
+    pub queue: Lent,
     /// How far the writer is.
     pub progress: Arc<Progress>,
     /// Makes the records.

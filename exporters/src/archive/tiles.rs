@@ -13,7 +13,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tachograph_ledger::{Edge, Hash, node_hash};
+use tachograph_ledger::{Checkpoint, Edge, Hash, node_hash};
 
 use super::reader::{ReadError, Reader};
 use super::tree::{TreeError, TreeReader};
@@ -58,11 +58,10 @@ pub enum TilesError {
     },
 }
 
-/// Writes the tree of the newest commit below `target`. Files that are there already stay, so that a log can be brought up to date.
+/// Writes the tree of the newest checkpoint below `target`. Files that are there already stay, so that a log can be brought up to date.
 pub fn export(archive: &Reader, tree: &TreeReader, target: &Path) -> Result<Exported, TilesError> {
-    let newest = archive.commits().last().ok_or(TilesError::Empty)?;
-    let (size, root) = (newest.end(), newest.root);
-    let note = note(archive, size)?;
+    let (size, root) = newest(archive)?;
+    let note = note(archive, size, root)?;
     let origin = format!("{}\n", archive.identity().vkey.name());
     let checkpoint = target.join("checkpoint");
     if fs::read(&checkpoint).is_ok_and(|there| !there.starts_with(origin.as_bytes())) {
@@ -95,14 +94,32 @@ pub fn export(archive: &Reader, tree: &TreeReader, target: &Path) -> Result<Expo
     Ok(Exported { size, root, files: tiles.files })
 }
 
-/// The checkpoint of that size, with all signatures that the archive has.
-fn note(archive: &Reader, size: u64) -> Result<Vec<u8>, TilesError> {
+/// The checkpoint of that size and root, with the cosignatures that the archive has.
+fn note(archive: &Reader, size: u64, root: Hash) -> Result<Vec<u8>, TilesError> {
     let store = &**archive.store();
-    let read = || match witnessed::read(store, size)? {
-        Some(note) => Ok(note),
-        None => store.read(&paths::checkpoint(size), MAX_NOTE_BYTES),
+    let of_read = |error| TreeError::from(ReadError::from(error));
+    let is_it = |note: &[u8]| {
+        Checkpoint::open(note, &archive.identity().vkey).is_ok_and(|it| (it.size, it.root) == (size, root))
     };
-    read().map_err(|error| TreeError::from(ReadError::from(error)).into())
+    if let Some(note) = witnessed::read(store, size).map_err(of_read)?.filter(|note| is_it(note)) {
+        return Ok(note);
+    }
+    let path = paths::checkpoint(size);
+    let note = store.read(&path, MAX_NOTE_BYTES).map_err(of_read)?;
+    match is_it(&note) {
+        true => Ok(note),
+        false => Err(TreeError::Damaged { what: format!("{path} is not the checkpoint of its commit") }.into()),
+    }
+}
+
+/// Where the newest commit ends whose checkpoint is there: it follows its commit, and a collector that runs may be between the two.
+fn newest(archive: &Reader) -> Result<(u64, Hash), TilesError> {
+    let commits = archive.commits();
+    let newest = commits.last().ok_or(TilesError::Empty)?;
+    let there = archive.store().len(&paths::checkpoint(newest.end()));
+    let there = there.map_err(|error| TreeError::from(ReadError::from(error)))?.is_some();
+    let newest = if there { newest } else { commits.iter().rev().nth(1).ok_or(TilesError::Empty)? };
+    Ok((newest.end(), newest.root))
 }
 
 struct Tiles<'t> {
@@ -162,8 +179,8 @@ impl Tiles<'_> {
     fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), TilesError> {
         let path = self.target.join("tile").join(path);
         self.files += 1;
-        // What is there of an earlier export is the same: the tree only grows, and the root at the end is compared.
-        if fs::metadata(&path).is_ok_and(|there| there.len() == bytes.len() as u64) {
+        // What an earlier export wrote stays, if it is the same: readers hold it in caches for ever.
+        if fs::read(&path).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
         write(&path, bytes)

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tachograph_ledger::{Checkpoint, CheckpointError, NoteError, Policy, VerifyingKey, parse_note};
+use tachograph_record::Time;
 
 use super::about::About;
 use super::files::Files;
@@ -34,6 +35,8 @@ pub struct Options {
     pub policy: Option<Policy>,
     /// Time-stamp authorities that the auditor trusts.
     pub timestamp_authorities: Roots,
+    /// The auditor's clock: by it certificates of time stamps have ended. Without it none has.
+    pub now: Option<Time>,
 }
 
 /// What was found.
@@ -178,9 +181,10 @@ impl Check<'_> {
 
     /// The key to check with.
     fn key(&self, about: &About) -> Option<VerifyingKey> {
-        let line = String::from_utf8_lossy(self.file(VKEY)).trim_end().to_owned();
+        let text = String::from_utf8_lossy(self.file(VKEY));
+        let line = text.strip_suffix('\n').unwrap_or(&text).to_owned();
         let fail = |what: String| self.fail(Axis::Authenticity, VKEY, None, what);
-        if line != about.vkey {
+        if text != format!("{}\n", about.vkey) {
             fail(format!("not the key that {ABOUT} names, {}", about.vkey));
         }
         if let Some(key) = &self.options.key {
@@ -197,6 +201,10 @@ impl Check<'_> {
     /// The checkpoint, if it is this ledger's and signed.
     fn checkpoint(&self, about: &About, key: &VerifyingKey) -> Option<Signed> {
         let bytes = self.file(CHECKPOINT);
+        let note = match self.files.get(WITNESSED) {
+            Some(witnessed) if self.is_witnessed(witnessed, bytes) => witnessed.to_vec(),
+            _ => bytes.to_vec(),
+        };
         let checkpoint = match Checkpoint::open(bytes, key) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
@@ -221,10 +229,6 @@ impl Check<'_> {
             Axis::Authenticity,
             format!("the ledger's key signed the checkpoint of {} records", checkpoint.size),
         );
-        let note = match self.files.get(WITNESSED) {
-            Some(witnessed) if self.is_witnessed(witnessed, bytes) => witnessed.to_vec(),
-            _ => bytes.to_vec(),
-        };
         Some(Signed { checkpoint, note })
     }
 

@@ -10,7 +10,7 @@ use super::maker::MakeError;
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::store::Store;
 use crate::archive::{MAX_NOTE_BYTES, paths, witnessed};
-use crate::timestamp::MAX_TOKEN_BYTES;
+use crate::timestamp::{self, MAX_TOKEN_BYTES};
 use crate::verify::{RECORDER_PRODUCER, TIME_ANCHOR};
 
 /// How many records behind a stamped checkpoint the record with the stamp's hash is looked for: it is sealed at once.
@@ -35,10 +35,13 @@ impl Evidence {
     pub(crate) fn over(archive: &Reader, last: u64) -> Result<Self, MakeError> {
         let ends: BTreeSet<u64> =
             archive.commits().iter().map(|commit| commit.end()).filter(|end| *end > last).collect();
-        let Some(signed) = ends.first().copied() else {
-            return Err(MakeError::NotYet { index: last, size: archive.size() });
-        };
         let store = &**archive.store();
+        // A checkpoint follows its commit, and a collector that runs may be between the two.
+        let there = |end: &u64| store.len(&paths::checkpoint(*end)).map_err(ReadError::from);
+        let Some(signed) = ends.first().copied().filter(|end| !matches!(there(end), Ok(None))) else {
+            let size = archive.commits().iter().rev().map(|commit| commit.end()).find(|end| *end <= last).unwrap_or(0);
+            return Err(MakeError::NotYet { index: last, size });
+        };
         let behind = |folder: &str| {
             // Behind the name of a smaller one: names are 20 digits and what follows.
             let listed = store.list_after(folder, &format!("{folder}{:020}~", signed - 1));
@@ -53,15 +56,17 @@ impl Evidence {
         let size =
             first(&(&stamped & &cosigned)).or_else(|| first(&stamped)).or_else(|| first(&cosigned)).unwrap_or(signed);
         let (checkpoint, note) = read_checkpoint(archive, size)?;
+        // Whoever may write in the store could put something beside a checkpoint. What is not good is left out, and a verification of the
+        // archive reports it.
         let witnessed = witnessed::read(store, size).map_err(ReadError::from)?;
+        let witnessed = witnessed.and_then(|note| String::from_utf8(note).ok());
+        let is_it = |witnessed: &String| {
+            witnessed.starts_with(&note) && Checkpoint::open(witnessed.as_bytes(), &archive.identity().vkey).is_ok()
+        };
         let tokens = tokens.iter().filter(|path| paths::timestamp_of(path) == Some(size));
-        Ok(Self {
-            checkpoint,
-            note,
-            // Whether it is one, the check of the bundle says.
-            witnessed: witnessed.map(|note| String::from_utf8_lossy(&note).into_owned()),
-            tokens: tokens.map(|path| read_token(store, path)).collect::<Result<_, _>>()?,
-        })
+        let mut tokens = tokens.map(|path| read_token(store, path)).collect::<Result<Vec<_>, _>>()?;
+        tokens.retain(|(_, token)| timestamp::inspect(token, note.as_bytes()).is_ok());
+        Ok(Self { checkpoint, witnessed: witnessed.filter(is_it), tokens, note })
     }
 }
 
@@ -89,6 +94,9 @@ impl Anchor {
             for found in archive.find_within(within, "action_type", Value::Text(TIME_ANCHOR))? {
                 if holds(&found.body, &hash) {
                     let (_, note) = read_checkpoint(archive, size)?;
+                    if timestamp::inspect(&token, note.as_bytes()).is_err() {
+                        break;
+                    }
                     return Ok(Some(Self {
                         index: found.index,
                         body: found.body,

@@ -47,6 +47,8 @@ pub struct Receipts {
     report: ReceiptsReport,
     /// Nothing else from outside was given.
     only_witness: bool,
+    /// Receipts whose records could not be looked at, of which the report was told.
+    told: u64,
     /// Failures to read the receipts themselves, which say nothing of the ledger's end.
     failures: usize,
 }
@@ -70,7 +72,7 @@ impl Receipts {
             collector.unreadable_on(Axis::NonEquivocation, format!("cannot sort the receipts: {error}"));
             Sorted::default()
         });
-        Self { sorted, report, only_witness, failures }
+        Self { sorted, report, only_witness, told: 0, failures }
     }
 
     /// Passes record `index`, whose leaf has `hash`. Gives what is wrong, for the first receipt that differs.
@@ -121,6 +123,7 @@ impl Receipts {
             let reason = format!("the records of {} receipts could not be looked at", self.report.unchecked);
             collector.incomplete(Axis::NonEquivocation, reason);
         }
+        self.told = self.report.unchecked;
         match self.report.highest {
             Some(highest) => collector.rests_on(
                 Axis::NonEquivocation,
@@ -139,6 +142,10 @@ impl Receipts {
 
     /// All records are passed: what is left are receipts of records that are not there.
     pub fn finish(mut self, report: &mut Report) {
+        if self.report.unchecked > self.told {
+            let reason = format!("the records of {} receipts could not be looked at", self.report.unchecked);
+            report.incomplete(Axis::NonEquivocation, reason);
+        }
         let mut first = None;
         while let Some(entry) = self.sorted.next_if(|_| true) {
             first.get_or_insert(entry.index);

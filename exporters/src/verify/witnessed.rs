@@ -63,7 +63,7 @@ pub(crate) fn check(
 }
 
 /// Whether the policy is for this ledger and asks for witnesses at all.
-fn accepts(policy: &Policy, key: &VerifyingKey, collector: &Collector) -> bool {
+pub(crate) fn accepts(policy: &Policy, key: &VerifyingKey, collector: &Collector) -> bool {
     let incomplete = |reason: &str| collector.incomplete(Axis::NonEquivocation, reason);
     if !policy.logs().is_empty() && policy.logs().iter().all(|log| log.key != *key) {
         if let Some(log) = policy.logs().iter().find(|log| log.key.name() == key.name()) {

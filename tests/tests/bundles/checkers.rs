@@ -49,7 +49,7 @@ impl Scene {
         ));
         let events = Events::new(&mut Random::of_test("bundles"));
         let collector = home.start();
-        for at_least in [20.0, 42.0, 64.0] {
+        for at_least in [20.0, 41.0, 62.0] {
             assert_eq!(export(collector.http, "/v1/traces", &request(events.generations(20).1)).status, 200);
             collector.wait_until("stamped", LONG, |collector| {
                 collector.metric("tachograph_timestamped_records") >= at_least

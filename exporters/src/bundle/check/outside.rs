@@ -7,7 +7,7 @@ use super::{Check, Signed};
 use crate::bundle::about::About;
 use crate::bundle::{CHECKPOINT, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, WITNESSED};
 use crate::timestamp::{self, Stamp, TimestampError};
-use crate::verify::{Axis, CLOCK_TOLERANCE_NANOS};
+use crate::verify::{Axis, CLOCK_TOLERANCE_NANOS, accepts};
 
 impl Check<'_> {
     pub(super) fn compare_outside(&self, signed: Option<&Signed>, key: Option<&VerifyingKey>) {
@@ -16,7 +16,8 @@ impl Check<'_> {
             return incomplete("there is no good checkpoint to compare".to_owned());
         };
         match &self.options.policy {
-            Some(policy) => self.witnesses(policy, &signed.note),
+            Some(policy) if accepts(policy, key, self.collector) => self.witnesses(policy, &signed.note),
+            Some(_) => {}
             None if self.options.checkpoints.is_empty() => {
                 let hint = match self.files.get(WITNESSED) {
                     Some(_) => " (witnesses have cosigned it: give a policy)",
@@ -67,7 +68,7 @@ impl Check<'_> {
             names.join(", "),
             policy.quorum()
         );
-        match found.is_met && policy.asks_for_witnesses() {
+        match found.is_met {
             true => self.collector.rests_on(Axis::NonEquivocation, said),
             false => self.collector.incomplete(Axis::NonEquivocation, format!("UNWITNESSED: {said}")),
         }
@@ -131,6 +132,14 @@ impl Check<'_> {
     /// What a token says, if it is good.
     fn stamp(&self, path: &str, token: &[u8], data: &[u8]) -> Option<Stamp> {
         match timestamp::verify(token, data, &self.options.timestamp_authorities) {
+            Ok(stamp) if self.options.now.is_some_and(|now| now > stamp.expires) => {
+                let reason = format!(
+                    "the certificate of {path} has ended on {}: whoever has its old key could date back, and nothing in a bundle shows \
+                     that the token is older than that end",
+                    stamp.expires
+                );
+                self.collector.incomplete(Axis::Time, reason);
+            }
             Ok(stamp) => return Some(stamp),
             Err(error @ (TimestampError::UnknownAuthority { .. } | TimestampError::Expired { .. })) => {
                 self.collector.incomplete(Axis::Time, format!("{path} is {error}"));

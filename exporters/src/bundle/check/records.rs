@@ -1,6 +1,6 @@
 //! The records of a bundle: bodies, leaves, proofs, and whether they are what was asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tachograph_ledger::{Checkpoint, Hash, Leaf, TlogProof, leaf_hash};
 use tachograph_record::{Body, EventId, Record, TraceId};
@@ -20,8 +20,8 @@ pub(super) struct Counted {
     pub(super) sealed: Vec<(u64, u64)>,
     /// SHA-256 of a token, as the record `anchor` holds it.
     pub(super) anchored: Option<Hash>,
-    /// Records that carry the id that was asked for.
-    carriers: u64,
+    /// How the records of a chain hang together.
+    links: Links,
     missing: bool,
 }
 
@@ -167,9 +167,10 @@ impl Check<'_> {
             return;
         }
         let answers = is_answer(&about.selection, index, &body.record);
-        counted.carriers += u64::from(answers);
-        // Of a chain only one record must carry the id: the others caused it, or it caused them.
-        if !answers && !matches!(about.selection, Selection::Chain { .. }) {
+        if matches!(about.selection, Selection::Chain { .. }) {
+            // One record must carry the id; the others caused it, or it caused them.
+            counted.links.add(index, &body.record, answers);
+        } else if !answers {
             let what = format!("this record is none of {}", about.selection.describe());
             self.fail(Axis::Completeness, RECORDS, Some(index), what);
         }
@@ -181,7 +182,8 @@ impl Check<'_> {
             Selection::Indexes { first, last } => {
                 let records = &about.records;
                 let count = last.checked_sub(*first).and_then(|span| span.checked_add(1));
-                if count == Some(records.len() as u64) && records.first() == Some(first) {
+                let ends = (records.first(), records.last());
+                if count == Some(records.len() as u64) && ends == (Some(first), Some(last)) {
                     self.collector.rests_on(Axis::Completeness, format!("every record from {first} to {last} is here"));
                 } else {
                     self.fail(
@@ -192,8 +194,14 @@ impl Check<'_> {
                     );
                 }
             }
-            Selection::Chain { id } if counted.carriers == 0 && counted.bodies == counted.records => {
-                self.fail(Axis::Completeness, ABOUT, None, format!("no record here carries the id {id}"));
+            Selection::Chain { .. } => {
+                // A record without its body may be the link.
+                let is_whole = counted.bodies == counted.records;
+                for index in counted.links.apart().into_iter().filter(|_| is_whole) {
+                    let what = format!("this record is none of {}", about.selection.describe());
+                    self.fail(Axis::Completeness, RECORDS, Some(index), what);
+                }
+                self.collector.incomplete(Axis::Completeness, unknown);
             }
             _ => self.collector.incomplete(Axis::Completeness, unknown),
         }
@@ -201,6 +209,54 @@ impl Check<'_> {
             let reason = "whether records without a good body were asked for is not known";
             self.collector.incomplete(Axis::Completeness, reason);
         }
+    }
+}
+
+/// What ties records to one another, as `tachograph trace` follows it: cause and effect, correlation, trace.
+#[derive(Default)]
+struct Links {
+    /// Of each tie the records that have it.
+    ties: HashMap<Tie, Vec<u64>>,
+    of_record: BTreeMap<u64, Vec<Tie>>,
+    /// Records that carry the id that was asked for.
+    carriers: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Tie {
+    Event(EventId),
+    Correlation(String),
+    Trace(TraceId),
+}
+
+impl Links {
+    fn add(&mut self, index: u64, record: &Record<'_>, is_carrier: bool) {
+        let mut ties = vec![Tie::Event(record.event_id)];
+        ties.extend(record.parent_id.map(Tie::Event));
+        ties.extend(record.correlation_id.as_deref().map(|id| Tie::Correlation(id.to_owned())));
+        ties.extend(record.trace_id.map(Tie::Trace));
+        for tie in &ties {
+            self.ties.entry(tie.clone()).or_default().push(index);
+        }
+        self.of_record.insert(index, ties);
+        self.carriers.extend(is_carrier.then_some(index));
+    }
+
+    /// The records that nothing here ties to one that carries the id.
+    fn apart(&self) -> Vec<u64> {
+        let mut apart: BTreeSet<u64> = self.of_record.keys().copied().collect();
+        let mut todo = self.carriers.clone();
+        // Each tie is followed once, so that many records of one trace cost no more than few.
+        let mut followed = HashSet::new();
+        while let Some(index) = todo.pop() {
+            if !apart.remove(&index) {
+                continue;
+            }
+            for tie in self.of_record.get(&index).into_iter().flatten().filter(|tie| followed.insert(*tie)) {
+                todo.extend(self.ties.get(tie).into_iter().flatten());
+            }
+        }
+        apart.into_iter().collect()
     }
 }
 
