@@ -142,7 +142,9 @@ ATTACKS = {
         lambda f: edit_about(f, selection={"kind": "time", "from": make_bundle.write_time(make_bundle.NOW), "to": make_bundle.write_time(make_bundle.NOW + 3 * 10**9)}),
         {"completeness": "record 3 is not what was asked for"}, False, False),
     "chain of something else": (
-        lambda f: edit_about(f, selection={"kind": "chain", "id": "loan-B-1"}), {"completeness": "not what was asked for"}, False, False),
+        lambda f: edit_about(f, selection={"kind": "chain", "id": "loan-B-1"}), {"completeness": "none of the chain of loan-B-1"}, False, False),
+    "foreign record in a chain": (
+        lambda f: make_bundle.make_bundle(LEDGER, selected=[2, 3, 4, 5]), {"completeness": "record 4 is none of the chain of loan-A-17"}, False, False),
     "anchor without its token": (lambda f: edit_about(f, anchor="3"), {"time": "belong together"}, False, False),
     "token that no record holds": (lambda f: {**f, "not-before.tsr": b"0", "not-before.checkpoint": LEDGER.checkpoint(1).encode()}, {"time": "belong together"}, False, True),
     "another version": (lambda f: edit_about(f, bundle="2"), {"integrity": "another version"}, True, False),

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ sys.path.insert(0, str(GOLDEN))
 sys.dont_write_bytecode = True
 
 import make_bundle  # noqa: E402
+import tokens  # noqa: E402
 from bundle_attacks import ATTACKS, LEDGER, PROOF, ROGUE, edit_about, edit_lines, forge, noted, without  # noqa: E402
 from make_bundle import CASE, EVENTS, TRACE, Ledger, cosign, make_bodies, make_body, with_manifest, witness_vkey  # noqa: E402
 from make_ledger_vectors import ed25519_sign, public_key, sha256  # noqa: E402
@@ -173,6 +175,122 @@ class GoodBundle(Case):
         self.assertEqual(self.python(golden, "--key", LEDGER.vkey, *both, "--quorum", "1")[0], 0)
         code, report = self.python(golden, "--key", LEDGER.vkey, *both)
         self.assertEqual((code, report["axes"]["non_equivocation"]["verdict"]), (2, "incomplete"))
+
+
+class Chains(Case):
+    """Every record of a chain is linked to one that carries the id, in any number of steps."""
+
+    def chain(self, members, selected, id=CASE, destroyed=(), anchor=None):
+        """`members`: of each record what it says of others. A bundle of the chain of `id` with the records `selected`."""
+        ledger = Ledger([make_body(index, "audit_event", **said) for index, said in enumerate(members)])
+        files = make_bundle.make_bundle(ledger, {"kind": "chain", "id": id}, selected, anchor=anchor)
+        destroy = lambda lines: [line | {"body": None} if int(line["index"]) in destroyed else line for line in lines]
+        _, report = self.python(self.write(edit_lines(files, destroy)), "--key", ledger.vkey)
+        self.assertEqual(self.verdicts(report, "fail") - {"completeness"}, set(), report["findings"])
+        return report["axes"]["completeness"]["verdict"], [finding["what"] for finding in report["findings"]]
+
+    def test_each_kind_of_link(self):
+        case = {"correlation_id": CASE}
+        for link, members in {
+            "the cause": [{}, {**case, "parent_id": EVENTS[0]}],
+            "the effect": [case, {"parent_id": EVENTS[0]}],
+            "the trace": [{**case, "trace_id": TRACE}, {"trace_id": TRACE}],
+            "the correlation of another": [{"output_path": CASE, "correlation_id": "c"}, {"correlation_id": "c"}],
+            "several steps, each in its own way": [
+                {"parent_id": EVENTS[1]}, {"trace_id": TRACE}, {"trace_id": TRACE, "correlation_id": "c"}, {"correlation_id": "c", "parent_id": EVENTS[4]}, case],
+        }.items():
+            with self.subTest(link):
+                self.assertEqual(self.chain(members, list(range(len(members)))), ("incomplete", []))
+
+    def test_what_is_no_link(self):
+        case = {"correlation_id": CASE}
+        for what, members in {
+            "nothing": [case, {}],
+            "a cause that both have, and that is not here": [{**case, "parent_id": EVENTS[9]}, {"parent_id": EVENTS[9]}],
+            "the same session": [{**case, "session_id": "s"}, {"session_id": "s"}],
+            "a correlation that has the name of an event": [case, {"correlation_id": EVENTS[0]}],
+            "a record that is linked to itself": [case, {"parent_id": EVENTS[1]}],
+        }.items():
+            with self.subTest(what):
+                self.assertEqual(self.chain(members, [0, 1]), ("fail", [f"record 1 is none of the chain of {CASE}"]))
+
+    def test_links_only_within_the_bundle(self):
+        members = [{"correlation_id": CASE}, {"parent_id": EVENTS[0]}, {"parent_id": EVENTS[1]}]
+        self.assertEqual(self.chain(members, [0, 1, 2]), ("incomplete", []))
+        self.assertEqual(self.chain(members, [0, 2])[0], "fail")
+
+    def test_without_a_body_nothing_can_be_told(self):
+        members = [{"correlation_id": CASE}, {"parent_id": EVENTS[0]}, {"parent_id": EVENTS[1]}]
+        for destroyed in ([1], [2], [0], [0, 1, 2]):
+            self.assertEqual(self.chain(members, [0, 1, 2], destroyed=destroyed), ("incomplete", []), destroyed)
+
+
+class Ranges(Case):
+    def test_the_last_index_too(self):
+        """As many as asked for, and the wrong ones: also where no body tells anything."""
+        destroy = lambda lines: [line | {"body": None} if line["index"] == "5" else line for line in lines]
+        for asked in (("2", "4"), ("3", "5"), ("1", "3")):
+            good = make_bundle.make_bundle(LEDGER, {"kind": "indexes", "first": asked[0], "last": asked[1]}, [2, 3, 5])
+            for files in (good, edit_lines(good, destroy)):
+                folder = self.write(files)
+                code, report = self.python(folder, "--key", LEDGER.vkey)
+                self.assertEqual((code, self.verdicts(report, "fail")), (1, {"completeness"}), report["findings"])
+                self.assertIs(self.sql(folder), False)
+
+
+class Substitutes(Case):
+    """What lies in the bundle is never run in place of what it is named after."""
+
+    MODULES = "argparse base64 calendar contextlib hashlib json os pathlib re shutil signal subprocess _strptime _pylong".split()
+    PROGRAMS = "openssl sha256sum shasum find grep sed sort cut tr cat head tail diff cmp od wc mktemp rm dirname".split()
+
+    def folder(self, names, text, mode):
+        """A good bundle and beside it files that leave a trace when they are run."""
+        self.trace = self.place / "trace"
+        text = text.format(trace=self.trace)
+        folder = self.write({**make_bundle.make_bundle(LEDGER), **{name: text.encode() for name in names}})
+        for name in names:
+            (folder / name).chmod(mode)
+        return folder
+
+    def test_modules(self):
+        names = [f"{name}.py" for name in self.MODULES]
+        folder = self.folder(names, "open('{trace}', 'w')\nprint('VERIFIED')\nraise SystemExit(0)\n", 0o644)
+        program = ASSETS / "verify.py"
+        for flags, at, file, more in (
+            (["-I"], folder, "verify.py", {}),
+            ([], folder, "verify.py", {}),
+            (["-S"], folder, "verify.py", {}),
+            ([], self.place, folder / "verify.py", {}),
+            ([], folder, program, {}),
+            ([], self.place, program, {"PYTHONSAFEPATH": "1"}),
+        ):
+            with self.subTest(flags=flags, at=at, file=file):
+                command = [sys.executable, "-B", *flags, str(file), "--key", LEDGER.vkey, "--json"]
+                command += [str(folder)] if file is program else []
+                done = subprocess.run(command, cwd=at, env=os.environ | more, capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual((done.returncode, done.stderr, self.trace.exists()), (1, "", False), done.stdout)
+                found = {finding["object"]: finding["what"] for finding in json.loads(done.stdout)["findings"]}
+                self.assertEqual(found, {name: "no part of a bundle: nothing vouches for it" for name in names})
+
+    def test_a_module_that_a_path_of_modules_leads_to(self):
+        folder = self.folder(["hashlib.py"], "open('{trace}', 'w')\nraise SystemExit(0)\n", 0o644)
+        for path in (".", str(folder)):
+            command = [sys.executable, "-B", "verify.py", "--key", LEDGER.vkey]
+            done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual((done.returncode, self.trace.exists()), (1, False), done.stderr)
+
+    def test_programs_of_the_shell(self):
+        folder = self.folder(self.PROGRAMS, "#!/bin/sh\n: > '{trace}'\n", 0o755)
+        link = self.place / "link"
+        link.symlink_to(folder)
+        for place in (".", "", str(folder), str(link), f"{link}/../link", f"{folder}/proofs/.."):
+            with self.subTest(place):
+                environment = os.environ | {"PATH": f"{place}:{os.environ['PATH']}", "LEDGER_KEY": str(folder / "ledger.vkey")}
+                for file in ("verify.sh", str(folder / "verify.sh")):
+                    done = subprocess.run(["/bin/sh", file], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+                    self.assertEqual((done.returncode, self.trace.exists()), (0, False), done.stdout + done.stderr)
+                    self.assertIn("all that was checked is good", done.stdout)
 
 
 class Attacks(Case):
@@ -383,6 +501,74 @@ subjectKeyIdentifier = hash
         """From here on the recorder's clock begins that many seconds from now."""
         self.addCleanup(setattr, make_bundle, "NOW", make_bundle.NOW)
         make_bundle.NOW = (int(time.time()) + seconds) * 10**9
+
+    def test_what_the_response_says_beside_the_token(self):
+        """Its status text is under no signature. OpenSSL prints it before the token's own time."""
+        self.at(-5)
+        files = self.bundle(anchored=False)
+        said = time.strftime("%Y", time.gmtime())
+        for text in ("x\nTime stamp: Nov 21 00:00:00 2030 GMT", "x\nTime stamp: Nov 21 00:00:00 2030 GMT\nAccuracy: 0xFFFFFF seconds"):
+            forged = tokens.with_status_text(files["not-after/tsa.tsr"], text)
+            folder, code, report = self.trusted({**files, "not-after/tsa.tsr": forged})
+            self.assertIn("2030", self.text_of(folder / "not-after" / "tsa.tsr"), "the attack is none")
+            self.assertEqual((code, report["axes"]["time"]["verdict"]), (0, "pass"), report)
+            self.assertIn(f"were there at {said}", report["axes"]["time"]["reasons"][0])
+            self.assertNotIn("2030", json.dumps(report))
+            code, output = self.sh(folder, self.authority / "ca.pem")
+            self.assertEqual((code, "2030" in output, f" {said} GMT" in output), (0, False, True), output)
+        # Nor does it make a clock right that the token contradicts.
+        self.at(3_600)
+        files = self.bundle(anchored=False)
+        forged = tokens.with_status_text(files["not-after/tsa.tsr"], text)
+        _, code, report = self.trusted({**files, "not-after/tsa.tsr": forged})
+        self.assertEqual((code, self.verdicts(report, "fail")), (1, {"time"}), report)
+
+    def text_of(self, token):
+        return subprocess.run(["openssl", "ts", "-reply", "-in", str(token), "-text"], capture_output=True, text=True, check=True).stdout
+
+    def test_text_of_a_token(self):
+        stamp_time = load_verifier().stamp_time
+        at = 1_795_761_764 * 10**9
+        for accuracy, nanos in (("unspecified", 0), ("0x01 seconds, 0x01F4 millis, 0x64 micros", 1_500_100_000),
+                                ("unspecified seconds, 0x0A millis, unspecified micros", 10_000_000)):
+            for point, more in (("", 0), (".5", 500_000_000), (".123456789", 123_456_789)):
+                text = f"Version: 1\nTime stamp: Nov 27 06:42:44{point} 2026 GMT\nAccuracy: {accuracy}\nOrdering: yes\n"
+                self.assertEqual(stamp_time(text), (at + more, nanos))
+        for wrong in ("", text + text, text + "Time stamp: x\n", text.replace("GMT", ""), text.replace("0x0A", "-0x0A"), " " + text.replace("\n", "\n ")):
+            with self.assertRaises(ValueError, msg=wrong):
+                stamp_time(wrong)
+
+    def test_authoritys_accuracy_counts(self):
+        """300 seconds and the one that the authority of these tests grants itself."""
+        verifier = load_verifier()
+        self.at(0)
+        folder = self.write(self.bundle(anchored=False))
+        stamped, tolerance = verifier.check_stamp(folder, "not-after/tsa.tsr", "checkpoint", shutil.which("openssl"), self.authority / "ca.pem", verifier.Report())
+        self.assertEqual((stamped % 10**9, tolerance), (0, 301 * 10**9))
+        for beyond, verdict in ((0, set()), (1, {"time"})):
+            report = verifier.Report()
+            verifier.check_time(folder, {"not-after/tsa.tsr"}, {"anchor": None}, {0: {"sealed_at": stamped + tolerance + beyond}}, None, self.authority / "ca.pem", report)
+            self.assertEqual(report.failed, verdict)
+
+    def test_openssl_in_the_bundle_is_not_run(self):
+        self.at(-5)
+        trace = self.place / "trace"
+        folder = self.write({**self.bundle(anchored=False), "openssl": f"#!/bin/sh\n: > '{trace}'\n".encode()})
+        (folder / "openssl").chmod(0o755)
+        link = self.place / "link"
+        link.symlink_to(folder)
+        for place in (".", str(folder), str(link)):
+            command = [sys.executable, "-I", "verify.py", "--key", LEDGER.vkey, "--tsa-ca", str(self.authority / "ca.pem"), "--json"]
+            environment = os.environ | {"PATH": f"{place}:{os.environ['PATH']}"}
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            report = json.loads(done.stdout)
+            self.assertEqual((done.returncode, self.verdicts(report, "fail"), trace.exists()), (1, {"integrity"}, False), done.stderr)
+            self.assertEqual(report["axes"]["time"]["verdict"], "incomplete")
+            self.assertIn("lies in the bundle, and so was not run", report["axes"]["time"]["reasons"][0])
+        # Where the PATH leads to another one from where it is run, that one is taken.
+        done = subprocess.run([sys.executable, "-I", str(folder / "verify.py"), *command[3:]], cwd=self.place, env=os.environ | {"PATH": f".:{os.environ['PATH']}"},
+                              capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((json.loads(done.stdout)["axes"]["time"]["verdict"], trace.exists()), ("pass", False), done.stdout)
 
     def test_stamps_on_both_sides_are_good(self):
         self.at(-5)

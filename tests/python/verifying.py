@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 import duckdb
+import tokens
 from querying import ask, blocks, column, connect, expect_findings, expect_verify
 
 
@@ -114,6 +115,13 @@ def time_stamp(visit):
         code, output = visit.sh("timestamp")
         assert code != 0 and "bad time stamp" in output, f"{path.name}: {output}"
         path.write_bytes(whole)
+    # The response may say what it likes beside the token.
+    file.unlink()
+    token = tokens.with_status_text(token, "x\nTime stamp: Nov 21 00:00:00 2030 GMT")
+    file = file.with_name(f"{newest.name}-{hashlib.sha256(token).hexdigest()[:16]}.tsr")
+    file.write_bytes(token)
+    code, output = visit.sh("timestamp")
+    assert code == 0 and f"{newest.name} records, " in output and "2030" not in output, output
     # What was stored beside the checkpoints is no stranger to the queries of the page.
     expect_verify(visit.sql()["verify"], 43)
 

@@ -263,7 +263,7 @@ fn proof(story: &Story<'_>, html: &mut Html) {
         html.markup("<code>MANIFEST.sha256</code>. It finds damage, not forgery.")
     });
     html.markup("</table>\n<p>To check all of it, in this folder, with Python 3.9 or newer and nothing else:</p>\n");
-    html.markup("<pre>python3 verify.py --key KEY</pre>\n<p>or with DuckDB and OpenSSL (<code>verify.sql</code>, <code>verify.sh</code>). ");
+    html.markup("<pre>python3 -I verify.py --key KEY</pre>\n<p>or with DuckDB and OpenSSL (<code>verify.sql</code>, <code>verify.sh</code>). ");
     html.markup("<a href=\"VERIFY.md\"><code>VERIFY.md</code></a> has every step.</p>\n");
 }
 

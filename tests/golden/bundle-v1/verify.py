@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks an evidence bundle of a Tachograph ledger. Needs Python 3.9 or newer and nothing else.
 
-    python3 verify.py [BUNDLE_DIR] [--key FILE|VKEY] [--witness VKEY]... [--quorum K] [--tsa-ca FILE] [--require AXES] [--json]
+    python3 -I verify.py [BUNDLE_DIR] [--key FILE|VKEY] [--witness VKEY]... [--quorum K] [--tsa-ca FILE] [--require AXES] [--json]
 
 BUNDLE_DIR is the folder that this file lies in, unless another is given. Take the key from somebody else than whoever gave you
 the bundle, and, better still, this program too. VERIFY.md says what a bundle proves and what it can't.
@@ -11,11 +11,22 @@ Exit code: 0 if nothing fails and integrity, authenticity and coverage pass (or 
 non_equivocation too, and --tsa-ca time); 1 if anything fails; 2 if a required answer is incomplete, or the command was wrong.
 """
 
-import argparse, base64, calendar, contextlib, hashlib, json, os, pathlib, re, shutil, signal, subprocess, sys, time
+import sys
+
+if __name__ == "__main__":
+    # Python looks for modules beside the program first, where a forger may have put an hashlib.py. `-I` has it not look there.
+    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+        del sys.path[0]
+    import os
+
+    _own = {os.path.realpath(os.path.dirname(__file__)), os.path.realpath(os.curdir)}
+    sys.path[:] = [place for place in sys.path if place and os.path.realpath(place) not in _own]
+
+import argparse, base64, calendar, contextlib, hashlib, json, os, pathlib, re, shutil, signal, subprocess, time
 
 AXES = ("integrity", "authenticity", "coverage", "non_equivocation", "time", "completeness")
 MAX_BYTES, MAX_LINE, MAX_FILE, MAX_RECORDS, MAX_PROOF, MAX_FINDINGS = 1 << 30, 256 << 20, 16 << 20, 100_000, 64, 100
-CLOCK_TOLERANCE = 300  # seconds by which the recorder's clock and a time stamp may contradict each other
+CLOCK_TOLERANCE = 300 * 10**9  # ns by which the recorder's clock and a time stamp may contradict each other, beside the stamp's accuracy
 
 NEEDED = "VERIFY.md bundle.json checkpoint index.html ledger.vkey records.jsonl verify.py verify.sh verify.sql".split()
 OTHERS = re.compile(r"MANIFEST\.sha256|witnessed|not-before\.(tsr|checkpoint)|proofs/[0-9]{20}\.tlog-proof|not-after/\w[\w.-]{0,63}\.tsr", re.A)
@@ -104,8 +115,8 @@ def nanoseconds(text):
     need(parts, f"{text!r} is no time")
     return calendar.timegm(time.strptime(parts[1], "%Y-%m-%dT%H:%M:%S")) * 10**9 + int(parts[2])
 
-def utc(seconds):
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+def utc(nanos):
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(nanos // 10**9))
 
 def strict_json(text):
     """JSON without what readers read differently: doubled keys, NaN."""
@@ -212,7 +223,7 @@ def check_signature(note, key):
 
 def check_files(folder, report):
     """No file is missing, none is foreign, each has the hash that the manifest says. Gives the names that are there."""
-    sizes, listed = {}, {}
+    sizes, foreign, listed = {}, set(), {}
     for place in ("", "proofs", "not-after"):
         if place and ((folder / place).is_symlink() or not (folder / place).is_dir()):
             continue
@@ -224,6 +235,7 @@ def check_files(folder, report):
             if entry.is_file(follow_symlinks=False) and (name in NEEDED or OTHERS.fullmatch(name)):
                 sizes[name] = entry.stat(follow_symlinks=False).st_size
             else:
+                foreign.add(name)
                 report.fail("integrity", name, "no part of a bundle: nothing vouches for it")
             need(len(sizes) + report.left_out < 2 * MAX_RECORDS, "too many files")
     need(sum(sizes.values()) <= MAX_BYTES, f"the bundle has more than {MAX_BYTES} bytes")
@@ -232,7 +244,7 @@ def check_files(folder, report):
         need(lines.pop() == "" and all(re.fullmatch(HASH + "  .+", line) for line in lines), "not as sha256sum writes it")
         listed = {line[66:]: line[:64] for line in lines}
         need([line[66:] for line in lines] == sorted(listed), "not sorted by path, or a path stands there twice")
-    for name in sorted({*sizes, *listed, *NEEDED} - {"MANIFEST.sha256"}):
+    for name in sorted({*sizes, *listed, *NEEDED} - {"MANIFEST.sha256", *foreign}):
         if name not in sizes:
             report.fail("integrity", name, "the file is missing")
         elif name not in listed:
@@ -335,6 +347,30 @@ def answers(selection, index, leaf, body):
     # Ids of hex digits may have been asked for in capitals, a hash without `sha256:` before it.
     return wanted in said or wanted.lower() in said[:2] or f"sha256:{wanted}".lower() == str(said[4]).lower()
 
+def links(leaf, body):
+    """By what a record hangs together with others. Of a body that is not here the leaf still says the trace."""
+    said = {"trace_id": leaf.get("trace_id")} if body is None else body
+    keys = ("event_id", "parent_id", "correlation_id", "trace_id")
+    return {key: said[key].lower() if key != "correlation_id" else said[key] for key in keys if isinstance(said.get(key), str)}
+
+def chain_of(carriers, links_of):
+    """The records (index → links) that carriers lead to, in any number of steps: causes and effects by `parent_id`, and whatever
+    has the same `correlation_id` or `trace_id`."""
+    opposite = {"event_id": "parent_id", "parent_id": "event_id"}
+    having, followed, linked, todo = {}, set(), set(carriers), list(carriers)
+    for index, names in links_of.items():
+        for link in names.items():
+            having.setdefault(link, []).append(index)
+    while todo:
+        for key, name in links_of[todo.pop()].items():
+            link = (opposite.get(key, key), name)
+            if link not in followed:
+                followed.add(link)
+                new = set(having.get(link, ())) - linked
+                linked |= new
+                todo.extend(new)
+    return linked
+
 def root_by_proof(index, size, node, hashes):
     """The root that an inclusion proof leads to (RFC 9162 section 2.1.3.2)."""
     last = size - 1
@@ -378,15 +414,15 @@ def check_records(folder, about, note, report):
                 index, text, body = parse_line(line)
                 need(index in wanted, f"record {index} is here, though bundle.json does not name it", "completeness")
                 need(index not in found, f"record {index} is here twice")
-                found[index] = record = {"sealed_at": None, "answer": None, "token": None, "destroyed": body is None}
+                found[index] = record = {"sealed_at": None, "answer": None, "links": {}, "token": None, "destroyed": body is None}
                 with report.part("coverage", f"proofs/{index:020}.tlog-proof", row):
                     check_proof(read(folder, f"proofs/{index:020}.tlog-proof"), index, text, note, about)
                 need(index > before, f"record {index} stands behind record {before}: out of order")
                 before, leaf = index, parse_leaf(text)
-                record["sealed_at"] = number(leaf["sealed_at"]) // 10**9
+                record["sealed_at"] = number(leaf["sealed_at"])
                 need((leaf["index"], leaf["ledger"]) == (str(index), about["ledger"]), f"the leaf is that of record {leaf['index']} of {leaf['ledger']}")
                 body = None if body is None else parse_body(body, leaf)
-                record["answer"] = answers(about["selection"], index, leaf, body)
+                record["answer"], record["links"] = answers(about["selection"], index, leaf, body), links(leaf, body)
                 if index == about["anchor"] and body and body.get("action_type") == "time.anchor":
                     record["token"] = body["details"]["token_sha256"]
             if len(found) > MAX_RECORDS or report.left_out > MAX_RECORDS:
@@ -398,20 +434,28 @@ def check_completeness(about, found, report):
     selection, axis = about["selection"], "completeness"
     for index in sorted({*about["records"], about["anchor"]} - {None, *found}):
         report.fail(axis, "records.jsonl", f"record {index} is missing, though bundle.json names it")
-    given = [found[index]["answer"] for index in about["records"] if index in found]
-    strangers = [index for index in about["records"] if index in found and found[index]["answer"] is False]
-    # A chain holds causes and effects too, which need not have the id themselves.
-    if strangers and (selection["kind"] != "chain" or len(strangers) == len(given)):
+    given = {index: found[index]["answer"] for index in about["records"] if index in found}
+    strangers, unknown = [[index for index, answer in given.items() if answer is kind] for kind in (False, None)]
+    if selection["kind"] == "chain":
+        # Causes and effects belong to it too, which need not have the id themselves.
+        linked = chain_of([index for index in given if given[index]], {index: found[index]["links"] for index in given})
+        strangers = [index for index in strangers if index not in linked]
+        if strangers and unknown:
+            report.incomplete(axis, f"whether record {strangers[0]} is of the chain of {selection['id']} may rest on a body that is missing or wrong")
+        elif strangers:
+            report.fail(axis, "bundle.json", f"record {strangers[0]} is none of the chain of {selection['id']}")
+    elif strangers:
         report.fail(axis, "bundle.json", f"record {strangers[0]} is not what was asked for ({selection['kind']})")
     if selection["kind"] == "indexes":
-        expected = max(selection["last"] + 1 - selection["first"], 0)
-        if len(about["records"]) != expected:
-            report.fail(axis, "bundle.json", f"{expected} records have these indexes, {len(about['records'])} are named: some were left out")
+        named, first, last = about["records"], selection["first"], selection["last"]
+        expected = max(last + 1 - first, 0)
+        if (len(named), named[0], named[-1]) != (expected, first, last):
+            report.fail(axis, "bundle.json", f"{expected} records have the indexes {first} to {last}, {len(named)} from {named[0]} to {named[-1]} are named: some were left out")
         report.say(axis, f"every record from index {selection['first']} to {selection['last']} is asked for")
     else:
         report.incomplete(axis, "whether further records answer the question, only a verification of the whole archive can tell")
-    if None in given:
-        report.incomplete(axis, f"of {given.count(None)} records the body is missing or wrong, so that nothing tells whether they were asked for")
+    if unknown:
+        report.incomplete(axis, f"of {len(unknown)} records the body is missing or wrong, so that nothing tells whether they were asked for")
 
 
 # == Signatures, witnesses, time stamps ==
@@ -441,44 +485,69 @@ def check_witnesses(note, witnesses, quorum, key, report):
     text, others = parse_note(note)[0], sorted({name for name, key_id, _ in parse_note(note)[1] if key and (name, key_id) != key[:2]})
     for witness in witnesses:
         for cosignature in signatures_of(note, witness):
-            at = int.from_bytes(cosignature[:8], "big")
+            at = int.from_bytes(cosignature[:8], "big")  # seconds since 1970
             need(signed(witness[2], f"cosignature/v1\ntime {at}\n{text}".encode(), cosignature[8:]), f"the cosignature of {witness[0]} is false")
             good.add(witness)
-            report.say(axis, f"{witness[0]} vouches at {utc(at)} that this grew out of all that it had seen of the ledger")
+            report.say(axis, f"{witness[0]} vouches at {utc(at * 10**9)} that this grew out of all that it had seen of the ledger")
     quorum = len(set(witnesses)) if quorum is None else quorum
     if not witnesses:
         report.incomplete(axis, f"no --witness was given; cosignatures that were not checked: {', '.join(others) or 'none'}")
     elif len(good) < quorum:
         report.incomplete(axis, f"{len(good)} of the witnesses given have cosigned, {quorum} are wanted; unknown witnesses: {', '.join(others) or 'none'}")
 
-def openssl(folder, *arguments):
-    done = subprocess.run(["openssl", "ts", *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-    return done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
+def find_openssl(folder, report):
+    """Where OpenSSL is, if it is on the PATH. A PATH with `.` in it may lead into the bundle: what lies there is never run."""
+    found = shutil.which("openssl")
+    places = [pathlib.Path(place(found)) for place in (os.path.abspath, os.path.realpath)] if found else []
+    if any(os.path.samefile(parent, folder) for place in places for parent in place.parents):
+        report.incomplete("time", f"{found}, to which the PATH leads, lies in the bundle, and so was not run")
+        return None
+    return places[0] if places else None
 
-def check_stamp(folder, token, data, ca, report):
-    """Seconds since 1970 that the token says; None if it was not checked."""
+def openssl_ts(program, folder, *arguments):
+    done = subprocess.run([program, "ts", *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    return done.returncode == 0, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+def stamp_time(text):
+    """Time and accuracy, in ns, in the text that OpenSSL makes of a token."""
+    found = [re.findall(f"^{name}: (.*)$", text, re.M) for name in ("Time stamp", "Accuracy")]
+    need([len(lines) for lines in found] == [1, 1], "the token says not one time with one accuracy")
+    (said,), (accuracy,) = found
+    parts = re.fullmatch(r"(\w{3} +\d+ \d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)? (\d{4}) GMT", said, re.A)
+    units = re.fullmatch(r"(\w+) seconds, (\w+) millis, (\w+) micros", accuracy.replace("unspecified", "0"), re.A)
+    need(parts and (units or accuracy == "unspecified"), "the token says no time")
+    at = calendar.timegm(time.strptime(f"{parts[1]} {parts[3]}", "%b %d %H:%M:%S %Y")) * 10**9 + int((parts[2] or "").ljust(9, "0"))
+    return at, sum(int(count, 16) * unit for count, unit in zip(units.groups(), (10**9, 10**6, 10**3))) if units else 0
+
+def check_stamp(folder, token, data, program, ca, report):
+    """The time that the token says, and by how much it may be beside the recorder's clock, in ns; None if it was not checked."""
     command = ["-verify", "-in", token, "-data", data, "-CAfile"]
-    if ca is None or not shutil.which("openssl"):
+    if program is None or ca is None:
         report.incomplete("time", f"not checked: openssl ts {' '.join(command)} TSA-CA.pem")
         return None
-    good, said = openssl(folder, *command, ca)
+    good, said, complained = openssl_ts(program, folder, *command, ca)
+    said += complained
     reason = said.strip().split("\n")[-1]
     if not good and "certificate verify error" in said:
         report.incomplete("time", f"{token} is of an authority that {ca} does not lead to, or whose certificate has ended: {reason}")
         return None
     need(good, f"not a time stamp over {data}: {reason}")
-    stamp = re.search(r"Time stamp: (\w{3} +\d+ \d\d:\d\d:\d\d)(?:\.\d+)? (\d{4}) GMT", openssl(folder, "-reply", "-in", token, "-text")[1])
-    need(stamp, "the token says no time")
-    return calendar.timegm(time.strptime(f"{stamp[1]} {stamp[2]}", "%b %d %H:%M:%S %Y"))
+    # The response has a text of its own, outside of the signature: only the token in it may speak.
+    good, said, _ = openssl_ts(program, folder, "-reply", "-in", token, "-token_out", "-text")
+    need(good, "the token can't be read")
+    at, accuracy = stamp_time(said)
+    return at, accuracy + CLOCK_TOLERANCE
 
 def check_time(folder, names, about, found, key, ca, report):
     axis, after = "time", sorted(name for name in names if name.startswith("not-after/"))
+    program = find_openssl(folder, report) if ca else None
     for name in after:
         with report.part(axis, name):
-            at = check_stamp(folder, name, "checkpoint", ca, report)
-            if at is not None:
+            stamp = check_stamp(folder, name, "checkpoint", program, ca, report)
+            if stamp is not None:
+                at, tolerance = stamp
                 report.say(axis, f"{name}: all these records were there at {utc(at)}")
-                late = [index for index, record in found.items() if (record["sealed_at"] or 0) > at + CLOCK_TOLERANCE]
+                late = [index for index, record in found.items() if (record["sealed_at"] or 0) > at + tolerance]
                 need(not late, f"record {late[:1]} says that it was sealed later than this time stamp")
     if not after:
         report.incomplete(axis, "no time stamp says until when the records were there")
@@ -495,11 +564,12 @@ def check_time(folder, names, about, found, key, ca, report):
         need(key, "there is no key to check not-before.checkpoint with")
         check_signature(before, key)
         need(parse_checkpoint(before)[1] <= anchor, "not-before.checkpoint is newer than the record that holds the token's hash")
-        at = check_stamp(folder, "not-before.tsr", "not-before.checkpoint", ca, report)
-        if at is not None:
+        stamp = check_stamp(folder, "not-before.tsr", "not-before.checkpoint", program, ca, report)
+        if stamp is not None:
+            at, tolerance = stamp
             behind = [index for index in about["records"] if index > anchor]
             report.say(axis, f"not-before.tsr: what stands behind record {anchor} was sealed later than {utc(at)}: {len(behind)} of the {len(about['records'])} records")
-            early = [index for index in behind if (found.get(index, {}).get("sealed_at") or at) + CLOCK_TOLERANCE < at]
+            early = [index for index in behind if (found.get(index, {}).get("sealed_at") or at) + tolerance < at]
             need(not early, f"record {early[:1]} says that it was sealed earlier than the time stamp that was there before it")
 
 
