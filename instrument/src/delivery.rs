@@ -5,7 +5,8 @@
 //! batch goes back into the queue and is tried again with growing pauses, for as long as the
 //! process runs and, after `close`, until the deadline. If the receiver refuses a batch as such, it is
 //! halved until the record that it refuses stands alone; only that one is given up. A batch that
-//! was delivered but whose acknowledgement was lost arrives twice; the event id tells it.
+//! was delivered but whose acknowledgement was lost arrives twice; the event id tells it. The producer's close goes last and alone,
+//! with the count of what is lost as it is then.
 
 use crate::lifecycle::Event;
 use crate::queue::{Queue, Queued};
@@ -152,6 +153,7 @@ impl<E: SpanExporter> Delivery<E> {
                 continue;
             }
             self.stamp(&mut batch);
+            self.count_lost(&mut batch);
             match self.attempt(&batch).await {
                 Ok(()) => {
                     self.queue.acknowledged(batch);
@@ -194,6 +196,14 @@ impl<E: SpanExporter> Delivery<E> {
                 KeyValue::new("tachograph.producer.epoch", Arc::clone(&self.producer.epoch)),
                 KeyValue::new("tachograph.producer.seq", sequence),
             ]);
+        }
+    }
+
+    /// Has the close say how many are lost, at each attempt anew. It is alone in its batch, and all before it was settled.
+    fn count_lost(&self, batch: &mut [Queued]) {
+        for queued in batch.iter_mut().filter(|queued| queued.close) {
+            let (last, lost) = (queued.sequence, self.queue.numbers_lost());
+            Event::Close { last, lost }.say_in(&mut queued.span);
         }
     }
 

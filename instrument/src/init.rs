@@ -327,7 +327,7 @@ impl Guard {
             let limit =
                 if self.queue.holds_only_own() { self.shutdown_limit.min(OWN_LIMIT) } else { self.shutdown_limit };
             let scope = self.recorder.scope();
-            self.queue.close(limit, |last, lost| Event::Close { last, lost }.span(scope));
+            self.queue.close(limit, |last| Event::Close { last, lost: 0 }.span(scope));
             let grace = Duration::from_secs(2);
             if self.queue.wait_until_finished(limit.saturating_add(grace)) {
                 // It has nothing left to do; its panic, if any, was counted as loss.

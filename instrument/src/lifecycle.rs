@@ -9,6 +9,8 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::time::Duration;
 
+const DETAILS: &str = "tachograph.details";
+
 /// What is said.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
@@ -26,7 +28,7 @@ pub(crate) enum Event {
     Close {
         /// The number of this record.
         last: u64,
-        /// How many numbers were given whose records are known to be lost.
+        /// How many of the numbers before it have records that are lost, its own records among them.
         lost: u64,
     },
 }
@@ -34,13 +36,10 @@ pub(crate) enum Event {
 impl Event {
     pub(crate) fn span(self, scope: InstrumentationScope) -> SpanData {
         let now = crate::clock::now();
-        let (name, details) = match self {
-            Self::Open { heartbeat } => ("producer.open", format!("{{\"heartbeat_s\":\"{}\"}}", heartbeat.as_secs())),
-            Self::Heartbeat { last } => ("producer.heartbeat", format!("{{\"last\":\"{last}\"}}")),
-            Self::Close { last, lost } => (
-                "producer.close",
-                format!("{{\"count\":\"{}\",\"last\":\"{last}\",\"lost\":\"{lost}\"}}", last.saturating_add(1)),
-            ),
+        let name = match self {
+            Self::Open { .. } => "producer.open",
+            Self::Heartbeat { .. } => "producer.heartbeat",
+            Self::Close { .. } => "producer.close",
         };
         let context = SpanContext::new(ids::trace_id(), ids::span_id(), TraceFlags::SAMPLED, false, TraceState::NONE);
         SpanData {
@@ -57,13 +56,30 @@ impl Event {
                 KeyValue::new("tachograph.event.id", ids::event_id(now)),
                 KeyValue::new("tachograph.actor.type", "system"),
                 KeyValue::new("tachograph.outcome", "success"),
-                KeyValue::new("tachograph.details", details),
+                KeyValue::new(DETAILS, self.details()),
             ],
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
             links: SpanLinks::default(),
             status: Status::Unset,
             instrumentation_scope: scope,
+        }
+    }
+
+    /// Has a record that was made before say this instead. It stays the same record: its id and its time are as they were.
+    pub(crate) fn say_in(self, span: &mut SpanData) {
+        for attribute in span.attributes.iter_mut().filter(|attribute| attribute.key.as_str() == DETAILS) {
+            attribute.value = self.details().into();
+        }
+    }
+
+    fn details(self) -> String {
+        match self {
+            Self::Open { heartbeat } => format!("{{\"heartbeat_s\":\"{}\"}}", heartbeat.as_secs()),
+            Self::Heartbeat { last } => format!("{{\"last\":\"{last}\"}}"),
+            Self::Close { last, lost } => {
+                format!("{{\"count\":\"{}\",\"last\":\"{last}\",\"lost\":\"{lost}\"}}", last.saturating_add(1))
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 //! - What is in flight counts against the bounds until the receiver has acknowledged it.
 //! - What the producer says of itself has numbers of the same sequence, but no place that a record could have: it counts neither
 //!   against the bounds nor in the report, and there are never more than a few.
+//! - The close is the last to be taken, alone, and once all before it were acknowledged or given up: how many of the numbers before
+//!   it are lost is certain then, and stays so.
 //! - A full queue makes the caller wait, at most `Limits::wait`. Once one caller waited in vain,
 //!   later ones are refused at once until a delivery succeeds: an application must not slow to one
 //!   call per `wait` because a collector is gone.
@@ -49,6 +51,8 @@ pub(crate) struct Queued {
     pub(crate) sequence: u64,
     /// It is of the producer itself, not of the application.
     pub(crate) own: bool,
+    /// It is what the producer says last.
+    pub(crate) close: bool,
     /// The producer's attributes were added.
     pub(crate) stamped: bool,
     pub(crate) bytes: usize,
@@ -62,6 +66,8 @@ struct State {
     own: usize,
     /// Numbers given so far.
     numbered: u64,
+    /// Of those before the close, the ones whose records are lost: the application's and the producer's own.
+    numbers_lost: u64,
     /// Of what waits and what is in flight.
     bytes: usize,
     report: Report,
@@ -77,9 +83,9 @@ impl State {
         self.numbered - 1
     }
 
-    fn push_own(&mut self, span: SpanData, sequence: u64) {
+    fn push_own(&mut self, span: SpanData, sequence: u64, close: bool) {
         self.own += 1;
-        self.waiting.push_back(Queued { span, sequence, own: true, stamped: false, bytes: 0 });
+        self.waiting.push_back(Queued { span, sequence, own: true, close, stamped: false, bytes: 0 });
     }
 }
 
@@ -138,13 +144,15 @@ impl Queue {
         state.report.produced += 1;
         if state.closed || self.is_full(&state, bytes) {
             state.report.lost += 1;
+            // A number after the close is none that the close speaks of.
+            state.numbers_lost += u64::from(!state.closed);
             let (closed, lost) = (state.closed, state.report.lost);
             drop(state);
             self.warn_of_loss(closed, lost);
             return;
         }
         state.bytes += bytes;
-        state.waiting.push_back(Queued { span, sequence, own: false, stamped: false, bytes });
+        state.waiting.push_back(Queued { span, sequence, own: false, close: false, stamped: false, bytes });
         if state.waiting.len() == self.limits.wake_at || state.bytes > self.limits.bytes / 2 {
             drop(state);
             self.work.notify_one();
@@ -156,7 +164,7 @@ impl Queue {
         let mut state = self.lock();
         if !state.closed && state.own < MOST_OWN {
             let sequence = state.take_number();
-            state.push_own(make(sequence), sequence);
+            state.push_own(make(sequence), sequence, false);
             if state.waiting.len() == self.limits.wake_at {
                 drop(state);
                 self.work.notify_one();
@@ -186,9 +194,9 @@ impl Queue {
         state.report
     }
 
-    /// Refuses further records and gives delivery until `limit` from now to finish. `last` makes the last one, of its number and of
-    /// how many are lost.
-    pub(crate) fn close(&self, limit: Duration, last: impl FnOnce(u64, u64) -> SpanData) {
+    /// Refuses further records and gives delivery until `limit` from now to finish. `last` makes the last one, of its number. How
+    /// many are lost is not known yet: see [`Queue::numbers_lost`].
+    pub(crate) fn close(&self, limit: Duration, last: impl FnOnce(u64) -> SpanData) {
         let now = Instant::now();
         let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400));
         {
@@ -196,8 +204,7 @@ impl Queue {
             if !state.closed {
                 // Under one lock, so that no number follows it.
                 let sequence = state.take_number();
-                let span = last(sequence, state.report.lost);
-                state.push_own(span, sequence);
+                state.push_own(last(sequence), sequence, true);
                 state.closed = true;
             }
         }
@@ -260,22 +267,26 @@ impl Queue {
         }
     }
 
-    /// The oldest records, within both bounds but at least one. They are in flight from here on.
+    /// The oldest records, within both bounds but at least one; the close alone. They are in flight from here on.
     pub(crate) fn take(&self, records: usize, bytes: usize) -> Vec<Queued> {
         let mut state = self.lock();
         if state.finished {
             return Vec::new();
         }
         let mut size = 0;
-        let count = state
+        let mut count = state
             .waiting
             .iter()
             .take(records)
             .take_while(|queued| {
                 size += queued.bytes;
-                size <= bytes || size == queued.bytes
+                !queued.close && (size <= bytes || size == queued.bytes)
             })
             .count();
+        // One thread delivers one batch after another: if nothing waits before the close, all before it is settled.
+        if count == 0 && state.in_flight == 0 && state.waiting.front().is_some_and(|queued| queued.close) {
+            count = 1;
+        }
         state.in_flight += count;
         state.waiting.drain(..count).collect()
     }
@@ -290,7 +301,15 @@ impl Queue {
 
     /// These are given up.
     pub(crate) fn given_up(&self, batch: Vec<Queued>) {
-        self.release(&batch, |state, count| state.report.lost += count);
+        self.release(&batch, |state, count| {
+            state.report.lost += count;
+            state.numbers_lost += batch.len() as u64;
+        });
+    }
+
+    /// How many numbers before the close have records that are lost. It is final once the close was taken.
+    pub(crate) fn numbers_lost(&self) -> u64 {
+        self.lock().numbers_lost
     }
 
     /// These were not delivered and are tried again, in their old order.

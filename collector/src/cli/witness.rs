@@ -9,7 +9,7 @@ use serde_json::json;
 use tachograph_collector::batch::{Entropy, SystemEntropy};
 use tachograph_collector::clock::SystemClock;
 use tachograph_collector::config::Log;
-use tachograph_collector::witness_server::{Desk, Follows, WitnessDir, http};
+use tachograph_collector::witness_server::{Desk, Finding, Follows, WitnessDir, http};
 use tachograph_ledger::{VerifyingKey, WitnessName};
 use tachograph_record::Time;
 use tokio::net::TcpListener;
@@ -167,7 +167,8 @@ impl Run {
 impl List {
     fn run(self) -> anyhow::Result<Exit> {
         let dir = WitnessDir::open(&self.dir)?;
-        let (all, forks) = (dir.all()?, dir.forks()?);
+        let all = dir.all()?;
+        let (forks, unproven) = (dir.count(Finding::Fork)?, dir.count(Finding::Unproven)?);
         if self.json {
             let ledgers: Vec<_> = all
                 .iter()
@@ -181,7 +182,9 @@ impl List {
                     })
                 })
                 .collect();
-            output::json(&json!({ "vkey": dir.vkey().to_line(), "ledgers": ledgers, "forks": forks }));
+            output::json(
+                &json!({ "vkey": dir.vkey().to_line(), "ledgers": ledgers, "forks": forks, "unproven": unproven }),
+            );
         } else {
             output::line(&format!("Witness {}\n", dir.vkey().to_line()));
             for follows in &all {
@@ -191,7 +194,11 @@ impl List {
                 };
                 output::line(&format!("  {}: {last}\n      {}", follows.key.name(), follows.key.to_line()));
             }
-            output::line(&format!("{} ledgers; evidence of {forks} forks in {}/forks", all.len(), self.dir.display()));
+            let dir = self.dir.display();
+            output::line(&format!(
+                "{} ledgers; evidence of {forks} forks in {dir}/forks; {unproven} checkpoints that were not shown to continue the one before in {dir}/unproven",
+                all.len()
+            ));
         }
         Ok(Exit::Done)
     }

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tachograph_ledger::{AddCheckpoint, Checkpoint, WitnessSigningKey, parse_note, verify_consistency};
 
 use super::directory::{Follows, WitnessDir, WitnessDirError, origin_hash};
+use super::evidence::{Finding, Kept};
 use crate::clock::Clock;
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const FORK: &str = "two roots for one size, both signed by the ledger: this is a fork";
 /// The media type of a size that the specification asks for.
 const SIZE: &str = "text/x.tlog.size";
 
@@ -39,6 +41,8 @@ pub struct Desk {
     known: Mutex<HashMap<String, Arc<Mutex<Follows>>>>,
     /// It is not known what is on the disk.
     broken: AtomicBool,
+    /// How much was refused since the start and not kept, since as much of that ledger is. By the hash of its name.
+    not_kept: Mutex<HashMap<(String, Finding), u64>>,
 }
 
 impl Desk {
@@ -50,8 +54,10 @@ impl Desk {
         let key = dir.signing_key()?;
         let all = dir.all()?;
         let place = |follows: Follows| (origin_hash(follows.key.name().as_str()), Arc::new(Mutex::new(follows)));
-        let known = Mutex::new(all.into_iter().map(place).collect());
-        Ok(Self { dir, key, clock, known, broken: AtomicBool::new(false) })
+        let known = Mutex::new(all.iter().cloned().map(place).collect());
+        let desk = Self { dir, key, clock, known, broken: AtomicBool::new(false), not_kept: Mutex::default() };
+        all.iter().for_each(|last| desk.settle(last));
+        Ok(desk)
     }
 
     /// Ledgers that it follows.
@@ -87,8 +93,9 @@ impl Desk {
         };
         // Signed by the ledger: from here on it may be evidence against it.
         let Checkpoint { size, root, .. } = &checkpoint;
-        if last.note.is_some() && *size == last.size && *root != last.root {
-            self.keep(&last, &alone, &checkpoint, "two roots for one size, both signed by the ledger: this is a fork");
+        let forked = last.note.is_some() && *size == last.size && *root != last.root;
+        if forked {
+            self.keep(Finding::Fork, &last, &alone, &checkpoint, FORK);
         }
         if request.old > *size {
             return Ok(Answer::new(400, format!("old size {} is above the checkpoint's, {size}", request.old)));
@@ -97,12 +104,12 @@ impl Desk {
             return Ok(Answer { status: 409, content_type: SIZE, body: format!("{}\n", last.size) });
         }
         if let Err(error) = verify_consistency(request.old, &last.root, *size, root, &request.proof) {
-            let why = format!(
-                "the checkpoint of {size} records is not shown to continue that of {}: {error}. If the ledger's own collector sent it, this is a fork",
-                last.size
-            );
-            if request.old > 0 {
-                self.keep(&last, &alone, &checkpoint, &why);
+            if request.old > 0 && !forked {
+                let why = format!(
+                    "the checkpoint of {size} records was not shown to continue that of {}: {error}. Anybody who has a checkpoint can send it with a wrong proof, so that this alone says nothing of the ledger; ask its operator whether their collector was refused",
+                    last.size
+                );
+                self.keep(Finding::Unproven, &last, &alone, &checkpoint, &why);
             }
             return Ok(Answer::new(422, error));
         }
@@ -117,6 +124,7 @@ impl Desk {
             self.dir.remember(&last.key, &cosigned).inspect_err(|_| self.broken.store(true, Ordering::Release))?;
             (last.size, last.root) = (*size, *root);
             (last.note, last.time) = (Some(cosigned), Some(time));
+            self.settle(&last);
             tracing::info!(ledger = %last.key.name(), size, "cosigned");
         }
         Ok(Answer { status: 200, content_type: TEXT, body: line })
@@ -151,14 +159,41 @@ impl Desk {
         Ok(Some(follows))
     }
 
-    /// Evidence is kept and told, once: whoever has such a checkpoint can send it again and again. That it can't be kept does not
-    /// change the answer.
-    fn keep(&self, last: &Follows, refused: &str, checkpoint: &Checkpoint, why: &str) {
+    /// What was refused is kept and told, once: whoever has such a checkpoint can send it again and again. That it can't be kept does
+    /// not change the answer.
+    fn keep(&self, finding: Finding, last: &Follows, refused: &str, checkpoint: &Checkpoint, why: &str) {
+        let kept = self.dir.keep(finding, last, refused, &checkpoint.root, why);
+        let note = match kept {
+            Ok(Kept::New) => String::new(),
+            Ok(Kept::Known) => return,
+            Ok(Kept::Full) => {
+                let mut not_kept = locked(&self.not_kept);
+                let count = not_kept.entry((origin_hash(last.key.name().as_str()), finding)).or_default();
+                *count += 1;
+                // Each of them can come again and again, and fill the log.
+                if !count.is_power_of_two() {
+                    return;
+                }
+                format!(" (not kept: {} of this ledger are; {count} times since the start)", finding.most_per_ledger())
+            }
+            Err(error) => format!(" (can't be kept: {error})"),
+        };
         let (ledger, size, cosigned) = (last.key.name(), checkpoint.size, last.size);
-        match self.dir.keep_fork(last, refused, &checkpoint.root, why) {
-            Ok(true) => tracing::error!(%ledger, size, cosigned, "REFUSED A FORK: {why}"),
-            Ok(false) => tracing::debug!(%ledger, size, cosigned, "refused a fork that is known, or one too many"),
-            Err(error) => tracing::error!(%ledger, size, cosigned, %error, "REFUSED A FORK, and can't keep it: {why}"),
+        match finding {
+            Finding::Fork => tracing::error!(%ledger, size, cosigned, "REFUSED A FORK: {why}{note}"),
+            Finding::Unproven => tracing::warn!(%ledger, size, cosigned, "refused a checkpoint: {why}{note}"),
+        }
+    }
+
+    /// What was unproven may have become proof, of one or the other.
+    fn settle(&self, last: &Follows) {
+        match self.dir.settle(last) {
+            Ok(forks) => {
+                forks.iter().for_each(|(note, checkpoint)| self.keep(Finding::Fork, last, note, checkpoint, FORK));
+            }
+            Err(error) => {
+                tracing::warn!(ledger = %last.key.name(), %error, "what was refused before can't be looked at");
+            }
         }
     }
 }

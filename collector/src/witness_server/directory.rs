@@ -5,7 +5,7 @@
 //! DIR/keys/witness.key            private key, mode 0600
 //! DIR/logs/<origin>/vkey          key of a ledger that it follows; <origin> is the hex SHA-256 of the ledger's name
 //! DIR/logs/<origin>/checkpoint    the checkpoint that it cosigned last, with its cosignature
-//! DIR/forks/<origin>-<root>/      evidence of a fork: `refused` (the checkpoint), `cosigned` (the one before it), `why`
+//! DIR/forks/, DIR/unproven/       what it refused: see `evidence`
 //! DIR/lock                        held by the process that answers
 //! ```
 //!
@@ -22,9 +22,6 @@ use tachograph_ledger::{
 use zeroize::Zeroizing;
 
 use crate::data_dir::{DataDirError, make_dir, read_secret, replace, sync_dir, write_new};
-
-/// Most forks of which evidence is kept: further ones are only logged.
-pub const MAX_FORKS: usize = 1_000;
 
 /// Longest file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 10;
@@ -118,7 +115,7 @@ impl WitnessDir {
             return Err(WitnessDirError::NotEmpty(root.to_owned()));
         }
         let key = WitnessSigningKey::from_seed(name.clone(), **seed);
-        for dir in ["keys", "logs", "forks"] {
+        for dir in ["keys", "logs", "forks", "unproven"] {
             make_dir(&root.join(dir), 0o700)?;
         }
         let secret = Zeroizing::new(format!("{}\n", *key.to_line()));
@@ -244,33 +241,9 @@ impl WitnessDir {
         Ok(replace(&self.log_dir(&origin_hash(key.name().as_str())), "checkpoint", note.as_bytes())?)
     }
 
-    /// Keeps evidence of a fork. `false` if it is there already, or there is too much of it.
-    ///
-    /// # Errors
-    /// If it can't be written.
-    pub fn keep_fork(&self, last: &Follows, refused: &str, root: &Hash, why: &str) -> Result<bool, WitnessDirError> {
-        let origin = origin_hash(last.key.name().as_str());
-        let forks = self.root.join("forks");
-        let dir = forks.join(format!("{}-{}", &origin[..16], &root.to_hex()[..16]));
-        if dir.exists() || self.forks()? >= MAX_FORKS {
-            return Ok(false);
-        }
-        make_dir(&dir, 0o700)?;
-        write_new(&dir.join("refused"), refused.as_bytes(), 0o444)?;
-        write_new(&dir.join("cosigned"), last.note.as_deref().unwrap_or_default().as_bytes(), 0o444)?;
-        write_new(&dir.join("why"), format!("{why}\n").as_bytes(), 0o444)?;
-        sync_dir(&dir)?;
-        sync_dir(&forks)?;
-        Ok(true)
-    }
-
-    /// Forks of which evidence is kept.
-    ///
-    /// # Errors
-    /// If they can't be counted.
-    pub fn forks(&self) -> Result<usize, WitnessDirError> {
-        let forks = self.root.join("forks");
-        Ok(fs::read_dir(&forks).map_err(of(&forks))?.count())
+    /// Something in the directory.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     fn log_dir(&self, origin: &str) -> PathBuf {
@@ -279,7 +252,7 @@ impl WitnessDir {
 }
 
 /// A small file, `None` if there is none.
-fn read(path: &Path) -> Result<Option<String>, WitnessDirError> {
+pub(super) fn read(path: &Path) -> Result<Option<String>, WitnessDirError> {
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text)) {
         Ok(_) => Ok(Some(text)),
@@ -288,7 +261,7 @@ fn read(path: &Path) -> Result<Option<String>, WitnessDirError> {
     }
 }
 
-fn of(path: &Path) -> impl FnOnce(io::Error) -> WitnessDirError {
+pub(super) fn of(path: &Path) -> impl FnOnce(io::Error) -> WitnessDirError {
     let path = path.to_owned();
     |source| WitnessDirError::Io { path, source }
 }

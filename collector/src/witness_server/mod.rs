@@ -5,7 +5,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`directory`] | its files: key, ledgers that it follows, evidence of forks |
+//! | [`directory`] | its files: key, ledgers that it follows |
+//! | [`evidence`] | what it refused: forks, and what was not shown to be none |
 //! | [`desk`] | what it answers |
 //! | [`http`] | sockets |
 //!
@@ -14,7 +15,9 @@
 
 pub mod desk;
 pub mod directory;
+pub mod evidence;
 pub mod http;
 
 pub use desk::{Answer, Desk};
 pub use directory::{Follows, WitnessDir, WitnessDirError};
+pub use evidence::{Finding, Kept};

@@ -2,12 +2,19 @@
 
 use crate::sink::{Sink, is_lifecycle, json, text, turn, value};
 use opentelemetry::Value;
+use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::trace::SpanData;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tachograph::{Init, Lost, Report};
 
 #[tachograph::tool_call(tool = "t")]
 fn record() {}
+
+#[tachograph::generation(name = name, prompt = "p")]
+fn named(name: &str) {}
 
 fn number(span: &SpanData) -> i64 {
     match value(span, "tachograph.producer.seq") {
@@ -21,6 +28,18 @@ fn said(sink: &Sink) -> Vec<(String, i64, serde_json::Value)> {
     let own = spans.iter().filter(|span| is_lifecycle(span));
     own.map(|span| (text(span, "tachograph.action.type").unwrap(), number(span), json(span, "tachograph.details")))
         .collect()
+}
+
+/// The close's number and how many it counts as lost. As `tachograph verify` judges it: not fewer than lack, and here not more.
+#[track_caller]
+fn lost_of_close(sink: &Sink) -> (i64, u64) {
+    let (action, last, details) = said(sink).pop().expect("a record of the producer");
+    assert_eq!(action, "producer.close");
+    assert_eq!(details["count"], (last + 1).to_string());
+    let lost = details["lost"].as_str().and_then(|lost| lost.parse().ok()).expect("a count");
+    let arrived: BTreeSet<_> = sink.all_spans().iter().map(number).filter(|number| *number <= last).collect();
+    assert_eq!(last as u64 + 1 - arrived.len() as u64, lost, "numbers that lack, and those that the close counts");
+    (last, lost)
 }
 
 #[test]
@@ -101,6 +120,86 @@ fn the_close_says_how_many_were_lost() {
     assert_eq!(report, Report { produced: 5, exported: 2, lost: 3 });
     let close = said(&sink).pop().unwrap();
     assert_eq!(close, ("producer.close".to_owned(), 6, serde_json::json!({"count": "7", "last": "6", "lost": "3"})));
+}
+
+/// What waits at shutdown may still be refused: the close is made before, and counted after.
+#[test]
+fn the_close_counts_what_was_refused_after_it_was_made() {
+    let _turn = turn();
+    let sink = Sink::default();
+    sink.refuse("bad");
+    // Nothing is delivered before shutdown.
+    let guard =
+        Init::new("test").interval(Duration::from_secs(60)).on_warning(|_| ()).init_with(sink.clone()).expect("init");
+    ["good", "bad", "good", "bad"].into_iter().for_each(named);
+    let Lost { report } = guard.shutdown().expect_err("two are refused");
+    assert_eq!(report, Report { produced: 4, exported: 2, lost: 2 });
+    assert_eq!(lost_of_close(&sink), (5, 2));
+    assert!(sink.last_batch_was_alone(), "the close goes alone, after all others");
+}
+
+#[test]
+fn the_close_counts_the_producer_s_own_records_that_were_refused() {
+    let _turn = turn();
+    for (refused, heartbeat) in [("producer.open", Duration::ZERO), ("producer.heartbeat", Duration::from_millis(5))] {
+        let sink = Sink::default();
+        sink.refuse(refused);
+        let told = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&told);
+        let guard = Init::new("test")
+            .heartbeat(heartbeat)
+            .interval(Duration::from_millis(1))
+            .on_warning(move |line| {
+                tell.fetch_or(line.contains("refused record"), Ordering::SeqCst);
+            })
+            .init_with(sink.clone())
+            .expect("init");
+        record();
+        until("one is refused", || told.load(Ordering::SeqCst));
+        record();
+        let report = guard.shutdown().expect("nothing of the application is lost");
+        assert_eq!(report, Report { produced: 2, exported: 2, lost: 0 }, "the application's records alone");
+        let (_, lost) = lost_of_close(&sink);
+        assert!(lost > 0 && (lost == 1 || refused == "producer.heartbeat"), "{refused}: {lost}");
+    }
+}
+
+/// A receiver that fails while the process ends: the close waits for all others, is tried again as the same record, and does not count
+/// what ended after it, whose numbers are above its own. A count too high would excuse records that somebody removed.
+#[test]
+fn the_close_counts_no_number_after_its_own() {
+    let _turn = turn();
+    let sink = Sink::default();
+    sink.fail_next(usize::MAX);
+    let late = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&late);
+    let guard = Init::new("test")
+        .shutdown_limit(Duration::from_secs(60))
+        .on_warning(move |line| {
+            tell.fetch_or(line.contains("after shutdown"), Ordering::SeqCst);
+        })
+        .init_with(sink.clone())
+        .expect("init");
+    record();
+    let tracer = guard.tracer_provider().tracer("test");
+    let ending = std::thread::spawn(move || guard.shutdown());
+    until("a record ends after shutdown", || {
+        tracer.start("late").end();
+        late.load(Ordering::SeqCst)
+    });
+    sink.fail_next(0);
+    let Lost { report } = ending.join().expect("thread").expect_err("some came too late");
+    assert!(report.lost > 0 && report.exported + report.lost == report.produced, "{report:?}");
+    assert_eq!(lost_of_close(&sink).1, 0);
+}
+
+#[track_caller]
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(20), "did not come about: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

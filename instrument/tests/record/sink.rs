@@ -25,6 +25,7 @@ struct Inner {
     delay: Mutex<Duration>,
     refused_name: Mutex<Option<&'static str>>,
     largest_batch: AtomicUsize,
+    last_batch: AtomicUsize,
 }
 
 impl Sink {
@@ -57,6 +58,11 @@ impl Sink {
     pub(crate) fn largest_batch(&self) -> usize {
         self.0.largest_batch.load(Ordering::SeqCst)
     }
+
+    /// Whether the batch that was taken last held one span.
+    pub(crate) fn last_batch_was_alone(&self) -> bool {
+        self.0.last_batch.load(Ordering::SeqCst) == 1
+    }
 }
 
 impl SpanExporter for Sink {
@@ -77,6 +83,7 @@ impl SpanExporter for Sink {
             let reason = "export failed with gRPC code: InvalidArgument";
             return Err(OTelSdkError::InternalFailure(reason.to_owned()));
         }
+        self.0.last_batch.store(batch.len(), Ordering::SeqCst);
         self.0.spans.lock().expect("spans").extend(batch);
         Ok(())
     }

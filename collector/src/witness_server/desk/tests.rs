@@ -1,5 +1,6 @@
 use std::fs;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use tachograph_ledger::{
     Hash, LedgerName, SigningKey, VerifyingKey, WitnessName, WitnessVerifyingKey, consistency_proof, empty_root,
@@ -17,8 +18,12 @@ struct Ledger {
 
 impl Ledger {
     fn new(name: &str) -> Self {
+        Self::of(name, 20)
+    }
+
+    fn of(name: &str, records: u64) -> Self {
         let key = SigningKey::from_seed(LedgerName::parse(name).unwrap(), [1; 32]);
-        Self { key, leaves: (0..20_u64).map(|index| sha256(&index.to_be_bytes())).collect() }
+        Self { key, leaves: (0..records).map(|index| sha256(&index.to_be_bytes())).collect() }
     }
 
     /// The same ledger with another record at `index`.
@@ -36,6 +41,11 @@ impl Ledger {
     fn request(&self, old: u64, new: u64) -> String {
         let proof = if old <= new { consistency_proof(&self.leaves, old, new).unwrap() } else { Vec::new() };
         AddCheckpoint { old, proof, checkpoint: &self.checkpoint(new) }.encode()
+    }
+
+    /// Its own checkpoint with a proof that somebody made up.
+    fn spoilt(&self, old: u64, new: u64) -> String {
+        AddCheckpoint { old, proof: vec![sha256(b"x")], checkpoint: &self.checkpoint(new) }.encode()
     }
 }
 
@@ -64,10 +74,23 @@ impl Scene {
         Desk::open(self.dir(), Arc::new(SystemClock)).unwrap()
     }
 
-    fn forks(&self) -> Vec<(String, String, String)> {
+    fn place(&self, finding: Finding) -> PathBuf {
+        self.directory.path().join(if finding == Finding::Fork { "forks" } else { "unproven" })
+    }
+
+    /// What is kept: `cosigned`, `refused` and `why` of each.
+    fn kept(&self, finding: Finding) -> Vec<(String, String, String)> {
         let read = |path: &Path, name: &str| fs::read_to_string(path.join(name)).unwrap();
-        let entries = fs::read_dir(self.directory.path().join("forks")).unwrap().map(|entry| entry.unwrap().path());
-        entries.map(|path| (read(&path, "cosigned"), read(&path, "refused"), read(&path, "why"))).collect()
+        let entries = fs::read_dir(self.place(finding)).unwrap().map(|entry| entry.unwrap().path());
+        let kept: Vec<_> =
+            entries.map(|path| (read(&path, "cosigned"), read(&path, "refused"), read(&path, "why"))).collect();
+        assert_eq!(kept.len(), self.dir().count(finding).unwrap());
+        kept
+    }
+
+    /// How many forks, and how many that are unproven.
+    fn counts(&self) -> (usize, usize) {
+        (self.kept(Finding::Fork).len(), self.kept(Finding::Unproven).len())
     }
 
     fn state(&self) -> (u64, Hash) {
@@ -93,7 +116,7 @@ fn a_ledger_that_grows_is_cosigned() {
         // On the disk before it was answered.
         assert_eq!(scene.state(), (new, root_of(&scene.ledger.leaves[..new as usize])));
     }
-    assert_eq!(scene.forks(), []);
+    assert_eq!(scene.counts(), (0, 0));
     let newest = desk.checkpoint(&origin_hash("acme.example/test")).unwrap();
     assert_eq!(newest.status, 200);
     assert_eq!(Checkpoint::open(newest.body.as_bytes(), &scene.ledger.key.public()).unwrap().size, 20);
@@ -114,7 +137,7 @@ fn a_conflict_tells_the_size() {
     }
     assert_eq!(status(&desk, &scene.ledger.request(7, 3)), 400);
     assert_eq!(scene.state().0, 7);
-    assert_eq!(scene.forks(), []);
+    assert_eq!(scene.counts(), (0, 0));
 }
 
 /// A collector that was killed, or whose answer was lost, finds out from the witness itself how it stands.
@@ -145,16 +168,172 @@ fn a_fork_is_refused_and_kept() {
     // One that is longer, whose proof leads elsewhere.
     assert_eq!(status(&desk, &fork.request(11, 15)), 422);
     assert_eq!(scene.state(), (11, root_of(&scene.ledger.leaves[..11])));
-    let mut forks = scene.forks();
+    let [(cosigned, refused, why)] = scene.kept(Finding::Fork).try_into().unwrap();
+    assert!(cosigned.starts_with(&scene.ledger.checkpoint(11)) && cosigned.contains("— witness.example/w1 "));
+    assert_eq!(refused, fork.checkpoint(11));
+    assert!(why.contains("this is a fork"), "{why}");
+    let [(cosigned, refused, why)] = scene.kept(Finding::Unproven).try_into().unwrap();
+    assert!(cosigned.starts_with(&scene.ledger.checkpoint(11)));
+    assert_eq!(refused, fork.checkpoint(15));
+    assert!(!why.contains("fork") && why.contains("says nothing of the ledger"), "{why}");
+    // The honest one still goes on, and at the longer one's size there are two roots.
+    assert_eq!(status(&desk, &scene.ledger.request(11, 15)), 200);
+    let mut forks = scene.kept(Finding::Fork);
     forks.sort_by_key(|(_, refused, _)| refused.clone());
-    assert_eq!(forks.len(), 2, "{forks:?}");
     for ((cosigned, refused, why), size) in forks.iter().zip([11, 15]) {
-        assert!(cosigned.starts_with(&scene.ledger.checkpoint(11)) && cosigned.contains("— witness.example/w1 "));
+        assert!(cosigned.starts_with(&scene.ledger.checkpoint(size)), "{cosigned}");
         assert_eq!(*refused, fork.checkpoint(size));
         assert!(why.contains("this is a fork"), "{why}");
     }
-    // The honest one still goes on.
-    assert_eq!(status(&desk, &scene.ledger.request(11, 15)), 200);
+    assert_eq!(forks.len(), 2);
+}
+
+/// What a desk says while `body` runs.
+fn log(body: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            locked(&self.0).write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, body);
+    String::from_utf8(locked(&log.0).clone()).unwrap()
+}
+
+/// Whoever sees a checkpoint first can send it with the right size and a wrong proof.
+#[test]
+fn nobody_can_accuse_an_honest_ledger_with_its_own_checkpoint() {
+    let scene = Scene::new();
+    let desk = scene.desk();
+    assert_eq!(status(&desk, &scene.ledger.request(0, 7)), 200);
+    let told = log(|| {
+        for _ in 0..3 {
+            assert_eq!(status(&desk, &scene.ledger.spoilt(7, 11)), 422);
+        }
+    });
+    assert_eq!(scene.counts(), (0, 1));
+    assert!(told.lines().count() == 1 && told.contains(" WARN ") && !told.to_lowercase().contains("fork"), "{told}");
+    // Once it is shown to continue nothing is left of it.
+    let told = log(|| assert_eq!(status(&desk, &scene.ledger.request(7, 11)), 200));
+    assert!(!told.contains(" WARN ") && !told.contains(" ERROR "), "{told}");
+    assert_eq!(scene.counts(), (0, 0));
+}
+
+#[test]
+fn what_is_unproven_does_not_crowd_out_a_fork() {
+    let mut scene = Scene::new();
+    scene.ledger = Ledger::of("acme.example/test", 200);
+    let desk = scene.desk();
+    assert_eq!(status(&desk, &scene.ledger.request(0, 11)), 200);
+    let most = Finding::Unproven.most_per_ledger() as u64;
+    let told = log(|| {
+        for size in 12..12 + most + 20 {
+            assert_eq!(status(&desk, &scene.ledger.spoilt(11, size)), 422);
+        }
+    });
+    assert_eq!(scene.counts(), (0, most as usize));
+    // Those that are not kept are told ever more rarely: 1, 2, 4, 8, 16.
+    assert_eq!((told.lines().count(), told.matches("not kept: 100 of this ledger are").count()), (105, 5), "{told}");
+    let told = log(|| assert_eq!(status(&desk, &Ledger::forked(3).request(11, 11)), 422));
+    assert!(told.contains("ERROR") && told.contains("REFUSED A FORK") && !told.contains("not kept"), "{told}");
+    assert_eq!(scene.counts(), (1, most as usize));
+    // Nor what is unproven of another ledger.
+    let other = Ledger::new("acme.example/other");
+    scene.dir().add(&other.key.public()).unwrap();
+    assert_eq!(status(&desk, &other.request(0, 7)), 200);
+    assert_eq!(status(&desk, &other.spoilt(7, 11)), 422);
+    assert_eq!(scene.counts(), (1, most as usize + 1));
+}
+
+#[test]
+fn forks_of_one_ledger_do_not_crowd_out_those_of_another() {
+    let scene = Scene::new();
+    let desk = scene.desk();
+    let (first, second) = (Ledger::new("acme.example/first"), Ledger::new("acme.example/second"));
+    for ledger in [&first, &second] {
+        scene.dir().add(&ledger.key.public()).unwrap();
+        assert_eq!(status(&desk, &ledger.request(0, 11)), 200);
+    }
+    let most = Finding::Fork.most_per_ledger();
+    let origin = origin_hash("acme.example/first");
+    for index in 0..most {
+        let dir = scene.place(Finding::Fork).join(format!("{}-{index:016x}", &origin[..16]));
+        fs::create_dir(&dir).unwrap();
+        ["cosigned", "refused", "why"].iter().for_each(|name| fs::write(dir.join(name), "x").unwrap());
+    }
+    let other_root = |mut ledger: Ledger| {
+        ledger.leaves[3] = sha256(b"another");
+        ledger.request(11, 11)
+    };
+    let told = log(|| assert_eq!(status(&desk, &other_root(first)), 422));
+    assert!(told.contains("REFUSED A FORK") && told.contains("not kept: 1000 of this ledger are"), "{told}");
+    assert_eq!(scene.counts(), (most, 0));
+    let told = log(|| assert_eq!(status(&desk, &other_root(second)), 422));
+    assert!(told.contains("REFUSED A FORK") && !told.contains("not kept"), "{told}");
+    assert_eq!(scene.counts(), (most + 1, 0));
+}
+
+/// A crash at any step before the end leaves what doesn't count; the same fork is kept when it comes again.
+#[test]
+fn evidence_that_a_crash_cut_short_is_written_again() {
+    let fork = Ledger::forked(3);
+    let root = root_of(&fork.leaves[..11]).to_hex();
+    let name = format!("{}-{}", &origin_hash("acme.example/test")[..16], &root[..16]);
+    // Under the name of what is not finished; and under the last name, as earlier releases began it.
+    for name in [format!(".{name}"), name] {
+        for files in [&[][..], &["refused"], &["refused", "cosigned"]] {
+            let scene = Scene::new();
+            let dir = scene.place(Finding::Fork).join(&name);
+            fs::create_dir(&dir).unwrap();
+            files.iter().for_each(|file| fs::write(dir.join(file), "").unwrap());
+            let desk = scene.desk();
+            assert_eq!(scene.dir().count(Finding::Fork).unwrap(), 0);
+            assert_eq!(status(&desk, &scene.ledger.request(0, 11)), 200);
+            assert_eq!(status(&desk, &fork.request(11, 11)), 422);
+            // Whole, and nothing else is there.
+            let [(cosigned, refused, why)] = scene.kept(Finding::Fork).try_into().unwrap();
+            assert!(cosigned.starts_with(&scene.ledger.checkpoint(11)) && why.contains("this is a fork"));
+            assert_eq!(refused, fork.checkpoint(11));
+        }
+    }
+}
+
+/// Killed between cosigning and the look at what was refused before.
+#[test]
+fn a_start_looks_at_what_was_refused_before() {
+    let scene = Scene::new();
+    let desk = scene.desk();
+    assert_eq!(status(&desk, &scene.ledger.request(0, 7)), 200);
+    let fork = Ledger::forked(3);
+    assert_eq!(status(&desk, &fork.request(7, 11)), 422);
+    let unproven = fs::read_dir(scene.place(Finding::Unproven)).unwrap().next().unwrap().unwrap().path();
+    let away = scene.directory.path().join("away");
+    fs::rename(&unproven, &away).unwrap();
+    assert_eq!(status(&desk, &scene.ledger.request(7, 11)), 200);
+    assert_eq!(scene.counts(), (0, 0));
+    fs::rename(&away, &unproven).unwrap();
+    scene.desk();
+    let [(_, refused, _)] = scene.kept(Finding::Fork).try_into().unwrap();
+    assert_eq!(refused, fork.checkpoint(11));
+}
+
+/// A witness of a release that had no place for what is unproven.
+#[test]
+fn the_place_for_what_is_unproven_is_made_at_need() {
+    let scene = Scene::new();
+    let desk = scene.desk();
+    fs::remove_dir(scene.place(Finding::Unproven)).unwrap();
+    assert_eq!(scene.dir().count(Finding::Unproven).unwrap(), 0);
+    assert_eq!(status(&desk, &scene.ledger.request(0, 7)), 200);
+    assert_eq!(status(&desk, &scene.ledger.spoilt(7, 11)), 422);
+    assert_eq!(scene.counts(), (0, 1));
 }
 
 #[test]
@@ -181,7 +360,7 @@ fn what_is_not_the_ledger_s_is_refused_and_is_no_evidence() {
     let noted = format!("{good}{}", "— x AAAAAAAA\n".repeat(99));
     assert_eq!(bad(&noted), 200);
     assert_eq!(scene.desk().checkpoint(&origin_hash("acme.example/test")).unwrap().body.lines().count(), 6);
-    assert_eq!(scene.forks(), []);
+    assert_eq!(scene.counts(), (0, 0));
 }
 
 #[test]
@@ -196,10 +375,9 @@ fn a_proof_that_is_needed_must_hold_and_one_that_is_not_must_be_absent() {
     assert_eq!(status(&desk, &AddCheckpoint { old: 0, proof: Vec::new(), checkpoint: &not_empty }.encode()), 422);
     assert_eq!(scene.state(), (0, empty_root()));
     // Anybody can spoil a proof: with nothing cosigned yet that is evidence of nothing.
-    assert_eq!(scene.forks(), []);
+    assert_eq!(scene.counts(), (0, 0));
     assert_eq!(status(&desk, &scene.ledger.request(0, 7)), 200);
-    let spoilt = AddCheckpoint { old: 7, proof: vec![sha256(b"x")], checkpoint: &scene.ledger.checkpoint(11) }.encode();
-    assert_eq!(status(&desk, &spoilt), 422);
+    assert_eq!(status(&desk, &scene.ledger.spoilt(7, 11)), 422);
     assert_eq!(scene.state().0, 7);
 }
 
