@@ -21,6 +21,7 @@ pub const VARIABLE: &str = "TACHOGRAPH_FUZZ_TARGET";
 pub const TARGETS: &[(&str, Target)] = &[
     ("add_checkpoint", targets::add_checkpoint::run),
     ("body", targets::body::run),
+    ("bundle", targets::bundle::run),
     ("checkpoint", targets::checkpoint::run),
     ("commit", targets::commit::run),
     ("config", targets::config::run),
@@ -36,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("receipt_answer", targets::receipt_answer::run),
     ("s3_url", targets::s3_url::run),
     ("timestamp", targets::timestamp::run),
+    ("tlog_proof", targets::tlog_proof::run),
     ("vkey", targets::vkey::run),
 ];
 

@@ -16,7 +16,8 @@ fn sources() -> String {
 #[test]
 fn every_attack_of_the_table_has_its_test() {
     let page = fs::read_to_string(Path::new(ROOT).join("docs/verifying.md")).expect("the page");
-    let table = page.split("### Which attack shows where").nth(1).and_then(|rest| rest.split("\n\n").nth(2)).expect("a table");
+    let table =
+        page.split("### Which attack shows where").nth(1).and_then(|rest| rest.split("\n\n").nth(2)).expect("a table");
     let rows: Vec<&str> = table.lines().skip(2).collect();
     assert!(rows.len() >= 12, "{table}");
     let sources = sources();

@@ -55,7 +55,7 @@ pub(crate) fn ensure(place: &Place, program: &Program) -> Result<PathBuf> {
     if built.is_file() && std::fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == pin) {
         return Ok(built);
     }
-    check_version(program)?;
+    check_version(program.name)?;
     std::fs::create_dir_all(&bin).with_context(|| format!("can't create {}", bin.display()))?;
     if stamp.exists() {
         std::fs::remove_file(&stamp).with_context(|| format!("can't remove {}", stamp.display()))?;
@@ -73,12 +73,29 @@ pub(crate) fn ensure(place: &Place, program: &Program) -> Result<PathBuf> {
     Ok(built)
 }
 
+/// The variable that tells the tests where `tlogcheck` is.
+pub(crate) const TLOGCHECK: &str = "TACHOGRAPH_TEST_TLOGCHECK";
+
+/// Builds `tests/go/tlogcheck`, which reads an exported ledger with Go's own transparency-log packages. Go itself knows what has changed.
+pub(crate) fn ensure_tlogcheck(place: &Place) -> Result<PathBuf> {
+    let _lock = setup::lock(place)?;
+    check_version("tlogcheck")?;
+    let built = place.own("go").join("bin").join("tlogcheck");
+    let mut build = Command::new("go");
+    build.args(["build", "-trimpath", "-o"]).arg(&built).arg(".");
+    build.current_dir(place.source("tests/go/tlogcheck")).env("GOWORK", "off").env("GOFLAGS", "-mod=readonly");
+    if !process::run(&mut build)? {
+        bail!("go can't build tests/go/tlogcheck; what it said stands above (is the module proxy reachable?)");
+    }
+    Ok(built)
+}
+
 /// Go itself is not installed by us: the one that Debian 12 and Ubuntu 24.04 bring is too old.
-fn check_version(program: &Program) -> Result<()> {
+fn check_version(name: &str) -> Result<()> {
     let (major, minor) = OLDEST;
     let remedy = format!(
         "{} is built with Go {major}.{minor} or newer: install it from go.dev or a newer distribution, and put it first on the PATH",
-        program.name
+        name
     );
     // Where no module is, so that `go` speaks of itself and fetches no other version.
     let mut command = Command::new("go");

@@ -13,6 +13,7 @@ pub(crate) fn run(place: &Place, tally: &mut Tally) -> Result<()> {
     one_clippy_file(place, tally)?;
     clippy(place, tally)?;
     rustdoc(place, tally)?;
+    lone_verifier(place, tally)?;
     match deny::ensure(place) {
         Ok(program) => deny::run(place, &program, tally)?,
         Err(error) => tally.fail(format!("cargo deny: {error:#}")),
@@ -39,6 +40,19 @@ fn rustdoc(place: &Place, tally: &mut Tally) -> Result<()> {
     let mut command = place.cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
     let ok = process::run(command.env("RUSTDOCFLAGS", "-D warnings"))?;
     tally.check(ok, "rustdoc: what it said stands above");
+    Ok(())
+}
+
+/// `tachograph-verify` promises to link nothing of the collector and nothing of a network.
+fn lone_verifier(place: &Place, tally: &mut Tally) -> Result<()> {
+    let mut command =
+        place.cargo(&["tree", "--package", "tachograph-verifier", "--edges", "normal", "--prefix", "none"]);
+    let tree = process::capture(&mut command)?;
+    let forbidden = ["tachograph-collector", "aws-", "hyper", "tokio", "tonic", "ureq", "rustls "];
+    let found: Vec<&str> =
+        tree.stdout.lines().filter(|line| forbidden.iter().any(|name| line.starts_with(name))).collect();
+    let what = format!("the verifier links what it promises not to: {}", found.join(", "));
+    tally.check(tree.success && tree.stdout.contains("tachograph-ledger") && found.is_empty(), &what);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ pub(crate) fn run(place: &Place) -> Result<bool> {
     for program in go::PROGRAMS {
         println!("{:10} {}", program.name, go::ensure(place, program)?.display());
     }
+    println!("tlogcheck  {}", go::ensure_tlogcheck(place)?.display());
     println!("cargo-deny {}", deny::ensure(place)?.display());
     println!("c++        {}", ensure_compiler()?.display());
     println!("openssl    {}", ensure_openssl()?.display());
@@ -30,7 +31,8 @@ pub(crate) type Named = (&'static str, Result<PathBuf>);
 /// Gets every program that tests start beside those of the workspace.
 pub(crate) fn programs(place: &Place) -> Vec<Named> {
     let servers = go::PROGRAMS.into_iter().map(|program| (program.variable, go::ensure(place, program)));
-    std::iter::once((python::VARIABLE, python::ensure(place))).chain(servers).collect()
+    let tlogcheck = (go::TLOGCHECK, go::ensure_tlogcheck(place));
+    [(python::VARIABLE, python::ensure(place)), tlogcheck].into_iter().chain(servers).collect()
 }
 
 /// Holds off other set-ups in the same target directory until it is dropped.

@@ -62,9 +62,8 @@ pub enum TilesError {
 pub fn export(archive: &Reader, tree: &TreeReader, target: &Path) -> Result<Exported, TilesError> {
     let (size, root) = newest(archive)?;
     let note = note(archive, size, root)?;
-    let origin = format!("{}\n", archive.identity().vkey.name());
     let checkpoint = target.join("checkpoint");
-    if fs::read(&checkpoint).is_ok_and(|there| !there.starts_with(origin.as_bytes())) {
+    if fs::read(&checkpoint).is_ok_and(|there| Checkpoint::open(&there, &archive.identity().vkey).is_err()) {
         return Err(TilesError::Other { path: checkpoint });
     }
     let mut tiles = Tiles { target, levels: Vec::new(), entries: Vec::new(), bundled: 0, files: 0 };

@@ -2,6 +2,7 @@
 
 pub(crate) mod add_checkpoint;
 pub(crate) mod body;
+pub(crate) mod bundle;
 pub(crate) mod checkpoint;
 pub(crate) mod commit;
 pub(crate) mod config;
@@ -17,4 +18,5 @@ pub(crate) mod receipt;
 pub(crate) mod receipt_answer;
 pub(crate) mod s3_url;
 pub(crate) mod timestamp;
+pub(crate) mod tlog_proof;
 pub(crate) mod vkey;
