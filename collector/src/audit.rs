@@ -20,7 +20,8 @@ pub enum AuditError {
     DataDir(#[from] DataDirError),
     /// There is no archive in it.
     #[error(
-        "{0} has no archive yet, or `archive.path` places it elsewhere: then verify that place, with --key {0}/ledger.vkey --checkpoint {0}/checkpoint"
+        "nothing is archived in {0} yet: start the collector, or wait `archive.max_age` (one minute by default). If `archive.path` places it \
+         elsewhere, verify that place, with --key {0}/ledger.vkey --checkpoint {0}/checkpoint"
     )]
     NoArchive(String),
     /// Its archive's store.
@@ -40,7 +41,7 @@ pub enum AuditError {
 pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<Report, AuditError> {
     let place = data_dir.archive()?;
     if place.directory().is_some_and(|path| !path.is_dir()) {
-        return Err(AuditError::NoArchive(place.to_string()));
+        return Err(AuditError::NoArchive(data_dir.root().display().to_string()));
     }
     let key = options.key.get_or_insert_with(|| data_dir.vkey().clone()).clone();
     options.checkpoints.extend(data_dir.checkpoint()?);

@@ -29,7 +29,7 @@ use tachograph_ledger::{Hash, MacKey, Policy, VerifyingKey};
 use tachograph_record::Time;
 
 use crate::archive::store::{Store, StoreError};
-use crate::archive::{Identity, paths};
+use crate::archive::{Identity, IdentityError, paths};
 use crate::timestamp::Roots;
 use certificates::Statements;
 pub(crate) use collector::Collector;
@@ -100,6 +100,12 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let identity = match Identity::read(store)? {
         Ok(identity) => Some(identity),
         Err(error) if options.key.is_none() => return Err(VerifyError::NoArchive { place, what: error.to_string() }),
+        // Whoever removed the identity alone is found out; where there is nothing at all there is nothing to verify.
+        Err(error @ IdentityError::Missing)
+            if store.list(paths::COMMITS)?.is_empty() && store.list(paths::LEAVES)?.is_empty() =>
+        {
+            return Err(VerifyError::NoArchive { place, what: error.to_string() });
+        }
         Err(error) => {
             collector.fail(Axis::Integrity, Finding::of_object(paths::LEDGER, error.to_string()));
             None

@@ -47,7 +47,7 @@ fn go_reads_what_was_exported_and_what_was_brought_up_to_date() {
     }
     // Full tiles, partial ones, and a second level.
     assert!(log.join("tile/0/000").is_file() && log.join("tile/entries/001").is_file());
-    assert!(tree::files(&log.join("tile/1")).len() >= 1);
+    assert!(!tree::files(&log.join("tile/1")).is_empty());
 
     // A changed leaf, hash or signature is seen.
     for path in ["tile/entries/000", "tile/0/001", "checkpoint"] {

@@ -74,6 +74,20 @@ impl Arguments {
         self.require.iter().map(axis).collect()
     }
 
+    /// The axes that a bundle must pass: by default also those about which something was given.
+    ///
+    /// # Errors
+    /// If one is unknown.
+    pub fn required_of_bundle(&self) -> anyhow::Result<Vec<Axis>> {
+        let mut required = self.required()?;
+        if self.require.is_empty() {
+            let is_outside = self.policy.is_some() || !self.checkpoint.is_empty();
+            required.extend(is_outside.then_some(Axis::NonEquivocation));
+            required.extend((!self.tsa_ca.is_empty()).then_some(Axis::Time));
+        }
+        Ok(required)
+    }
+
     /// For an archive; the MAC key is read when the ledger's name is known.
     ///
     /// # Errors

@@ -37,13 +37,13 @@ pub(super) struct Prove {
     /// A run of records by index, for example 100-199: the one selection of which a bundle proves that nothing was left out
     #[arg(long, value_name = "FIRST-LAST")]
     indexes: Option<String>,
-    /// Where the bundle goes. Nothing that is there is overwritten
+    /// Where the bundle goes: a new folder, or a zip if the name ends with .zip. Nothing that is there is overwritten
     #[arg(short, long, value_name = "PATH")]
     output: PathBuf,
     /// A data directory, or an archive: a directory, or s3://bucket/prefix?endpoint=…&region=…
     #[arg(long, env = "TACHOGRAPH_DATA", value_name = "PLACE", default_value = tachograph_collector::config::DEFAULT_DATA)]
     data: String,
-    /// Print JSON: `bundle`, `records` (their indexes), `size` (of the checkpoint), `bytes`
+    /// Print JSON: `bundle`, `records` (how many, with the one that bounds their time), `size` (of the checkpoint), `bytes` (of all files)
     #[arg(long)]
     json: bool,
 }

@@ -43,10 +43,23 @@ pub enum TilesError {
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// The target holds something else.
-    #[error("{path} is of another log: choose an empty directory")]
+    #[error("{path} is no log of this ledger: choose a new or empty directory")]
     Other {
-        /// The checkpoint there.
+        /// The directory.
         path: PathBuf,
+    },
+    /// The target shows a history that this archive does not continue.
+    #[error(
+        "{path} shows a log of {there} records, and this archive, of {here}, does not continue it: there are two histories, or the archive \
+         was rolled back; run `tachograph verify` with --checkpoint {path}/checkpoint"
+    )]
+    Fork {
+        /// The directory.
+        path: PathBuf,
+        /// Records of the log there.
+        there: u64,
+        /// Records of the archive.
+        here: u64,
     },
     /// The target can't be written.
     #[error("{path}: {source}")]
@@ -62,10 +75,8 @@ pub enum TilesError {
 pub fn export(archive: &Reader, tree: &TreeReader, target: &Path) -> Result<Exported, TilesError> {
     let (size, root) = newest(archive)?;
     let note = note(archive, size, root)?;
+    check_target(archive, tree, target, size)?;
     let checkpoint = target.join("checkpoint");
-    if fs::read(&checkpoint).is_ok_and(|there| Checkpoint::open(&there, &archive.identity().vkey).is_err()) {
-        return Err(TilesError::Other { path: checkpoint });
-    }
     let mut tiles = Tiles { target, levels: Vec::new(), entries: Vec::new(), bundled: 0, files: 0 };
     let mut edge = Edge::new();
     let mut failed = None;
@@ -119,6 +130,24 @@ fn newest(archive: &Reader) -> Result<(u64, Hash), TilesError> {
     let there = there.map_err(|error| TreeError::from(ReadError::from(error)))?.is_some();
     let newest = if there { newest } else { commits.iter().rev().nth(1).ok_or(TilesError::Empty)? };
     Ok((newest.end(), newest.root))
+}
+
+/// The target must be new or empty, or show a log that this one continues.
+fn check_target(archive: &Reader, tree: &TreeReader, target: &Path, size: u64) -> Result<(), TilesError> {
+    let Ok(note) = fs::read(target.join("checkpoint")) else {
+        // An export that was interrupted has its tiles, and no checkpoint yet.
+        let mut entries = fs::read_dir(target).into_iter().flatten().flatten();
+        return match entries.any(|entry| entry.file_name() != "tile") {
+            true => Err(TilesError::Other { path: target.to_owned() }),
+            false => Ok(()),
+        };
+    };
+    let there = Checkpoint::open(&note, &archive.identity().vkey);
+    let there = there.map_err(|_| TilesError::Other { path: target.to_owned() })?;
+    match there.size <= size && tree.root(there.size).is_ok_and(|root| root == there.root) {
+        true => Ok(()),
+        false => Err(TilesError::Fork { path: target.to_owned(), there: there.size, here: size }),
+    }
 }
 
 struct Tiles<'t> {

@@ -158,6 +158,19 @@ impl Check<'_> {
                 self.fail(Axis::Integrity, path, None, "missing");
             }
         }
+        let foreign: Vec<&str> = ASSETS
+            .iter()
+            .filter(|(name, content)| self.files.get(name).is_some_and(|bytes| bytes != content.as_bytes()))
+            .map(|(name, _)| *name)
+            .collect();
+        if !foreign.is_empty() {
+            let reason = format!("{} are not those of this release, and were not judged", foreign.join(", "));
+            self.collector.rests_on(Axis::Integrity, reason);
+        }
+        self.collector.rests_on(
+            Axis::Integrity,
+            "what index.html tells was not compared: it is for people, and nothing rests on it",
+        );
         let known = [ABOUT, VKEY, CHECKPOINT, WITNESSED, RECORDS, MANIFEST, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE];
         for (path, _) in self.files.iter() {
             let is_stamp =

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use tachograph_ledger::{Checkpoint, sha256};
-use tachograph_record::{Body, Value};
+use tachograph_record::{Body, Time, Value};
 
 use super::maker::MakeError;
 use crate::archive::reader::{ReadError, Reader};
@@ -15,6 +15,8 @@ use crate::verify::{RECORDER_PRODUCER, TIME_ANCHOR};
 
 /// How many records behind a stamped checkpoint the record with the stamp's hash is looked for: it is sealed at once.
 const ANCHOR_WITHIN: u64 = 1 << 20;
+/// How many stamps are looked into for one whose certificate has not ended: with one an hour, those of some months.
+const STAMPS_INSPECTED: usize = 4_096;
 /// How many earlier stamps are tried.
 const STAMPS_TRIED: usize = 8;
 
@@ -32,7 +34,9 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// The first checkpoint over the record `last` that witnesses have cosigned and an authority has stamped; or else the first that
     /// was stamped, cosigned, or signed: in this order.
-    pub(crate) fn over(archive: &Reader, last: u64) -> Result<Self, MakeError> {
+    ///
+    /// A stamp whose certificate has ended at `now` counts only where there is no other: by itself it proves little.
+    pub(crate) fn over(archive: &Reader, last: u64, now: Time) -> Result<Self, MakeError> {
         let ends: BTreeSet<u64> =
             archive.commits().iter().map(|commit| commit.end()).filter(|end| *end > last).collect();
         let store = &**archive.store();
@@ -53,8 +57,9 @@ impl Evidence {
         let cosigned: BTreeSet<u64> =
             cosigned.iter().filter_map(|path| paths::number_of(path, paths::WITNESSED)).collect();
         let first = |sizes: &BTreeSet<u64>| sizes.iter().copied().find(|size| ends.contains(size));
-        let size =
-            first(&(&stamped & &cosigned)).or_else(|| first(&stamped)).or_else(|| first(&cosigned)).unwrap_or(signed);
+        let lasting = lasting(archive, &tokens, &ends, now)?;
+        let best = [&(&lasting & &cosigned), &lasting, &(&stamped & &cosigned), &stamped, &cosigned];
+        let size = best.into_iter().find_map(first).unwrap_or(signed);
         let (checkpoint, note) = read_checkpoint(archive, size)?;
         // Whoever may write in the store could put something beside a checkpoint. What is not good is left out, and a verification of the
         // archive reports it.
@@ -68,6 +73,23 @@ impl Evidence {
         tokens.retain(|(_, token)| timestamp::inspect(token, note.as_bytes()).is_ok());
         Ok(Self { checkpoint, witnessed: witnessed.filter(is_it), tokens, note })
     }
+}
+
+/// The first sizes that have a time stamp whose certificate has not ended.
+fn lasting(archive: &Reader, tokens: &[String], ends: &BTreeSet<u64>, now: Time) -> Result<BTreeSet<u64>, MakeError> {
+    let mut sizes = BTreeSet::new();
+    for path in tokens.iter().take(STAMPS_INSPECTED) {
+        let Some(size) = paths::timestamp_of(path).filter(|size| ends.contains(size)) else { continue };
+        let (_, token) = read_token(&**archive.store(), path)?;
+        let (_, note) = read_checkpoint(archive, size)?;
+        if timestamp::inspect(&token, note.as_bytes()).is_ok_and(|stamp| stamp.expires > now) {
+            sizes.insert(size);
+            if sizes.len() >= STAMPS_TRIED {
+                break;
+            }
+        }
+    }
+    Ok(sizes)
 }
 
 /// A time stamp whose hash the ledger holds.

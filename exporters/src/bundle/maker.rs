@@ -88,7 +88,7 @@ pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Fi
         return Err(MakeError::TooMany { records: request.records.len() });
     }
     let vkey = &archive.identity().vkey;
-    let evidence = Evidence::over(archive, last)?;
+    let evidence = Evidence::over(archive, last, request.created_at)?;
     let anchor = Anchor::before(archive, first)?;
     let mut records = request.records.clone();
     records.extend(anchor.as_ref().map(|anchor| (anchor.index, Some(anchor.body.clone()))));

@@ -59,7 +59,7 @@ fn summary(story: &Story<'_>, html: &mut Html) {
         " of what an AI system did, taken out of a tamper-evident log so that you can check them yourself.</p>\n",
     );
     html.markup("<table class=\"facts\">");
-    row("Asked for", html, |html| html.text(story.selection));
+    row("Asked for", html, |html| html.recorded(story.selection));
     row("Answered by", html, |html| {
         html.number(answers as u64);
         html.markup(" of the ").number(story.size).markup(" records that the ledger had when its state was signed")
@@ -186,7 +186,7 @@ fn how_proved(story: &Story<'_>, told: &Told<'_>, html: &mut Html) {
                 html.markup("has the SHA-256 that the seal holds: ")
             }
             Some(_) => html.markup("<strong>has not the SHA-256 that the seal holds</strong>: "),
-            None => html.markup("was destroyed. It had the SHA-256 "),
+            None => html.markup("is not here any more. It had the SHA-256 "),
         };
         html.markup("<span class=\"hash\">").text(&told.leaf.body_sha256.to_hex()).markup("</span>, ");
         html.number(told.leaf.body_len).markup(" bytes. <code>records.jsonl</code>, <code>body</code>")
@@ -292,7 +292,7 @@ fn limits(story: &Story<'_>, html: &mut Html) {
         html.markup("<li>Any time by a clock of somebody else: there is no time stamp.</li>\n");
     }
     if story.records.iter().any(|told| told.body.is_none()) {
-        html.markup("<li>What the destroyed records said, and that they were rightly destroyed.</li>\n");
+        html.markup("<li>What the records without content said, nor why it is not here: whether the ledger certifies that it was rightly destroyed, a check of the whole ledger shows.</li>\n");
     }
     html.markup("</ul>\n</main>\n");
 }

@@ -299,7 +299,7 @@ def read_about(folder):
 # == The records ==
 
 def parse_line(line):
-    """Index, leaf and body (None if it was destroyed) of a line of records.jsonl."""
+    """Index, leaf and body (None if it is not here) of a line of records.jsonl."""
     text, at, values = line.decode(), 0, []
     for before in ('{"body":', ',"index":', ',"leaf":'):
         need(text.startswith(before, at), "not a line of records.jsonl")
@@ -598,7 +598,7 @@ def verify(folder, options, report):
             report.fail("integrity", name, "a proof of no record of this bundle")
         destroyed = sum(record["destroyed"] for record in found.values())
         if destroyed:
-            report.incomplete("integrity", f"{destroyed} bodies are not here, as they were destroyed: of them only the leaf can be checked")
+            report.incomplete("integrity", f"{destroyed} bodies are not here: of them only the leaf can be checked, and whether they were rightly destroyed only the whole ledger tells")
         report.done |= {"integrity", "coverage"} if {*about["records"], about["anchor"]} <= {None, *found} else {"integrity"}
     with report.part("completeness", "bundle.json"):
         check_completeness(about, found, report)

@@ -12,7 +12,7 @@ pub(super) fn write(told: &Told<'_>, html: &mut Html) {
         moment(Time::from_unix_nanos(told.leaf.event_time).unwrap_or_default(), html);
         html.markup(", something happened of which the seal says that its kind is ").recorded(told.leaf.kind);
         html.markup(match told.body {
-            None => ". The content was destroyed, only the seal is left.",
+            None => ". The content is not here any more, only the seal.",
             Some(_) => ". The content is there, but is not that of a record.",
         });
         return;

@@ -172,9 +172,9 @@ fn destroyed_body_leaves_its_seal() {
     let body = body_of("generation", "");
     let gone = Told { record: None, body: None, ..told(&body, 5, 0) };
     let text = seen(&render(&story(vec![gone])));
-    assert!(text.contains("its kind is generation. The content was destroyed, only the seal is left."), "{text}");
-    assert!(text.contains("was destroyed. It had the SHA-256"));
-    assert!(text.contains("that they were rightly destroyed"));
+    assert!(text.contains("its kind is generation. The content is not here any more, only the seal."), "{text}");
+    assert!(text.contains("is not here any more. It had the SHA-256"));
+    assert!(text.contains("that it was rightly destroyed"));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn body_that_is_no_record_is_shown_as_it_is() {
     let odd = Told { record: None, body: Some("<b>no JSON"), ..told(&body, 5, 0) };
     let page = render(&story(vec![odd]));
     let text = seen(&page);
-    assert!(text.contains("is not that of a record") && !text.contains("destroyed, only"));
+    assert!(text.contains("is not that of a record") && !text.contains("any more, only"));
     assert!(text.contains("<b>no JSON") && !page.contains("<b>"));
 }
 
