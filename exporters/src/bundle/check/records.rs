@@ -79,9 +79,9 @@ impl Check<'_> {
                 format!("{ABOUT} names this record, and it is missing"),
             );
         }
-        let proofs: BTreeSet<String> = seen.iter().map(|index| proof_path(*index)).collect();
+        let proofs: BTreeSet<String> = wanted.intersection(&seen).map(|index| proof_path(*index)).collect();
         for (path, _) in self.files.iter().filter(|(path, _)| path.starts_with(PROOFS) && !proofs.contains(*path)) {
-            self.fail(Axis::Integrity, path, None, "the proof of no record that is here");
+            self.fail(Axis::Integrity, path, None, "the proof of no record that is named and here");
         }
         self.sum(&counted, signed);
         counted
@@ -122,6 +122,7 @@ impl Check<'_> {
         counted: &mut Counted,
         fail: &dyn Fn(String),
     ) -> Checked {
+        let proven = self.proven(record, signed);
         let leaf = match Leaf::parse(record.leaf.as_bytes()) {
             Ok(leaf) => leaf,
             Err(error) => {
@@ -145,16 +146,21 @@ impl Check<'_> {
                 false
             }
         };
+        Checked { body, proven: proven && is_its_own, sealed_at: leaf.sealed_at }
+    }
+
+    /// Whether the record's proof is there and leads to the signed root.
+    fn proven(&self, record: &RecordLine, signed: Option<&Signed>) -> bool {
         let path = proof_path(record.index);
         let proven = match (self.files.get(&path), signed) {
             (None, _) => Err("missing: without it nothing leads from the record to the checkpoint".to_owned()),
-            (Some(_), None) => return Checked { body, ..Checked::default() },
+            (Some(_), None) => return false,
             (Some(proof), Some(signed)) => check_proof(proof, record, signed),
         };
         if let Err(what) = &proven {
             self.fail(Axis::Coverage, &path, Some(record.index), what.clone());
         }
-        Checked { body, proven: proven.is_ok() && is_its_own, sealed_at: leaf.sealed_at }
+        proven.is_ok()
     }
 
     /// A record that does not answer to the question has no place among those that do.
