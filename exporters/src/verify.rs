@@ -37,6 +37,7 @@ use jobs::Workshop;
 use leaves::Walk;
 pub(crate) use records::check_body;
 pub(crate) use report::exit_code;
+pub(crate) use timestamps::tolerance;
 use timestamps::{Auditor, Timestamps};
 pub(crate) use witnessed::accepts;
 

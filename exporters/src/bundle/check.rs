@@ -23,6 +23,7 @@ use super::{
 use crate::timestamp::Roots;
 use crate::verify::{Axis, AxisReport, Collector, Finding, Verdict, exit_code};
 use records::Counted;
+pub(crate) use records::anchored_token;
 
 /// What whoever checks brings along.
 #[derive(Clone, Debug, Default)]

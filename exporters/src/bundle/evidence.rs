@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use tachograph_ledger::{Checkpoint, sha256};
+use tachograph_ledger::{Checkpoint, Hash, sha256};
 use tachograph_record::{Body, Time, Value};
 
+use super::check::anchored_token;
 use super::maker::MakeError;
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::store::Store;
 use crate::archive::{MAX_NOTE_BYTES, paths, witnessed};
 use crate::timestamp::{self, MAX_TOKEN_BYTES};
-use crate::verify::{RECORDER_PRODUCER, TIME_ANCHOR};
+use crate::verify::TIME_ANCHOR;
 
 /// How many records behind a stamped checkpoint the record with the stamp's hash is looked for: it is sealed at once.
 const ANCHOR_WITHIN: u64 = 1 << 20;
@@ -111,7 +112,7 @@ impl Anchor {
         for path in tokens.iter().rev().take(STAMPS_TRIED) {
             let Some(size) = paths::timestamp_of(path) else { continue };
             let (_, token) = read_token(store, path)?;
-            let hash = sha256(&token).to_hex();
+            let hash = sha256(&token);
             let within = size..first.min(size.saturating_add(ANCHOR_WITHIN));
             for found in archive.find_within(within, "action_type", Value::Text(TIME_ANCHOR))? {
                 if holds(&found.body, &hash) {
@@ -133,12 +134,8 @@ impl Anchor {
 }
 
 /// Whether the recorder itself says in this body that a token has this hash.
-fn holds(body: &[u8], hash: &str) -> bool {
-    let Ok(body) = Body::parse(body) else { return false };
-    let details = body.record.details.as_ref().map(|details| details.as_str());
-    let details: Option<serde_json::Value> = details.and_then(|details| serde_json::from_str(details).ok());
-    body.record.producer.as_deref() == Some(RECORDER_PRODUCER)
-        && details.is_some_and(|details| details["token_sha256"].as_str() == Some(hash))
+fn holds(body: &[u8], hash: &Hash) -> bool {
+    Body::parse(body).is_ok_and(|body| anchored_token(&body.record) == Some(*hash))
 }
 
 fn read_token(store: &dyn Store, path: &str) -> Result<(String, Vec<u8>), MakeError> {

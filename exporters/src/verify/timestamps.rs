@@ -360,7 +360,8 @@ fn is_of_history(checkpoint: &[u8], size: u64, history: &History, key: &Verifyin
     checkpoint.size == size && history.ending_at(size).is_some_and(|commit| commit.root == checkpoint.root)
 }
 
-fn tolerance(stamp: &Stamp) -> u64 {
+/// How far a time of sealing may be beside a token's, in nanoseconds: the authority's own accuracy, and this machine's clock.
+pub(crate) fn tolerance(stamp: &Stamp) -> u64 {
     u64::try_from(stamp.accuracy.as_nanos()).unwrap_or(u64::MAX).saturating_add(CLOCK_TOLERANCE_NANOS)
 }
 

@@ -7,7 +7,7 @@ use super::{Check, Signed};
 use crate::bundle::about::About;
 use crate::bundle::{CHECKPOINT, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, WITNESSED};
 use crate::timestamp::{self, Stamp, TimestampError};
-use crate::verify::{Axis, CLOCK_TOLERANCE_NANOS, accepts};
+use crate::verify::{Axis, accepts, tolerance};
 
 impl Check<'_> {
     pub(super) fn compare_outside(&self, signed: Option<&Signed>, key: Option<&VerifyingKey>) {
@@ -148,9 +148,4 @@ impl Check<'_> {
         }
         None
     }
-}
-
-/// How far a time of sealing may be beside a token's: the authority's own accuracy, and this machine's clock.
-fn tolerance(stamp: &Stamp) -> u64 {
-    u64::try_from(stamp.accuracy.as_nanos()).unwrap_or(u64::MAX).saturating_add(CLOCK_TOLERANCE_NANOS)
 }

@@ -291,7 +291,7 @@ fn check_proof(proof: &[u8], record: &RecordLine, signed: &Signed) -> Result<(),
 }
 
 /// The hash of a token that a record `time.anchor` of the recorder itself holds.
-fn anchored_token(record: &Record<'_>) -> Option<Hash> {
+pub(crate) fn anchored_token(record: &Record<'_>) -> Option<Hash> {
     let is_recorder = record.producer.as_deref() == Some(RECORDER_PRODUCER);
     let is_anchor = is_recorder && record.action_type.as_deref() == Some(TIME_ANCHOR);
     let details = record.details.as_ref().filter(|_| is_anchor)?;
