@@ -51,7 +51,7 @@ pub use hash::{Hash, empty_root, leaf_hash, node_hash, sha256};
 pub use leaf::{Leaf, LeafError, genesis};
 pub use mac::{EPOCH_BITS, MacError, MacKey, epoch_of};
 pub use name::{LedgerName, NameError};
-pub use note::{KeyError, Note, NoteError, SigningKey, VerifyingKey, parse_note, sign_note};
+pub use note::{KeyError, Note, NoteError, SignError, Signer, SigningKey, VerifyingKey, parse_note, sign_note};
 pub use policy::{Policy, PolicyError};
 pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};
 pub use tree::{

@@ -13,11 +13,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signature, Signer};
+use ed25519_dalek::{Signature, Signer as _};
 
 pub(crate) mod key;
+mod signer;
 
 pub use key::{KeyError, SigningKey, VerifyingKey};
+pub use signer::{SignError, Signer};
 
 /// Longest note.
 pub const MAX_NOTE_BYTES: usize = 1 << 20;

@@ -13,6 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -81,19 +82,35 @@ pub(crate) fn command(place: &Place, arguments: &[String]) -> Result<bool> {
         (target, None) => {
             let mut tally = Tally::default();
             let program = build(place)?;
-            for name in target.map_or_else(|| names(place), |name| Ok(vec![name]))? {
-                fuzz(place, &program, &name, &session, &mut tally)?;
-            }
+            let names = target.map_or_else(|| names(place), |name| Ok(vec![name]))?;
+            fuzz_all(place, &program, &names, &session, &mut tally)?;
             Ok(tally.close())
         }
     }
 }
 
-/// Every target, one after another.
+/// Every target.
 pub(crate) fn run_all(place: &Place, session: &Session, tally: &mut Tally) -> Result<()> {
-    let program = build(place)?;
-    for name in names(place)? {
-        fuzz(place, &program, &name, session, tally)?;
+    fuzz_all(place, &build(place)?, &names(place)?, session, tally)
+}
+
+/// As many targets at a time as there are processors: each keeps one busy.
+fn fuzz_all(place: &Place, program: &Path, names: &[String], session: &Session, tally: &mut Tally) -> Result<()> {
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let waiting = Mutex::new(names.iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> Result<Vec<Option<String>>> {
+        std::iter::from_fn(&next).map(|name| fuzz(place, program, name, session)).collect()
+    };
+    let found = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("fuzzing does not panic")).collect::<Vec<_>>()
+    });
+    for failure in found.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+        match failure {
+            None => tally.pass(1),
+            Some(failure) => tally.fail(failure),
+        }
     }
     Ok(())
 }
@@ -155,7 +172,8 @@ fn write_wrapper(place: &Place) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn fuzz(place: &Place, program: &Path, name: &str, session: &Session, tally: &mut Tally) -> Result<()> {
+/// Runs one target; gives what is wrong, if anything is.
+fn fuzz(place: &Place, program: &Path, name: &str, session: &Session) -> Result<Option<String>> {
     let corpus = place.own(&format!("fuzz/corpus/{name}"));
     let artifacts = place.own(&format!("fuzz/artifacts/{name}"));
     make_folder(&corpus)?;
@@ -186,12 +204,10 @@ fn fuzz(place: &Place, program: &Path, name: &str, session: &Session, tally: &mu
                  \n  keep it from coming back: once it is mended, copy the input into fuzz/corpus/{name}/"
             )
         });
-        tally.fail(format!("fuzz {name}: {problem}{}", reproduce.unwrap_or_default()));
-        return Ok(());
+        return Ok(Some(format!("fuzz {name}: {problem}{}", reproduce.unwrap_or_default())));
     }
     println!("fuzz {name}: {}", summary(&said));
-    tally.pass(1);
-    Ok(())
+    Ok(None)
 }
 
 fn make_folder(path: &Path) -> Result<()> {

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every part, one after another, however many fail; then the sum.
 
+use std::time::Instant;
+
 use anyhow::{Result, bail};
 
 use crate::fuzz::{self, Session};
@@ -33,9 +35,11 @@ pub(crate) fn run(place: &Place, names: &[String]) -> Result<bool> {
             continue;
         }
         println!("\n== {name}");
+        let began = Instant::now();
         if let Err(error) = part(place, &mut tally) {
             tally.fail(format!("{name}: {error:#}"));
         }
+        println!("== {name} took {} s", began.elapsed().as_secs());
     }
     Ok(tally.close())
 }

@@ -29,8 +29,7 @@ const MAX_KEY_LINE_BYTES: usize = 512;
 
 /// The private key of a ledger. `Debug` prints no secret.
 pub struct SigningKey {
-    name: LedgerName,
-    key_id: [u8; KEY_ID_BYTES],
+    public: VerifyingKey,
     key: ed25519::SigningKey,
 }
 
@@ -89,7 +88,7 @@ impl SigningKey {
         let seed = Zeroizing::new(seed);
         let key = ed25519::SigningKey::from_bytes(&seed);
         let key_id = key_id(name.as_str(), ED25519, key.verifying_key().as_bytes());
-        Self { name, key_id, key }
+        Self { public: VerifyingKey { name, key_id, key: key.verifying_key() }, key }
     }
 
     /// Reads the private text form. White space around the line is ignored.
@@ -98,28 +97,32 @@ impl SigningKey {
         let line = KeyLine::parse(rest).ok_or(KeyError::PrivateForm)?;
         line.check_algorithm(ED25519)?;
         let key = Self::from_seed(LedgerName::parse(line.name)?, *line.bytes);
-        line.check_id(key.key_id)?;
+        line.check_id(key.public.key_id)?;
         Ok(key)
     }
 
     /// The private text form, one line without newline; wiped when dropped.
     pub fn to_line(&self) -> Zeroizing<String> {
-        let body = Zeroizing::new(encode_line(self.name.as_str(), self.key_id, ED25519, self.key.as_bytes()));
+        let body = Zeroizing::new(encode_line(self.name().as_str(), self.public.key_id, ED25519, self.key.as_bytes()));
         Zeroizing::new([PRIVATE_PREFIX, body.as_str()].concat())
     }
 
     /// The ledger's name.
     pub const fn name(&self) -> &LedgerName {
-        &self.name
+        &self.public.name
     }
 
     /// The public half.
     pub fn public(&self) -> VerifyingKey {
-        VerifyingKey { name: self.name.clone(), key_id: self.key_id, key: self.key.verifying_key() }
+        self.public.clone()
+    }
+
+    pub(super) const fn verifying_key(&self) -> &VerifyingKey {
+        &self.public
     }
 
     pub(super) const fn key_id(&self) -> [u8; KEY_ID_BYTES] {
-        self.key_id
+        self.public.key_id
     }
 
     pub(super) const fn ed25519(&self) -> &ed25519::SigningKey {
@@ -178,7 +181,7 @@ impl VerifyingKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey {{ name: {:?}, seed: *** }}", self.name)
+        write!(f, "SigningKey {{ name: {:?}, seed: *** }}", self.name())
     }
 }
 
