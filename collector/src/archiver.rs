@@ -169,6 +169,10 @@ impl Archiver {
 
     /// From the archive's end to the journal's, segment after segment.
     fn work(&mut self, budget: &mut Budget) -> Result<(), ArchiverError> {
+        let began = Instant::now();
+        if let Some(committed) = self.archive.resume()? {
+            self.report(&committed, began.elapsed());
+        }
         self.remember()?;
         let mut position = self.archive.tail().size;
         let mut open: Option<Open> = None;
@@ -246,8 +250,10 @@ impl Archiver {
     fn remember(&mut self) -> Result<(), ArchiverError> {
         let size = self.archive.tail().size;
         if size > self.progress.now().archived {
-            self.archive.settle(u64::MAX)?;
-            self.data_dir.remember_checkpoint(self.archive.checkpoint().as_bytes())?;
+            self.archive.settle_all()?;
+            if let Some(checkpoint) = self.archive.checkpoint() {
+                self.data_dir.remember_checkpoint(checkpoint.as_bytes())?;
+            }
             self.show();
             self.metrics.archived.set(size);
             // If the writer is gone the journal keeps what it has: the next start lets go of it.
@@ -259,8 +265,9 @@ impl Archiver {
 
     fn show(&self) {
         let tail = self.archive.tail();
-        for mailbox in self.checkpoints.iter().filter(|_| tail.size > 0) {
-            mailbox.put(Signed { size: tail.size, note: self.archive.checkpoint(), kept: tail.kept });
+        let Some(checkpoint) = self.archive.checkpoint() else { return };
+        for mailbox in &self.checkpoints {
+            mailbox.put(Signed { size: tail.size, note: checkpoint.to_owned(), kept: tail.kept });
         }
     }
 

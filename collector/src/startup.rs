@@ -11,7 +11,7 @@ use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Er
 use tachograph_exporters::archive::{Archive, ArchiveError, SegmentError, Settings, Settled, Tail};
 use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Outcome, Trials};
 use tachograph_ledger::{
-    ChainError, ChainVerifier, Hash, Leaf, MacKey, SealError, Sealer, VerifyingKey, epoch_of, leaf_hash,
+    ChainError, ChainVerifier, Hash, Leaf, MacKey, SealError, Sealer, Signer, VerifyingKey, epoch_of, leaf_hash,
 };
 use tachograph_record::{Body, Time, content_digest};
 
@@ -199,7 +199,7 @@ pub struct Ready {
 pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patience>) -> Result<Ready, StartError> {
     let data_dir = Arc::new(DataDir::open(&config.data)?);
     let lock = data_dir.lock()?;
-    let signing_key = Arc::new(data_dir.signing_key()?);
+    let signer: Arc<dyn Signer> = Arc::new(data_dir.signing_key()?);
     let mac_key = data_dir.mac_key()?;
     let vkey = data_dir.vkey().clone();
 
@@ -216,7 +216,7 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         known: signed,
         opened_at: now,
     };
-    let mut archive = open_archive(settings, &data_dir, store, &vkey, signing_key, now)?;
+    let mut archive = open_archive(settings, &data_dir, store, &vkey, signer, now)?;
     if config.archive.path.is_some() || config.archive.s3.is_some() {
         // It is ours and it is good: from now on it can be found without the configuration.
         data_dir.remember_archive(&place)?;
@@ -316,7 +316,7 @@ fn open_archive(
     data_dir: &DataDir,
     store: Arc<dyn Store>,
     vkey: &VerifyingKey,
-    key: Arc<tachograph_ledger::SigningKey>,
+    signer: Arc<dyn Signer>,
     now: Time,
 ) -> Result<Archive, StartError> {
     // The ledger exists already; its archive is made at the first start, and again only if nothing was ever archived.
@@ -329,7 +329,7 @@ fn open_archive(
     if store.lock() != tachograph_ledger::Lock::None {
         refuse_a_store_that_overwrites(&*store)?;
     }
-    Ok(Archive::recover(store, key, settings)?)
+    Ok(Archive::recover(store, signer, settings)?)
 }
 
 /// The fence rests on this: what is there is never created a second time. Tried on what is there anyway.

@@ -84,7 +84,7 @@ fn write(
     of_segment: u64,
 ) -> Result<(), Box<dyn std::error::Error>> {
     Archive::create(&**store, &ledger.key.public(), Time::from_unix_nanos(sample::START)?, None)?;
-    let (mut archive, _) = Archive::open(Arc::clone(store), Arc::clone(&ledger.key), Settings::undated(1))?;
+    let (mut archive, _) = Archive::open(Arc::clone(store), ledger.key.clone(), Settings::undated(1))?;
     let mut left = records;
     while left > 0 {
         let mut segment = archive.begin()?;

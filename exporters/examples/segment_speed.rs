@@ -20,8 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let directory = std::env::temp_dir().join(format!("segment-speed-{}-{zstd_level}", std::process::id()));
         let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(&directory, DirectorySettings::default())?);
         Archive::create(&*store, &ledger.key.public(), Time::from_unix_nanos(sample::START)?, None)?;
-        let (mut archive, _) =
-            Archive::open(Arc::clone(&store), Arc::clone(&ledger.key), Settings::undated(zstd_level))?;
+        let (mut archive, _) = Archive::open(Arc::clone(&store), ledger.key.clone(), Settings::undated(zstd_level))?;
         let begun = cpu_seconds();
         let mut segment = archive.begin()?;
         for record in &records {

@@ -5,7 +5,11 @@
 //! writer, the point from which records count as archived, and all that recovery needs. So:
 //! - records below [`Tail::size`] are archived, whatever error came after; those above are not;
 //! - objects that no commit names were never evidence, and are removed before the next segment;
-//! - a checkpoint that is missing behind the newest commit is signed again: signing is deterministic.
+//! - a checkpoint that is missing behind the newest commit is signed again.
+//!
+//! A key that can't sign for a while ([`ArchiveError::Signing`]) is waited for as a store is: nothing is committed meanwhile. A segment
+//! of which only the signature is missing waits with its objects written ([`Archive::resume`]). Not every key gives the same signature
+//! for the same text, so what stands in the store counts if its text is ours and its signature good, and it is those bytes that are hashed.
 //!
 //! Recovery is the code of normal work: [`Archive::settle`] comes before the first segment, and in [`Archive::begin`] after a failure.
 
@@ -28,8 +32,8 @@ mod tests;
 use std::sync::Arc;
 
 use tachograph_ledger::{
-    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Lock, Object, ObjectKind, SigningKey, Terms,
-    VerifyingKey, genesis, sha256,
+    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Lock, Object, ObjectKind, SignError, Signer, Terms,
+    VerifyingKey, genesis, parse_note, sha256,
 };
 use tachograph_record::Time;
 
@@ -48,16 +52,26 @@ const MAX_FOREIGN_COMMITS: usize = 1_000;
 /// The writing end of an archive. One per archive: the store's lock or the commit's fence sees to it.
 pub struct Archive {
     store: Arc<dyn Store>,
-    key: Arc<SigningKey>,
+    signer: Arc<dyn Signer>,
     vkey: VerifyingKey,
     settings: Settings,
     tail: Tail,
+    /// The checkpoint over all of that, as it stands in the store; `None` until that is known.
+    checkpoint: Option<String>,
+    /// Written but for its signature.
+    uncommitted: Option<Uncommitted>,
     /// A segment may have been left half done: look before the next begins.
     unsettled: bool,
     stopped: bool,
     orphans: Vec<String>,
     /// Objects behind the end that hold more records than the caller has: they stay.
     foreign: Vec<String>,
+}
+
+/// A segment whose objects are in the store, and whose commit is not signed yet.
+struct Uncommitted {
+    commit: Commit,
+    keep: Option<Keep>,
 }
 
 /// How an archive is written.
@@ -126,6 +140,8 @@ pub struct Settled {
     pub kept: Vec<String>,
     /// Size of the checkpoint that had been missing and is now signed.
     pub checkpoint_signed: Option<u64>,
+    /// Why it is still missing: the key can't sign. It is tried again before the next segment begins.
+    pub unsigned: Option<SignError>,
 }
 
 /// Why the archive can't be written.
@@ -187,6 +203,9 @@ pub enum ArchiveError {
     /// Writing the segment failed.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// The ledger's key can't sign.
+    #[error(transparent)]
+    Signing(#[from] SignError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -198,6 +217,7 @@ impl ArchiveError {
         match self {
             Self::Store(error) => error.is_retryable(),
             Self::Segment(error) => error.is_retryable(),
+            Self::Signing(_) => true,
             _ => false,
         }
     }
@@ -240,10 +260,10 @@ impl Archive {
     /// Opens the archive for writing and finishes what an earlier process left half done, whose records the caller all has.
     pub fn open(
         store: Arc<dyn Store>,
-        key: Arc<SigningKey>,
+        signer: Arc<dyn Signer>,
         settings: Settings,
     ) -> Result<(Self, Settled), ArchiveError> {
-        let mut archive = Self::recover(store, key, settings)?;
+        let mut archive = Self::recover(store, signer, settings)?;
         let mut settled = archive.settle(u64::MAX)?;
         settled.kept.extend(archive.strays()?);
         Ok((archive, settled))
@@ -257,16 +277,27 @@ impl Archive {
         }
     }
 
-    /// Opens the archive for writing and finds out where it ends. Nothing is changed before [`settle`](Self::settle).
-    pub fn recover(store: Arc<dyn Store>, key: Arc<SigningKey>, settings: Settings) -> Result<Self, ArchiveError> {
-        let vkey = key.public();
+    /// Opens the archive for writing and finds out where it ends. Nothing is changed before [`settle`](Self::settle), and nothing signed.
+    pub fn recover(store: Arc<dyn Store>, signer: Arc<dyn Signer>, settings: Settings) -> Result<Self, ArchiveError> {
+        let vkey = signer.public().clone();
         let check = |identity: Identity| identity.check_key(&vkey);
         Identity::read(&*store)?
             .and_then(check)
             .map_err(|source| ArchiveError::Identity { place: store.place(), source })?;
         let tail = Tail::recover(&*store, &vkey, &settings)?;
-        let (orphans, foreign) = (Vec::new(), Vec::new());
-        Ok(Self { store, key, vkey, settings, tail, unsettled: true, stopped: false, orphans, foreign })
+        Ok(Self {
+            store,
+            signer,
+            vkey,
+            settings,
+            tail,
+            checkpoint: None,
+            uncommitted: None,
+            unsettled: true,
+            stopped: false,
+            orphans: Vec::new(),
+            foreign: Vec::new(),
+        })
     }
 
     /// Where the archive ends.
@@ -281,7 +312,7 @@ impl Archive {
 
     /// Begins a segment at [`Tail::size`]. It holds no lock on the archive; dropped, it leaves nothing behind.
     pub fn begin(&mut self) -> Result<Segment, ArchiveError> {
-        self.settle(u64::MAX)?;
+        self.settle_all()?;
         let chain = ChainVerifier::resume(&self.vkey, self.tail.edge.clone(), self.tail.last_hash);
         Ok(Segment::begin(Arc::clone(&self.store), chain, self.settings.zstd_level)?)
     }
@@ -289,7 +320,7 @@ impl Archive {
     /// Makes a segment part of the ledger: its objects, its commit, its checkpoint are durable on return.
     ///
     /// On an error look at [`tail`](Self::tail): records below its size are archived even then, since the
-    /// checkpoint alone may be what failed.
+    /// checkpoint alone may be what failed. If it was the key that failed, [`resume`](Self::resume) goes on where this broke off.
     pub fn append(&mut self, segment: Segment) -> Result<Committed, ArchiveError> {
         if self.stopped {
             return Err(ArchiveError::Stopped);
@@ -297,24 +328,52 @@ impl Archive {
         if segment.first() != self.tail.size {
             return Err(ArchiveError::Stale { first: segment.first(), size: self.tail.size });
         }
-        self.unsettled = true;
-        let appended = self.write(segment);
+        let written = segment.finish(self.settings.retention.as_ref());
+        let appended = written.map_err(ArchiveError::from).and_then(|written| {
+            let keep = written.proofs;
+            self.commit(Uncommitted { commit: self.commit_of(written), keep })
+        });
+        self.take_note_of(appended)
+    }
+
+    /// Has the commit signed of a segment that [`append`](Self::append) wrote but for that; `None` if there is no such segment.
+    ///
+    /// # Errors
+    /// As of `append`.
+    pub fn resume(&mut self) -> Result<Option<Committed>, ArchiveError> {
+        if self.stopped {
+            return Err(ArchiveError::Stopped);
+        }
+        let Some(uncommitted) = self.uncommitted.take() else { return Ok(None) };
+        let committed = self.commit(uncommitted);
+        self.take_note_of(committed).map(Some)
+    }
+
+    /// What an attempt to append leaves behind.
+    fn take_note_of(&mut self, appended: Result<Committed, ArchiveError>) -> Result<Committed, ArchiveError> {
         self.stopped = appended.as_ref().is_err_and(ArchiveError::leaves_doubt);
         self.unsettled = appended.is_err();
         appended
     }
 
-    fn write(&mut self, segment: Segment) -> Result<Committed, ArchiveError> {
-        let written = segment.finish(self.settings.retention.as_ref())?;
-        let keep = written.proofs;
-        let commit = self.commit_of(written);
-        let bytes = commit.sign(&self.key);
-        self.put(&paths::commit(commit.first), &bytes, keep)?;
-        self.tail = Tail::behind(&commit, bytes.as_bytes())
-            .map_err(|source| ArchiveError::Commit { path: paths::commit(commit.first), source })?;
-        let checkpoint = self.checkpoint();
-        self.put(&paths::checkpoint(self.tail.size), &checkpoint, keep)?;
+    fn commit(&mut self, uncommitted: Uncommitted) -> Result<Committed, ArchiveError> {
+        let Uncommitted { commit, keep } = &uncommitted;
+        let (keep, path) = (*keep, paths::commit(commit.first));
+        let note = match commit.sign(&*self.signer) {
+            Ok(note) => note,
+            Err(error) => {
+                self.uncommitted = Some(uncommitted);
+                return Err(error.into());
+            }
+        };
+        let (_, note) = self.put(&path, note, keep)?;
+        self.tail = Tail::behind(commit, note.as_bytes()).map_err(|source| ArchiveError::Commit { path, source })?;
+        self.checkpoint = None;
+        let signed = self.checkpoint_of_tail().sign(&*self.signer)?;
+        let (_, checkpoint) = self.put(&paths::checkpoint(self.tail.size), signed, keep)?;
+        self.checkpoint = Some(checkpoint.clone());
         self.orphans.clear();
+        let Uncommitted { commit, .. } = uncommitted;
         Ok(Committed {
             first: commit.first,
             count: commit.count,
@@ -342,19 +401,38 @@ impl Archive {
         }
     }
 
-    /// The signed checkpoint over all that is archived: the same bytes each time.
-    pub fn checkpoint(&self) -> String {
-        let checkpoint =
-            Checkpoint { origin: self.vkey.name().clone(), size: self.tail.size, root: self.tail.edge.root() };
-        checkpoint.sign(&self.key)
+    /// The signed checkpoint over all that is archived, as it stands in the store; `None` while there is none, or before
+    /// [`settle`](Self::settle) has looked.
+    pub fn checkpoint(&self) -> Option<&str> {
+        self.checkpoint.as_deref()
     }
 
-    /// The conditional write: whoever comes second with other bytes is fenced.
-    fn put(&self, path: &str, bytes: &str, keep: Option<Keep>) -> Result<Confirmed, ArchiveError> {
-        match self.store.create_or_confirm(path, bytes.as_bytes(), keep)? {
-            Confirmed::Different => Err(ArchiveError::Fenced { path: path.to_owned(), writer: self.writer_of(path) }),
-            confirmed => Ok(confirmed),
+    fn checkpoint_of_tail(&self) -> Checkpoint {
+        Checkpoint { origin: self.vkey.name().clone(), size: self.tail.size, root: self.tail.edge.root() }
+    }
+
+    /// The conditional write of a note: whoever comes second with another text is fenced. Gives what stands there now: that may be our
+    /// own text with an earlier signature.
+    fn put(&self, path: &str, note: String, keep: Option<Keep>) -> Result<(Confirmed, String), ArchiveError> {
+        match self.store.create_or_confirm(path, note.as_bytes(), keep)? {
+            Confirmed::Different => match self.standing(path, text_of(&note), keep)? {
+                Some(standing) => Ok((Confirmed::AlreadyOurs, standing)),
+                None => Err(ArchiveError::Fenced { path: path.to_owned(), writer: self.writer_of(path) }),
+            },
+            confirmed => Ok((confirmed, note)),
         }
+    }
+
+    /// The note at `path`, if the ledger's key signed it and it says just `text`.
+    fn standing(&self, path: &str, text: &str, keep: Option<Keep>) -> Result<Option<String>, StoreError> {
+        let Some(size) = self.store.len(path)?.filter(|size| *size <= MAX_NOTE_BYTES) else { return Ok(None) };
+        let bytes = self.store.read(path, size)?;
+        let ours = parse_note(&bytes).is_ok_and(|note| note.text() == text && note.verify(&self.vkey).is_ok());
+        let Some(note) = String::from_utf8(bytes).ok().filter(|_| ours) else { return Ok(None) };
+        if let Some(keep) = keep {
+            self.store.confirm_held(path, keep.lock, keep.at_least)?;
+        }
+        Ok(Some(note))
     }
 
     /// Who wrote a commit, as far as it says so.
@@ -377,10 +455,10 @@ impl Archive {
     ///
     /// Objects behind the end are removed where a store lets them go, for their records are archived again; but not if they hold one
     /// at `sealed` or behind it, which the caller has not. Those are told as kept.
+    ///
+    /// A key that can't sign is no error here, but told in [`Settled::unsigned`]: whoever starts can start without it.
     pub fn settle(&mut self, sealed: u64) -> Result<Settled, ArchiveError> {
-        if self.stopped {
-            return Err(ArchiveError::Stopped);
-        }
+        self.resume()?;
         let mut settled = Settled::default();
         if !self.unsettled {
             return Ok(settled);
@@ -402,13 +480,46 @@ impl Archive {
             }
         }
         self.orphans.clone_from(&settled.kept);
-        if self.tail.size > 0 {
-            let confirmed = self.put(&paths::checkpoint(self.tail.size), &self.checkpoint(), self.keep_checkpoint()?);
-            self.stopped = confirmed.as_ref().is_err_and(ArchiveError::leaves_doubt);
-            settled.checkpoint_signed = (confirmed? == Confirmed::Created).then_some(self.tail.size);
+        match self.confirm_checkpoint() {
+            Ok(signed) => settled.checkpoint_signed = signed.then_some(self.tail.size),
+            Err(ArchiveError::Signing(error)) => {
+                settled.unsigned = Some(error);
+                return Ok(settled);
+            }
+            Err(error) => {
+                self.stopped = error.leaves_doubt();
+                return Err(error);
+            }
         }
         self.unsettled = false;
         Ok(settled)
+    }
+
+    /// [`settle`](Self::settle), for whoever can't go on without the checkpoint.
+    ///
+    /// # Errors
+    /// If the key can't sign, too.
+    pub fn settle_all(&mut self) -> Result<(), ArchiveError> {
+        match self.settle(u64::MAX)?.unsigned {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds the checkpoint of the end, or has it signed: whether the latter.
+    fn confirm_checkpoint(&mut self) -> Result<bool, ArchiveError> {
+        if self.tail.size == 0 || self.checkpoint.is_some() {
+            return Ok(false);
+        }
+        let (path, keep) = (paths::checkpoint(self.tail.size), self.keep_checkpoint()?);
+        let checkpoint = self.checkpoint_of_tail();
+        if let Some(standing) = self.standing(&path, &checkpoint.text(), keep)? {
+            self.checkpoint = Some(standing);
+            return Ok(false);
+        }
+        let (confirmed, note) = self.put(&path, checkpoint.sign(&*self.signer)?, keep)?;
+        self.checkpoint = Some(note);
+        Ok(confirmed == Confirmed::Created)
     }
 
     /// Objects of records that are not archived, found without listing all that are.
@@ -435,6 +546,11 @@ impl Archive {
     fn keep_checkpoint(&self) -> Result<Option<Keep>, StoreError> {
         keep_proof(&*self.store, self.tail.kept)
     }
+}
+
+/// What is signed of a note that was just made.
+fn text_of(note: &str) -> &str {
+    note.rfind("\n\n").map_or(note, |end| &note[..=end])
 }
 
 /// How a checkpoint, and what is beside it, is kept when it is written now: as its commit signs ([`Tail::kept`]); but a store takes no

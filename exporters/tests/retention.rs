@@ -66,7 +66,7 @@ impl Scene {
             known: 0,
             opened_at: Time::default(),
         };
-        let (archive, _) = Archive::open(store, Arc::clone(&ledger.key), settings).unwrap();
+        let (archive, _) = Archive::open(store, ledger.key.clone(), settings).unwrap();
         let mut scene = Self { directory, ledger, archive, committed: Vec::new() };
         let prompts = scene.ledger.batch(6);
         scene.append(&prompts);
@@ -338,7 +338,7 @@ fn a_witnessed_checkpoint_is_held_as_its_checkpoint_is() {
     let scene = Scene::new(Lock::Governance);
     let (tail, store) = (scene.archive.tail(), scene.archive.store());
     // By whom it is cosigned is another axis' affair.
-    witnessed::write(&**store, tail.size, scene.archive.checkpoint().as_bytes(), tail.kept).unwrap();
+    witnessed::write(&**store, tail.size, scene.archive.checkpoint().unwrap().as_bytes(), tail.kept).unwrap();
     let path = format!("witnessed/{:020}", tail.size);
     let report = scene.verify(&scene.bucket());
     passes(&report, Axis::Storage);

@@ -46,7 +46,7 @@ fn fixture_of(ledger: Ledger, runs: &[Vec<Sample>]) -> Fixture {
 fn write(root: &Path, key: &Arc<SigningKey>, runs: &[Vec<Sample>]) -> Vec<Committed> {
     let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(root, DirectorySettings::default()).unwrap());
     Archive::create(&*store, &key.public(), Time::from_unix_nanos(START).unwrap(), None).unwrap();
-    let (mut archive, _) = Archive::open(store, Arc::clone(key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
+    let (mut archive, _) = Archive::open(store, key.clone(), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
     let append = |run: &Vec<Sample>| {
         let mut segment = archive.begin().unwrap();
         for s in run {
@@ -90,7 +90,7 @@ impl Fixture {
         let path = self.path(&format!("commit/{:020}", self.committed[run].first));
         let mut commit = Commit::parse_unverified(&fs::read(&path).unwrap()).unwrap();
         change(&mut commit);
-        replace(&path, commit.sign(key).as_bytes());
+        replace(&path, commit.sign(key).unwrap().as_bytes());
     }
 }
 
@@ -414,11 +414,11 @@ fn checkpoints_put_in_anothers_place_or_changed_are_found() {
     let fixture_3 = fixture();
     let name = fixture_3.ledger.key.public().name().clone();
     let other = Checkpoint { origin: name, size: 45, root: Hash::from_bytes([3; 32]) };
-    replace(&newer_of(&fixture_3), other.sign(&fixture_3.ledger.key).as_bytes());
+    replace(&newer_of(&fixture_3), other.sign(&*fixture_3.ledger.key).unwrap().as_bytes());
     fails(&fixture_3.verify(), &[Axis::Integrity], "the root is 0303");
     let report = fixture().verify_with(Options {
         key: Some(fixture_3.ledger.key.public()),
-        checkpoints: vec![other.sign(&fixture_3.ledger.key).into_bytes()],
+        checkpoints: vec![other.sign(&*fixture_3.ledger.key).unwrap().into_bytes()],
         ..Options::default()
     });
     fails(&report, &[Axis::NonEquivocation], "two histories");

@@ -46,7 +46,7 @@ impl Scene {
         let at = Time::from_unix_nanos(ledger.now).unwrap();
         Archive::create(&*store, &ledger.key.public(), at, None).unwrap();
         let settings = Settings::undated(DEFAULT_ZSTD_LEVEL);
-        let (archive, _) = Archive::open(store, Arc::clone(&ledger.key), settings).unwrap();
+        let (archive, _) = Archive::open(store, ledger.key.clone(), settings).unwrap();
         Self { directory, ledger, archive }
     }
 

@@ -41,7 +41,7 @@ impl Fixture {
             Arc::new(DirectoryStore::writer(directory.path(), DirectorySettings::default()).unwrap());
         Archive::create(&*store, &ledger.key.public(), Time::from_unix_nanos(START).unwrap(), None).unwrap();
         let settings = Settings::undated(DEFAULT_ZSTD_LEVEL);
-        let (mut archive, _) = Archive::open(store, Arc::clone(&ledger.key), settings).unwrap();
+        let (mut archive, _) = Archive::open(store, ledger.key.clone(), settings).unwrap();
         let mut checkpoints = Vec::new();
         for run in RUNS {
             let mut segment = archive.begin().unwrap();
@@ -65,7 +65,7 @@ impl Fixture {
 
     /// The checkpoint with the signatures of these witnesses.
     fn note(&self, checkpoint: &Checkpoint, names: &[&str]) -> String {
-        let mut note = checkpoint.sign(&self.key);
+        let mut note = checkpoint.sign(&*self.key).unwrap();
         let text = parse_note(note.as_bytes()).unwrap().text().to_owned();
         for (at, name) in names.iter().enumerate() {
             note.push_str(&witness(name).cosign(&text, TIME + at as u64));
@@ -211,11 +211,11 @@ fn what_was_tampered_with_fails_and_is_named() {
             "of another ledger",
             |_| {
                 let key = key_of("acme.example/other", 1);
-                Checkpoint { origin: key.name().clone(), size: 35, root: sha256(b"x") }.sign(&key)
+                Checkpoint { origin: key.name().clone(), size: 35, root: sha256(b"x") }.sign(&key).unwrap()
             },
             Axis::Authenticity,
         ),
-        ("another key's", |f| f.checkpoints[1].sign(&key_of("acme.example/test", 9)), Axis::Authenticity),
+        ("another key's", |f| f.checkpoints[1].sign(&key_of("acme.example/test", 9)).unwrap(), Axis::Authenticity),
         (
             "a false signature of the ledger",
             |f| f.note(&f.checkpoints[1], &["w1", "w2"]).replace("\n35\n", "\n34\n"),

@@ -50,7 +50,7 @@ fn main() -> std::io::Result<()> {
     write("commit", "text", text_of(&commit))?;
     write("commit", "signed-2", commit_2.as_bytes())?;
     write("commit", "text-2", text_of(&commit_2))?;
-    write("note", "signed", sign_note("one line\n\nand another\n", key()).as_bytes())?;
+    write("note", "signed", sign_note("one line\n\nand another\n", key()).expect("the key is here").as_bytes())?;
     write("note", "text", b"one line\n\nand another\n")?;
     write("policy", "nested", policy().as_bytes())?;
     write("policy", "none", b"# nobody\nquorum none\n")?;
@@ -58,9 +58,13 @@ fn main() -> std::io::Result<()> {
     write("s3_url", "full", b"s3://acme-ai-audit/prod/eu=1?endpoint=https://minio.example:9000&region=us-east-1")?;
     write("vkey", "public", key().public().to_line().as_bytes())?;
     write("vkey", "private", key().to_line().as_bytes())?;
+    write("vkey", "p256", P256_KEY.as_bytes())?;
     write("vkey", "witness", witness(1).public().to_line().as_bytes())?;
     write("vkey", "witness-private", witness(1).to_line().as_bytes())
 }
+
+/// That of `tests/golden/p256-v1.json`.
+const P256_KEY: &str = "acme.example/ai-audit+f1d59449+AjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABFFcPW6545a5BNP+yn9U/c0MwemXvzddylFa0KbDtANfRTa+OlDzGPv5pUdZAqIhUCvvDVfgjFOyzApW8X2fk1Q=";
 
 fn witness(number: u8) -> WitnessSigningKey {
     let name = WitnessName::parse(&format!("witness.example/w{number}")).expect("a good name");
@@ -70,7 +74,8 @@ fn witness(number: u8) -> WitnessSigningKey {
 /// A request, the text of its checkpoint, and an answer.
 fn requests() -> [(&'static str, String); 3] {
     let leaves: Vec<Hash> = (0..7_u8).map(|index| sha256(&[index])).collect();
-    let checkpoint = Checkpoint { origin: name(), size: 7, root: root_of(&leaves) }.sign(key());
+    let checkpoint =
+        Checkpoint { origin: name(), size: 7, root: root_of(&leaves) }.sign(key()).expect("the key is here");
     let proof = consistency_proof(&leaves, 4, 7).expect("a good proof");
     let request = AddCheckpoint { old: 4, proof, checkpoint: &checkpoint }.encode();
     let text = String::from_utf8_lossy(text_of(&checkpoint)).into_owned();

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::hash::Hash;
 use crate::name::{LedgerName, NameError};
-use crate::note::{NoteError, SigningKey, VerifyingKey, parse_note, sign_note};
+use crate::note::{NoteError, SignError, Signer, VerifyingKey, parse_note, sign_note};
 use crate::text;
 
 /// Size and root of a ledger.
@@ -57,13 +57,16 @@ pub enum CheckpointError {
 }
 
 impl Checkpoint {
-    /// The signed note. Equal checkpoints and keys give equal bytes.
+    /// The signed note, as [`sign_note`] makes it.
+    ///
+    /// # Errors
+    /// If it can't be signed.
     ///
     /// # Panics
     /// If the key is of another ledger.
-    pub fn sign(&self, key: &SigningKey) -> String {
-        assert_eq!(&self.origin, key.name(), "a ledger signs with its own key");
-        sign_note(&self.text(), key)
+    pub fn sign(&self, signer: &dyn Signer) -> Result<String, SignError> {
+        assert_eq!(&self.origin, signer.public().name(), "a ledger signs with its own key");
+        sign_note(&self.text(), signer)
     }
 
     /// Verifies the signature and takes the checkpoint apart.
@@ -82,7 +85,8 @@ impl Checkpoint {
         Self::from_text(parse_note(bytes)?.text())
     }
 
-    fn text(&self) -> String {
+    /// What is signed: the three lines.
+    pub fn text(&self) -> String {
         format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root.as_bytes()))
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::hash::Hash;
 use crate::name::{self, LedgerName, NameError};
-use crate::note::{MAX_NOTE_BYTES, NoteError, SigningKey, VerifyingKey, parse_note, sign_note};
+use crate::note::{MAX_NOTE_BYTES, NoteError, SignError, Signer, VerifyingKey, parse_note, sign_note};
 use crate::tree::{Edge, ProofError};
 use crate::{MAX_RECORDS, text};
 
@@ -194,17 +194,20 @@ pub enum CommitError {
 }
 
 impl Commit {
-    /// The signed note. Equal commits and keys give equal bytes.
+    /// The signed note, as [`sign_note`] makes it.
+    ///
+    /// # Errors
+    /// If it can't be signed.
     ///
     /// # Panics
     /// If [`check`](Self::check) fails or the key is of another ledger: the archiver that calls this made
     /// every value itself, so either is a defect that must not reach the archive.
-    pub fn sign(&self, key: &SigningKey) -> String {
-        assert_eq!(&self.ledger, key.name(), "a ledger signs with its own key");
+    pub fn sign(&self, signer: &dyn Signer) -> Result<String, SignError> {
+        assert_eq!(&self.ledger, signer.public().name(), "a ledger signs with its own key");
         if let Err(error) = self.check() {
             panic!("a commit that can't be read back is never signed: {error}");
         }
-        sign_note(&self.text(), key)
+        sign_note(&self.text(), signer)
     }
 
     /// Verifies the signature and takes the commit apart.

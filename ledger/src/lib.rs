@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! body ──SHA-256──► leaf ──SHA-256(0x00 ‖ leaf)──► hash ──► MAC
-//!                    ▲ prev = hash of the leaf before       └─► Merkle tree ─► root ─► checkpoint (Ed25519)
+//!                    ▲ prev = hash of the leaf before       └─► Merkle tree ─► root ─► checkpoint (signed)
 //! ```
 //!
 //! | module | owns |
@@ -13,7 +13,7 @@
 //! | [`chain`] | sealing records in order, and checking that they are in order |
 //! | [`tree`] | the RFC 6962 tree: edge, root, proofs |
 //! | [`mac`] | the per-record MAC under a key that evolves |
-//! | [`note`] | signed notes and their Ed25519 keys |
+//! | [`note`] | signed notes, their keys, and who signs them |
 //! | [`checkpoint`] | the signed statement of size and root |
 //! | [`proof`] | the proof of one record, as a file |
 //! | [`commit`] | the signed statement of which objects hold which records |
@@ -51,7 +51,9 @@ pub use hash::{Hash, empty_root, leaf_hash, node_hash, sha256};
 pub use leaf::{Leaf, LeafError, genesis};
 pub use mac::{EPOCH_BITS, MacError, MacKey, epoch_of};
 pub use name::{LedgerName, NameError};
-pub use note::{KeyError, Note, NoteError, SignError, Signer, SigningKey, VerifyingKey, parse_note, sign_note};
+pub use note::{
+    FalseSignature, KeyError, Note, NoteError, SignError, Signer, SigningKey, VerifyingKey, parse_note, sign_note,
+};
 pub use policy::{Policy, PolicyError};
 pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};
 pub use tree::{

@@ -1,4 +1,4 @@
-//! Signed notes ([c2sp.org/signed-note](https://c2sp.org/signed-note)) with Ed25519 keys.
+//! Signed notes ([c2sp.org/signed-note](https://c2sp.org/signed-note)) with Ed25519 and P-256 keys.
 //!
 //! ```text
 //! <text, ends in a newline>
@@ -13,12 +13,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signature, Signer as _};
 
 pub(crate) mod key;
+pub(crate) mod key_line;
+mod p256;
 mod signer;
 
-pub use key::{KeyError, SigningKey, VerifyingKey};
+pub use key::{FalseSignature, KeyError, SigningKey, VerifyingKey};
 pub use signer::{SignError, Signer};
 
 /// Longest note.
@@ -85,17 +86,27 @@ pub enum NoteError {
     },
 }
 
-/// Signs `text` and gives the whole note. The same text and key give the same bytes.
+/// Has `text` signed and gives the whole note, whose signature was checked: a signer that has another key, or signs falsely, makes none.
+///
+/// With an Ed25519 key the same text gives the same bytes; with a P-256 key it need not.
+///
+/// # Errors
+/// If the signer gives no signature, or none of its key.
 ///
 /// # Panics
 /// If `text` can't be a note's: it must be non-empty, end in a newline, have no other control character, and
 /// leave room within [`MAX_NOTE_BYTES`]. Texts come from this crate's own encoders, never from outside.
-pub fn sign_note(text: &str, key: &SigningKey) -> String {
+pub fn sign_note(text: &str, signer: &dyn Signer) -> Result<String, SignError> {
     assert!(text.ends_with('\n') && first_control(text).is_none(), "a note's text is lines of plain text");
-    let signature = key.ed25519().sign(text.as_bytes()).to_bytes();
+    let key = signer.public();
+    let signature = signer.sign(text.as_bytes())?;
+    if key.verify(text.as_bytes(), &signature).is_err() {
+        let what = format!("what came as a signature of {} is none: is another key configured?", key.label());
+        return Err(SignError { what });
+    }
     let note = format!("{text}\n{}", signature_line(key.name().as_str(), key.key_id(), &signature));
     assert!(note.len() <= MAX_NOTE_BYTES, "a note has at most {MAX_NOTE_BYTES} bytes");
-    note
+    Ok(note)
 }
 
 /// The line of a signature, with its newline: appended to a note that is one signature more on it.
@@ -141,9 +152,7 @@ impl Note {
     pub fn verify(&self, key: &VerifyingKey) -> Result<(), NoteError> {
         let mut verified = false;
         for signature in self.signatures_of(key.name().as_str(), key.key_id()) {
-            Signature::from_slice(signature)
-                .and_then(|bytes| key.ed25519().verify_strict(self.text.as_bytes(), &bytes))
-                .map_err(|_| NoteError::BadSignature { key: key.label() })?;
+            key.verify(self.text.as_bytes(), signature).map_err(|_| NoteError::BadSignature { key: key.label() })?;
             verified = true;
         }
         if verified { Ok(()) } else { Err(NoteError::NotSigned { key: key.label() }) }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Invariants: a name is defined before it is used and is a member once, so that groups are trees and each witness counts in one way
-//! only; keys are Ed25519 (0x01 for logs, 0x04 for witnesses), and no two witnesses have one key.
+//! only; keys have type 0x01 or 0x02 for logs, and 0x04 for witnesses, and no two witnesses have one key.
 
 use std::collections::BTreeMap;
 

@@ -215,7 +215,7 @@ fn checkpoints_are_read_and_reproduced() {
     for note in notes {
         let checkpoint = Checkpoint::open(note.as_bytes(), &key.public()).unwrap();
         assert_eq!(checkpoint.root, hash(&trees[checkpoint.size as usize].root));
-        assert_eq!(checkpoint.sign(&key), note);
+        assert_eq!(checkpoint.sign(&key).unwrap(), note);
     }
 }
 
@@ -231,7 +231,7 @@ fn commits_are_read_and_reproduced() {
         assert_eq!(commit.root, root_of(&leaves[..commit.end() as usize]));
         assert_eq!(commit.last_hash, leaves[commit.end() as usize - 1]);
         assert_eq!(commit.objects[0].kind, ObjectKind::Leaves);
-        assert_eq!(commit.sign(&key), note);
+        assert_eq!(commit.sign(&key).unwrap(), note);
         assert_eq!(sha256(note.as_bytes()), hash(&digest));
         (previous, end) = (hash(&digest), commit.end());
     }
@@ -247,7 +247,7 @@ fn commits_of_both_versions_are_read_and_reproduced() {
     for CommitVector { note, sha256: digest } in vector_of::<Vec<CommitVector>>(COMMITS, "commits") {
         let commit = Commit::open(note.as_bytes(), &key.public()).unwrap();
         assert_eq!((commit.first, commit.prev_commit_sha256), (end, previous));
-        assert_eq!(commit.sign(&key), note);
+        assert_eq!(commit.sign(&key).unwrap(), note);
         assert_eq!(sha256(note.as_bytes()), hash(&digest));
         (previous, end, root) = (hash(&digest), commit.end(), commit.root);
         let dates: Vec<Option<u64>> = commit.objects.iter().map(|object| object.retain_until).collect();
@@ -275,7 +275,7 @@ fn what_a_reader_must_refuse_is_refused() {
     let latest: String = vector_of(COMMITS, "latest_date");
     let commit = Commit::open(latest.as_bytes(), &key.public()).unwrap();
     assert_eq!(commit.terms.as_ref().unwrap().retain_until, 9_223_372_036);
-    assert_eq!(commit.sign(&key), latest);
+    assert_eq!(commit.sign(&key).unwrap(), latest);
     let refused: Vec<Refused> = vector_of(COMMITS, "refused");
     assert!(refused.len() >= 20);
     for Refused { why, note } in refused {

@@ -142,7 +142,7 @@ fn open(place: &Path, key: &Arc<SigningKey>) -> Archive {
         opened_at: Time::default(),
     };
     Archive::create(&*store, &key.public(), time(BEGIN), Some(&retention)).expect("an archive");
-    Archive::open(store, Arc::clone(key), settings).expect("an archive").0
+    Archive::open(store, key.clone(), settings).expect("an archive").0
 }
 
 fn time(seconds: u64) -> Time {

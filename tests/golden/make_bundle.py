@@ -88,7 +88,7 @@ class Ledger:
 
     def __init__(self, bodies, name=NAME, seed=SEED):
         self.name, self.seed, self.bodies = name, seed, bodies
-        self.vkey = ledger_vectors.vkey_line(name, public_key(seed))
+        self.vkey = self.key_line()
         self.leaves, self.hashes = [], []
         prev = sha256(f"tachograph/genesis/v1\n{self.vkey}\n".encode())
         for index, body in enumerate(bodies):
@@ -96,9 +96,16 @@ class Ledger:
             prev = leaf_hash(self.leaves[-1])
             self.hashes.append(prev)
 
-    def checkpoint(self, size):
+    def key_line(self):
+        """Section 1."""
+        return ledger_vectors.vkey_line(self.name, public_key(self.seed))
+
+    def sign(self, text):
         """Section 6."""
-        return ledger_vectors.sign_note(self.name, self.seed, f"{self.name}\n{size}\n{b64(root(self.hashes[:size]))}\n")
+        return ledger_vectors.sign_note(self.name, self.seed, text)
+
+    def checkpoint(self, size):
+        return self.sign(f"{self.name}\n{size}\n{b64(root(self.hashes[:size]))}\n")
 
     def proof(self, index, size, note):
         """Section 9, one record."""

@@ -20,6 +20,7 @@ sys.path.insert(0, str(GOLDEN))
 sys.dont_write_bytecode = True
 
 import make_bundle  # noqa: E402
+import make_p256_vectors as p256  # noqa: E402
 import tokens  # noqa: E402
 from bundle_attacks import ATTACKS, LEDGER, PROOF, ROGUE, edit_about, edit_lines, forge, noted, without  # noqa: E402
 from make_bundle import CASE, EVENTS, TRACE, Ledger, cosign, make_bodies, make_body, with_manifest, witness_vkey  # noqa: E402
@@ -175,6 +176,68 @@ class GoodBundle(Case):
         self.assertEqual(self.python(golden, "--key", LEDGER.vkey, *both, "--quorum", "1")[0], 0)
         code, report = self.python(golden, "--key", LEDGER.vkey, *both)
         self.assertEqual((code, report["axes"]["non_equivocation"]["verdict"]), (2, "incomplete"))
+
+
+class OnP256(Ledger):
+    """A ledger whose key is on the curve P-256. `encode` makes bytes of r and s, `k` is another nonce than RFC 6979's."""
+
+    encode, k = staticmethod(p256.der), None
+
+    def key_line(self):
+        return p256.vkey_line(self.name, p256.SECRET)
+
+    def sign(self, text):
+        return p256.note_of(self.name, p256.SECRET, text, self.encode(*p256.sign(p256.SECRET, text.encode(), self.k)))
+
+
+class P256(Case):
+    def both(self, ledger, **files):
+        """Exit codes of verify.py and verify.sh, and the verdict on authenticity."""
+        folder = self.write({**make_bundle.make_bundle(ledger), **files})
+        code, report = self.python(folder, "--key", ledger.vkey)
+        return code, self.sh(folder, key=ledger.vkey)[0], report["axes"]["authenticity"]["verdict"]
+
+    def test_vectors_are_what_the_script_makes(self):
+        script = str(GOLDEN / "make_p256_vectors.py")
+        done = subprocess.run([sys.executable, "-B", script, "--check"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_every_good_signature_is_good_to_both(self):
+        ledger = OnP256(make_bodies())
+        for k, encode in ((None, p256.der), (77, p256.der), (None, lambda r, s: p256.der(r, p256.N - s))):
+            ledger.k, ledger.encode = k, encode
+            self.assertEqual(self.both(ledger), (0, 0, "pass"))
+
+    def test_every_bad_signature_is_bad_to_both(self):
+        ledger, long = OnP256(make_bodies()), lambda body: b"\x30\x81" + bytes([len(body)]) + body
+        for encode in (
+            lambda r, s: p256.der(r, s ^ 1),
+            lambda r, s: p256.der(s, r),
+            lambda r, s: p256.der(r, s + p256.N),
+            lambda r, s: p256.der(0, s),
+            lambda r, s: p256.der(r, s) + b"\0",
+            lambda r, s: r.to_bytes(32, "big") + s.to_bytes(32, "big"),
+            lambda r, s: long(p256.der_integer(r) + p256.der_integer(s)),
+        ):
+            ledger.encode = encode
+            self.assertEqual(self.both(ledger), (1, 1, "fail"))
+
+    def test_every_bad_key_is_bad_to_both(self):
+        vectors, folder = json.loads((GOLDEN / "p256-v1.json").read_text()), GOLDEN / "bundle-v1"
+        for key in vectors["refused_keys"]:
+            command = [sys.executable, str(ASSETS / "verify.py"), str(folder), "--key", key["vkey"]]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 2, key["why"])
+            self.assertNotIn("Traceback", done.stderr)
+            ledger = OnP256(make_bodies())
+            ledger.vkey = key["vkey"]
+            folder_of_it = self.write(make_bundle.make_bundle(ledger))
+            self.assertEqual(self.sh(folder_of_it, key=ledger.vkey)[0], 1, key["why"])
+
+    def test_another_key_is_found(self):
+        good, other = OnP256(make_bodies()), Ledger(make_bodies())
+        folder = self.write(make_bundle.make_bundle(good))
+        self.assertEqual((self.python(folder, "--key", other.vkey)[0], self.sh(folder, key=other.vkey)[0]), (1, 1))
 
 
 class Chains(Case):

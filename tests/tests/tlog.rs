@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use p256::ecdsa::signature::Signer as _;
+use tachograph_ledger::{Checkpoint, LedgerName, SignError, Signer, VerifyingKey};
 use tachograph_tests::command::{run, tachograph};
 use tachograph_tests::home::Home;
 use tachograph_tests::http::export;
@@ -23,6 +25,37 @@ fn check(log: &Path, key: &Path) -> (i32, String) {
     command.arg(log).arg(vkey.trim());
     let told = run(command);
     (told.code, told.stdout + &told.stderr)
+}
+
+/// Stands in for a key service.
+struct Service {
+    public: VerifyingKey,
+    key: p256::ecdsa::SigningKey,
+}
+
+impl Service {
+    /// Of the ledger that this is a key of.
+    fn new(vkey: &str) -> Self {
+        const SPKI_HEAD: [u8; 26] = [
+            0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1,
+            7, 3, 0x42, 0,
+        ];
+        let name = vkey.split('+').next().and_then(|name| LedgerName::parse(name).ok()).expect("a name");
+        let key = p256::ecdsa::SigningKey::from_slice(&[5; 32]).expect("a key");
+        let spki = [&SPKI_HEAD, key.verifying_key().to_sec1_point(false).as_bytes()].concat();
+        Self { public: VerifyingKey::p256(name, &spki).expect("a key"), key }
+    }
+}
+
+impl Signer for Service {
+    fn public(&self) -> &VerifyingKey {
+        &self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let signature: p256::ecdsa::DerSignature = self.key.sign(message);
+        Ok(signature.as_bytes().to_vec())
+    }
 }
 
 #[test]
@@ -60,6 +93,19 @@ fn go_reads_what_was_exported_and_what_was_brought_up_to_date() {
         assert_eq!(check(&log, &key).0, 1, "{}", path.display());
         fs::write(&path, &good).expect("written");
     }
+    // A key on the curve P-256 is read too.
+    let service = Service::new(&fs::read_to_string(&key).expect("a key"));
+    let checkpoint = fs::read(log.join("checkpoint")).expect("a checkpoint");
+    let signed = Checkpoint::parse_unverified(&checkpoint).expect("a checkpoint").sign(&service).expect("a signature");
+    let on_p256 = place.path().join("p256.vkey");
+    fs::write(&on_p256, service.public.to_line()).expect("written");
+    assert_eq!(check(&log, &on_p256).0, 1);
+    fs::write(log.join("checkpoint"), &signed).expect("written");
+    assert_eq!(check(&log, &on_p256).0, 0);
+    fs::write(log.join("checkpoint"), signed.replacen("A", "B", 1)).expect("written");
+    assert_eq!(check(&log, &on_p256).0, 1);
+    fs::write(log.join("checkpoint"), checkpoint).expect("written");
+
     // Another ledger's files are not written over.
     let other = Home::new("archive: { max_age: 100ms }\n");
     let collector = other.start();

@@ -1,5 +1,6 @@
 #[path = "../../tests/sample/mod.rs"]
 pub(crate) mod sample;
+mod signing;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,8 +16,8 @@ pub(crate) fn store_at(root: &Path) -> DirectoryStore {
     DirectoryStore::writer(root, DirectorySettings::default()).unwrap()
 }
 
-pub(crate) fn create(store: &dyn Store, key: &SigningKey) {
-    Archive::create(store, &key.public(), Time::from_unix_nanos(START).unwrap(), None).unwrap();
+pub(crate) fn create(store: &dyn Store, signer: &dyn Signer) {
+    Archive::create(store, signer.public(), Time::from_unix_nanos(START).unwrap(), None).unwrap();
 }
 
 pub(crate) fn row(sample: &Sample) -> Row<'_> {
@@ -63,12 +64,12 @@ pub(crate) fn kept_a_month(lock: Lock) -> Settings {
 }
 
 fn open(store: Arc<dyn Store>, ledger: &Ledger) -> Result<(Archive, Settled), ArchiveError> {
-    Archive::open(store, Arc::clone(&ledger.key), Settings::undated(DEFAULT_ZSTD_LEVEL))
+    Archive::open(store, Arc::clone(&ledger.signer), Settings::undated(DEFAULT_ZSTD_LEVEL))
 }
 
 /// Verifies and gives the number of records; also counts what a query over all files would see.
 fn verify_clean(store: &dyn Store, ledger: &Ledger) -> u64 {
-    let options = Options { key: Some(ledger.key.public()), threads: 2, ..Options::default() };
+    let options = Options { key: Some(ledger.signer.public().clone()), threads: 2, ..Options::default() };
     let report = verify::verify(store, options).unwrap();
     // The producer has not said that it closed.
     assert!(report.producers.iter().all(|producer| producer.missing == 0), "{}", report.to_json());
@@ -85,7 +86,7 @@ fn what_is_appended_is_read_back_and_verifies() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let (mut archive, settled) = open(Arc::clone(&store), &ledger).unwrap();
     assert_eq!(settled, Settled::default());
     let samples = ledger.batch(300);
@@ -104,7 +105,7 @@ fn what_is_appended_is_read_back_and_verifies() {
     // From wherever commits are listed on.
     for known in [1, 300, 1 << 17, (1 << 17) + 239, (1 << 17) + 240, 1 << 40, u64::MAX] {
         let settings = Settings { known, ..Settings::undated(DEFAULT_ZSTD_LEVEL) };
-        let (archive, _) = Archive::open(Arc::clone(&store), Arc::clone(&ledger.key), settings).unwrap();
+        let (archive, _) = Archive::open(Arc::clone(&store), ledger.key.clone(), settings).unwrap();
         assert_eq!(archive.tail(), &tail, "{known}");
     }
     let mut seen = Vec::new();
@@ -125,7 +126,7 @@ fn equal_records_give_equal_files() {
         let directory = tempfile::tempdir().unwrap();
         let mut ledger = Ledger::new();
         let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-        create(&*store, &ledger.key);
+        create(&*store, &*ledger.signer);
         let (mut archive, _) = open(store, &ledger).unwrap();
         let samples = ledger.batch(50);
         let committed = append(&mut archive, &samples).unwrap();
@@ -139,7 +140,7 @@ fn long_runs_are_cut_into_row_groups() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
     // By rows, then by bytes: three bodies of 12 MB are more than a row group holds.
     let mut samples: Vec<_> =
@@ -156,7 +157,7 @@ fn a_segment_never_spans_two_days() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
     let before = ledger.batch(3);
     ledger.now = START / DAY * DAY + DAY;
@@ -176,7 +177,7 @@ fn what_does_not_continue_the_ledger_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let (mut archive, _) = open(store, &ledger).unwrap();
     let samples = ledger.batch(3);
     let mut segment = archive.begin().unwrap();
@@ -198,11 +199,11 @@ fn another_ledgers_archive_and_a_newer_format_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    let refused = |key: SigningKey| {
+    let refused = |key: tachograph_ledger::SigningKey| {
         Archive::open(Arc::clone(&store), Arc::new(key), Settings::undated(1)).err().unwrap().to_string()
     };
     assert!(refused(key_of("acme.example/test", 1)).contains("tachograph init"));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     assert!(matches!(
         Archive::create(&*store, &ledger.key.public(), Time::default(), None),
         Err(ArchiveError::Exists { .. })
@@ -217,8 +218,7 @@ fn another_ledgers_archive_and_a_newer_format_are_refused() {
         .replace("\"format\":\"1\"", "\"format\":\"2\",\"more\":1");
     let elsewhere = store_at(&directory.path().join("elsewhere"));
     elsewhere.create(paths::LEDGER, newer.as_bytes(), None).unwrap();
-    let error =
-        Archive::open(Arc::new(elsewhere), Arc::clone(&ledger.key), Settings::undated(1)).err().unwrap().to_string();
+    let error = Archive::open(Arc::new(elsewhere), ledger.key.clone(), Settings::undated(1)).err().unwrap().to_string();
     assert!(error.contains("use a newer release"), "{error}");
 }
 
@@ -227,7 +227,7 @@ fn a_second_writer_is_fenced_and_stops() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     // Two collectors that share a store without a lock, as on S3, and sealed different records.
     let (mut ours, _) = open(Arc::clone(&store), &ledger).unwrap();
     let (mut theirs, _) = open(Arc::clone(&store), &ledger).unwrap();
@@ -241,17 +241,22 @@ fn a_second_writer_is_fenced_and_stops() {
     append(&mut ours, &ledger.batch(2)).unwrap();
 }
 
-/// Each durable step fails, once with its effect and once without; then a new process opens the archive and goes on.
+/// Each durable step fails, once with its effect and once without; then a new process opens the archive and goes on. With a key
+/// whose signatures differ from one time to the next as with one whose do not.
 #[test]
 fn from_every_crash_point_the_archive_goes_on() {
-    for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+    type Make = fn() -> Ledger;
+    let keys: [Make; 2] = [Ledger::new, Ledger::on_p256];
+    for (fault, make) in
+        [Fault::CrashBefore, Fault::CrashAfter].into_iter().flat_map(|fault| keys.map(|make| (fault, make)))
+    {
         let mut steps = 0;
         loop {
             let directory = tempfile::tempdir().unwrap();
-            let mut ledger = Ledger::new();
+            let mut ledger = make();
             let samples = ledger.batch(30);
             let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-            create(&*store, &ledger.key);
+            create(&*store, &*ledger.signer);
             let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
             append(&mut archive, &samples[..10]).unwrap();
             drop(archive);
@@ -289,7 +294,7 @@ fn want_of_space_is_tried_again_without_a_restart() {
         let mut ledger = Ledger::new();
         let samples = ledger.batch(30);
         let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-        create(&*store, &ledger.key);
+        create(&*store, &*ledger.signer);
         let faulty = Faulty::new(Arc::clone(&store), Fault::NoSpace, step);
         let (mut archive, _) = open(Arc::new(faulty.clone()), &ledger).unwrap();
         let first = append(&mut archive, &samples[..20]);
@@ -311,7 +316,7 @@ fn a_missing_checkpoint_is_signed_again_with_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
     let committed = append(&mut archive, &ledger.batch(5)).unwrap();
     let path = paths::checkpoint(5);
@@ -326,7 +331,7 @@ fn a_damaged_end_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
     let committed = append(&mut archive, &ledger.batch(5)).unwrap();
     store.remove_orphan(&committed.objects[1].path).unwrap();
@@ -346,9 +351,9 @@ fn a_missing_object_is_only_passed_over_when_it_is_past_its_date() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let samples = ledger.batch(5);
-    let open_at = |opened_at| Archive::open(Arc::clone(&store), Arc::clone(&ledger.key), dated(opened_at));
+    let open_at = |opened_at| Archive::open(Arc::clone(&store), ledger.key.clone(), dated(opened_at));
     let (mut archive, _) = open_at(Time::default()).unwrap();
     let committed = append(&mut archive, &samples).unwrap();
     let records = committed.objects.iter().find(|object| matches!(object.kind, ObjectKind::Records { .. })).unwrap();
@@ -367,15 +372,14 @@ fn what_holds_more_than_the_journal_is_not_removed() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
     append(&mut archive, &ledger.batch(5)).unwrap();
     let lost = append(&mut archive, &ledger.batch(5)).unwrap();
     store.remove_orphan(&paths::commit(5)).unwrap();
     let there = || lost.objects.iter().filter(|object| store.len(&object.path).unwrap().is_some()).count();
-    let recover = || {
-        Archive::recover(Arc::clone(&store), Arc::clone(&ledger.key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap()
-    };
+    let recover =
+        || Archive::recover(Arc::clone(&store), ledger.key.clone(), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
     assert_eq!((recover().tail().size, there()), (5, 2), "nothing is changed by looking");
     let mut archive = recover();
     let kept = archive.settle(9).unwrap();
@@ -391,7 +395,7 @@ fn what_somebody_put_behind_the_newest_commit_is_passed_over_unless_it_is_in_the
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
     append(&mut archive, &ledger.batch(5)).unwrap();
     drop(archive);
@@ -415,7 +419,7 @@ fn a_commit_that_is_missing_is_noticed_before_anything_rests_on_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let (mut archive, _) = open(Arc::clone(&store), &ledger).unwrap();
     let first = append(&mut archive, &ledger.batch(5)).unwrap();
     append(&mut archive, &ledger.batch(5)).unwrap();
@@ -447,16 +451,15 @@ fn an_object_that_is_locked_in_a_weaker_mode_is_not_taken_up() {
         let mut ledger = Ledger::new();
         let samples = ledger.batch(3);
         let first: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-        create(&*first, &ledger.key);
-        let (mut archive, _) =
-            Archive::open(Arc::clone(&first), Arc::clone(&ledger.key), kept_a_month(Lock::None)).unwrap();
+        create(&*first, &*ledger.signer);
+        let (mut archive, _) = Archive::open(Arc::clone(&first), ledger.key.clone(), kept_a_month(Lock::None)).unwrap();
         append(&mut archive, &samples).unwrap();
         first.remove_orphan(&paths::commit(0)).unwrap();
         first.remove_orphan(&paths::checkpoint(3)).unwrap();
         drop((archive, first));
 
         let store = Arc::new(Keeping { inner: store_at(directory.path()), lock, held });
-        let (mut archive, settled) = Archive::open(store, Arc::clone(&ledger.key), kept_a_month(lock)).unwrap();
+        let (mut archive, settled) = Archive::open(store, ledger.key.clone(), kept_a_month(lock)).unwrap();
         assert_eq!((settled.kept.len(), archive.resume_at()), (2, Some(3)));
         let appended = append(&mut archive, &samples);
         match good {

@@ -234,7 +234,7 @@ fn proof(story: &Story<'_>, html: &mut Html) {
         )
     });
     claim("That state of the ledger was signed", html, |html| {
-        html.markup("<code>checkpoint</code> has size and root, and the Ed25519 signature of the ledger’s key. ");
+        html.markup("<code>checkpoint</code> has size and root, and the signature of the ledger’s key. ");
         html.markup("<strong>Take that key from elsewhere</strong> and compare it with <code>ledger.vkey</code>: a forger would have put his own there.")
     });
     claim("Others saw the same ledger", html, |html| {

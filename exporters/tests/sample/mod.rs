@@ -1,7 +1,11 @@
 //! Sealed records to test with: deterministic, of all shapes that an archive meets.
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros, missing_docs)]
 
-use tachograph_ledger::{Entry, Hash, LedgerName, MacKey, Sealer, SigningKey, sha256};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use p256::ecdsa::signature::Signer as _;
+use tachograph_ledger::{Entry, Hash, LedgerName, MacKey, Sealer, SignError, Signer, SigningKey, VerifyingKey, sha256};
 use tachograph_record::{
     ActorType, Count, Decimal, EventId, Hex, Json, Kind, Number, Outcome, Record, Status, Text, Time, write_body,
 };
@@ -45,9 +49,46 @@ pub struct Sample {
     pub body: Vec<u8>,
 }
 
+/// Stands in for a key service: a P-256 key in memory, whose signatures of one text differ from one time to the next.
+pub struct Service {
+    public: VerifyingKey,
+    key: p256::ecdsa::SigningKey,
+    signed: AtomicU32,
+}
+
+impl Service {
+    pub fn new(name: &str, seed: u8) -> Self {
+        const SPKI_HEAD: [u8; 26] = [
+            0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1,
+            7, 3, 0x42, 0,
+        ];
+        let key = p256::ecdsa::SigningKey::from_slice(&[seed; 32]).unwrap();
+        let spki = [&SPKI_HEAD, key.verifying_key().to_sec1_point(false).as_bytes()].concat();
+        let public = VerifyingKey::p256(LedgerName::parse(name).unwrap(), &spki).unwrap();
+        Self { public, key, signed: AtomicU32::new(0) }
+    }
+}
+
+impl Signer for Service {
+    fn public(&self) -> &VerifyingKey {
+        &self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let signature: p256::ecdsa::Signature = self.key.sign(message);
+        // The same r with −s is as good, and other bytes.
+        let (r, s) = (signature.r(), signature.s());
+        let other = p256::ecdsa::Signature::from_scalars(*r, -*s).unwrap();
+        let given = if self.signed.fetch_add(1, Ordering::Relaxed) % 2 == 0 { signature } else { other };
+        Ok(given.to_der().as_bytes().to_vec())
+    }
+}
+
 /// Makes the records of one ledger.
 pub struct Ledger {
-    pub key: std::sync::Arc<SigningKey>,
+    /// Who signs: `key`, but on P-256.
+    pub signer: Arc<dyn Signer>,
+    pub key: Arc<SigningKey>,
     pub sealer: Sealer,
     /// Nanoseconds since 1970 at which the next record is sealed.
     pub now: u64,
@@ -66,10 +107,19 @@ impl Ledger {
         Self::with_key(key_of("acme.example/test", 1))
     }
 
+    /// A ledger of which a key service has the key, on the curve P-256.
+    pub fn on_p256() -> Self {
+        let signer = Arc::new(Service::new("acme.example/test", 1));
+        let sealer = Sealer::new(signer.public(), MacKey::initial(MAC_KEY)).unwrap();
+        Self { signer, sealer, ..Self::new() }
+    }
+
     pub fn with_key(key: SigningKey) -> Self {
         let sealer = Sealer::new(&key.public(), MacKey::initial(MAC_KEY)).unwrap();
+        let key = Arc::new(key);
         Self {
-            key: std::sync::Arc::new(key),
+            signer: key.clone(),
+            key,
             sealer,
             now: START,
             producer: true,

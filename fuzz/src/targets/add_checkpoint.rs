@@ -15,7 +15,7 @@ pub(crate) fn run(data: &[u8]) {
         }
     }
     let Some(text) = signing::text(data) else { return };
-    let note = tachograph_ledger::sign_note(text, signing::key());
+    let note = tachograph_ledger::sign_note(text, signing::key()).expect("the key is here");
     let line = witness.cosign(text, 1_790_000_000);
     assert_eq!(witness.public().take(text, &line).as_ref(), Ok(&line));
     let noted = parse_note(format!("{note}{line}").as_bytes()).expect("a cosigned note can be read");

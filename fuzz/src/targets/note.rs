@@ -13,7 +13,7 @@ pub(crate) fn run(data: &[u8]) {
     let Some(text) = signing::text(data) else {
         return;
     };
-    let signed = tachograph_ledger::sign_note(text, signing::key());
+    let signed = tachograph_ledger::sign_note(text, signing::key()).expect("the key is here");
     let note = parse_note(signed.as_bytes()).expect("a signed note can be read");
     assert_eq!(note.text(), text);
     note.verify(&signing::key().public()).expect("our own signature is good");

@@ -12,7 +12,7 @@ pub(crate) fn run(data: &[u8]) {
         let (below, up_to) = (policy.is_met_by(|other| other < at), policy.is_met_by(|other| other <= at));
         assert!(up_to || !below, "one cosignature more made less of it");
     }
-    let note = tachograph_ledger::sign_note("text\n", signing::key());
+    let note = tachograph_ledger::sign_note("text\n", signing::key()).expect("the key is here");
     let note = parse_note(note.as_bytes()).expect("a signed note can be read");
     let evaluation = policy.evaluate(&note).expect("nobody cosigned it");
     assert!(evaluation.cosigned.is_empty() && evaluation.is_met != policy.asks_for_witnesses());

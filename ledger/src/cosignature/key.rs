@@ -15,7 +15,8 @@ use ed25519_dalek as ed25519;
 use zeroize::Zeroizing;
 
 use crate::note::KEY_ID_BYTES;
-use crate::note::key::{KeyError, KeyLine, PRIVATE_PREFIX, encode_line, key_id, label, point};
+use crate::note::KeyError;
+use crate::note::key_line::{KeyLine, encode_line, encode_private, key_id, label, point};
 
 /// Signature type byte of Ed25519 cosignatures, version 1.
 const COSIGNATURE_V1: u8 = 0x04;
@@ -95,18 +96,16 @@ impl WitnessSigningKey {
 
     /// Reads the private text form. White space around the line is ignored.
     pub fn parse(line: &str) -> Result<Self, KeyError> {
-        let rest = line.trim().strip_prefix(PRIVATE_PREFIX).ok_or(KeyError::PrivateForm)?;
-        let line = KeyLine::parse(rest).ok_or(KeyError::PrivateForm)?;
-        line.check_algorithm(COSIGNATURE_V1)?;
-        let key = Self::from_seed(WitnessName::parse(line.name)?, *line.bytes);
+        let line = KeyLine::private(line)?;
+        let seed = line.ed25519(COSIGNATURE_V1, "0x04")?;
+        let key = Self::from_seed(WitnessName::parse(line.name)?, *seed);
         line.check_id(key.key_id)?;
         Ok(key)
     }
 
     /// The private text form, one line without newline; wiped when dropped.
     pub fn to_line(&self) -> Zeroizing<String> {
-        let body = Zeroizing::new(encode_line(self.name.as_str(), self.key_id, COSIGNATURE_V1, self.key.as_bytes()));
-        Zeroizing::new([PRIVATE_PREFIX, body.as_str()].concat())
+        encode_private(self.name.as_str(), self.key_id, COSIGNATURE_V1, self.key.as_bytes())
     }
 
     /// The witness's name.
@@ -136,13 +135,9 @@ impl WitnessVerifyingKey {
 
     /// Reads a verifier key line. White space around the line is ignored.
     pub fn parse(line: &str) -> Result<Self, KeyError> {
-        let line = line.trim();
-        if line.starts_with(PRIVATE_PREFIX) {
-            return Err(KeyError::PrivateGiven);
-        }
-        let line = KeyLine::parse(line).ok_or(KeyError::PublicForm)?;
-        line.check_algorithm(COSIGNATURE_V1)?;
-        let key = Self::from_bytes(WitnessName::parse(line.name)?, &line.bytes)?;
+        let line = KeyLine::public(line)?;
+        let bytes = line.ed25519(COSIGNATURE_V1, "0x04")?;
+        let key = Self::from_bytes(WitnessName::parse(line.name)?, &bytes)?;
         line.check_id(key.key_id)?;
         Ok(key)
     }

@@ -12,7 +12,7 @@ fn ledger() -> SigningKey {
 }
 
 fn checkpoint() -> String {
-    Checkpoint { origin: ledger().name().clone(), size: 7, root: sha256(b"root") }.sign(&ledger())
+    Checkpoint { origin: ledger().name().clone(), size: 7, root: sha256(b"root") }.sign(&ledger()).unwrap()
 }
 
 fn text() -> String {
@@ -40,7 +40,7 @@ fn keys_whose_parts_do_not_belong_together_are_refused() {
     assert_eq!(WitnessVerifyingKey::parse(&private), Err(KeyError::PrivateGiven));
     assert_eq!(WitnessSigningKey::parse(&public).unwrap_err(), KeyError::PrivateForm);
     let of_ledger = ledger().public().to_line();
-    assert_eq!(WitnessVerifyingKey::parse(&of_ledger), Err(KeyError::Algorithm { found: 1, expected: 4 }));
+    assert_eq!(WitnessVerifyingKey::parse(&of_ledger), Err(KeyError::Algorithm { found: 1, needed: "0x04" }));
     assert_eq!(format!("{key:?}"), "WitnessSigningKey { name: \"w1\", seed: *** }");
 }
 

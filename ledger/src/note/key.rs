@@ -1,45 +1,55 @@
-//! The ledger's Ed25519 key pair in the text forms of signed notes.
+//! The ledger's key pair in the text forms of signed notes.
 //!
 //! ```text
-//! public   <name>+<key id, 8 hex>+<base64(0x01 ‖ 32-byte public key)>
-//! private  PRIVATE+KEY+<name>+<key id, 8 hex>+<base64(0x01 ‖ 32-byte seed)>
-//! key id = first 4 bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key)
+//! Ed25519  <name>+<key id, 8 hex>+<base64(0x01 ‖ 32-byte public key)>
+//!          PRIVATE+KEY+<name>+<key id, 8 hex>+<base64(0x01 ‖ 32-byte seed)>
+//!          key id = first 4 bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key)
+//! P-256    <name>+<key id, 8 hex>+<base64(0x02 ‖ SubjectPublicKeyInfo)>
+//!          key id = first 4 bytes of SHA-256(SubjectPublicKeyInfo)
 //! ```
 //!
 //! Invariants: name, id and key of a parsed line belong together; the seed is wiped on drop and never printed.
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek as ed25519;
 use zeroize::Zeroizing;
 
 use super::KEY_ID_BYTES;
+use super::key_line::{KeyLine, encode_line, encode_private, first_of_sha256, key_id, label, point};
+use super::p256::P256Key;
 use crate::cosignature::WitnessNameError;
-use crate::hash::sha256;
 use crate::name::{LedgerName, NameError};
-use crate::text;
 
 /// Signature type byte of Ed25519 in C2SP signed-note.
 const ED25519: u8 = 0x01;
-pub(crate) const PRIVATE_PREFIX: &str = "PRIVATE+KEY+";
-/// Longer than any line of ours: a bound on hostile input.
-const MAX_KEY_LINE_BYTES: usize = 512;
+/// The same of ECDSA.
+const ECDSA: u8 = 0x02;
 
-/// The private key of a ledger. `Debug` prints no secret.
+/// The Ed25519 private key of a ledger. `Debug` prints no secret.
 pub struct SigningKey {
     public: VerifyingKey,
     key: ed25519::SigningKey,
 }
 
-/// The public key of a ledger.
+/// The public key of a ledger: Ed25519, or ECDSA with the curve P-256.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifyingKey {
     name: LedgerName,
     key_id: [u8; KEY_ID_BYTES],
-    key: ed25519::VerifyingKey,
+    public: Public,
 }
+
+#[derive(Clone, PartialEq, Eq)]
+enum Public {
+    Ed25519(ed25519::VerifyingKey),
+    P256(P256Key),
+}
+
+/// A signature that is not that of the key, or none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature is false")]
+pub struct FalseSignature;
 
 /// Why a text is no key. Says nothing of the text itself, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,14 +65,22 @@ pub enum KeyError {
     PrivateGiven,
     /// A key of another type than is needed here.
     #[error(
-        "the key's type is {found:#04x}, but {expected:#04x} is needed here: 0x01 is a ledger's Ed25519 key, 0x04 a witness's; others are not supported"
+        "the key's type is {found:#04x}, but {needed} is needed here: 0x01 is a ledger's Ed25519 key, 0x02 its ECDSA P-256 key, 0x04 a witness's; others are not supported"
     )]
     Algorithm {
         /// The type byte.
         found: u8,
-        /// The type byte that is needed.
-        expected: u8,
+        /// What is needed, in words.
+        needed: &'static str,
     },
+    /// An Ed25519 key, or its seed, of another length.
+    #[error("an Ed25519 key has 32 bytes, this one has not: the line is damaged")]
+    Length,
+    /// Not the one form of a P-256 key.
+    #[error(
+        "not a P-256 public key: SubjectPublicKeyInfo in DER with the named curve and an uncompressed point (91 bytes) expected, as `openssl pkey -pubin -outform DER` writes it"
+    )]
+    Spki,
     /// The name is no ledger name.
     #[error("the key's name is wrong: {0}")]
     Name(#[from] NameError),
@@ -78,7 +96,9 @@ pub enum KeyError {
         expected: String,
     },
     /// The bytes are no point of the curve, or one of small order.
-    #[error("the key's bytes are no usable Ed25519 public key")]
+    #[error(
+        "the key's bytes are no usable public key: they are no point of its curve, or one that would verify anything"
+    )]
     Point,
 }
 
@@ -88,23 +108,21 @@ impl SigningKey {
         let seed = Zeroizing::new(seed);
         let key = ed25519::SigningKey::from_bytes(&seed);
         let key_id = key_id(name.as_str(), ED25519, key.verifying_key().as_bytes());
-        Self { public: VerifyingKey { name, key_id, key: key.verifying_key() }, key }
+        Self { public: VerifyingKey { name, key_id, public: Public::Ed25519(key.verifying_key()) }, key }
     }
 
     /// Reads the private text form. White space around the line is ignored.
     pub fn parse(line: &str) -> Result<Self, KeyError> {
-        let rest = line.trim().strip_prefix(PRIVATE_PREFIX).ok_or(KeyError::PrivateForm)?;
-        let line = KeyLine::parse(rest).ok_or(KeyError::PrivateForm)?;
-        line.check_algorithm(ED25519)?;
-        let key = Self::from_seed(LedgerName::parse(line.name)?, *line.bytes);
+        let line = KeyLine::private(line)?;
+        let seed = line.ed25519(ED25519, "0x01")?;
+        let key = Self::from_seed(LedgerName::parse(line.name)?, *seed);
         line.check_id(key.public.key_id)?;
         Ok(key)
     }
 
     /// The private text form, one line without newline; wiped when dropped.
     pub fn to_line(&self) -> Zeroizing<String> {
-        let body = Zeroizing::new(encode_line(self.name().as_str(), self.public.key_id, ED25519, self.key.as_bytes()));
-        Zeroizing::new([PRIVATE_PREFIX, body.as_str()].concat())
+        encode_private(self.name().as_str(), self.public.key_id, ED25519, self.key.as_bytes())
     }
 
     /// The ledger's name.
@@ -121,37 +139,42 @@ impl SigningKey {
         &self.public
     }
 
-    pub(super) const fn key_id(&self) -> [u8; KEY_ID_BYTES] {
-        self.public.key_id
-    }
-
     pub(super) const fn ed25519(&self) -> &ed25519::SigningKey {
         &self.key
     }
 }
 
 impl VerifyingKey {
-    /// The key of ledger `name` with these 32 bytes. Refuses points that verify anything.
+    /// The Ed25519 key of ledger `name` with these 32 bytes. Refuses points that verify anything.
     pub fn from_bytes(name: LedgerName, bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        Ok(Self { key_id: key_id(name.as_str(), ED25519, bytes), name, key: point(bytes)? })
+        let public = Public::Ed25519(point(bytes)?);
+        Ok(Self { key_id: key_id(name.as_str(), ED25519, bytes), name, public })
+    }
+
+    /// The P-256 key of ledger `name`, given as SubjectPublicKeyInfo in DER (RFC 5480), which is what key services hand out.
+    ///
+    /// # Errors
+    /// If it is another key, or written in another of its forms: 91 bytes with the named curve and an uncompressed point it is.
+    pub fn p256(name: LedgerName, spki_der: &[u8]) -> Result<Self, KeyError> {
+        let public = Public::P256(P256Key::from_spki(spki_der)?);
+        Ok(Self { name, key_id: first_of_sha256(spki_der), public })
     }
 
     /// Reads a verifier key line. White space around the line is ignored.
     pub fn parse(line: &str) -> Result<Self, KeyError> {
-        let line = line.trim();
-        if line.starts_with(PRIVATE_PREFIX) {
-            return Err(KeyError::PrivateGiven);
-        }
-        let line = KeyLine::parse(line).ok_or(KeyError::PublicForm)?;
-        line.check_algorithm(ED25519)?;
-        let key = Self::from_bytes(LedgerName::parse(line.name)?, &line.bytes)?;
+        let line = KeyLine::public(line)?;
+        let name = LedgerName::parse(line.name)?;
+        let key = match line.algorithm {
+            ECDSA => Self::p256(name, &line.bytes)?,
+            _ => Self::from_bytes(name, &*line.ed25519(ED25519, "0x01 or 0x02")?)?,
+        };
         line.check_id(key.key_id)?;
         Ok(key)
     }
 
     /// The verifier key line, without newline.
     pub fn to_line(&self) -> String {
-        encode_line(self.name.as_str(), self.key_id, ED25519, self.key.as_bytes())
+        encode_line(self.name.as_str(), self.key_id, self.algorithm(), self.as_bytes())
     }
 
     /// The ledger's name.
@@ -159,22 +182,41 @@ impl VerifyingKey {
         &self.name
     }
 
-    /// The first 4 bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key).
+    /// What signatures name the key by.
     pub const fn key_id(&self) -> [u8; 4] {
         self.key_id
     }
 
-    /// The 32 bytes of the public key.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        self.key.as_bytes()
+    /// The public key as its line has it: 32 bytes of Ed25519, or the 91 of a P-256 key's SubjectPublicKeyInfo.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.public {
+            Public::Ed25519(key) => key.as_bytes(),
+            Public::P256(key) => key.spki(),
+        }
     }
 
-    pub(super) const fn ed25519(&self) -> &ed25519::VerifyingKey {
-        &self.key
+    /// Checks a signature over exactly `message`: 64 bytes of Ed25519, or DER of ECDSA over its SHA-256.
+    ///
+    /// # Errors
+    /// If it is not the key's.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), FalseSignature> {
+        let good = match &self.public {
+            Public::Ed25519(key) => ed25519::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            Public::P256(key) => key.verifies(message, signature),
+        };
+        if good { Ok(()) } else { Err(FalseSignature) }
+    }
+
+    const fn algorithm(&self) -> u8 {
+        match self.public {
+            Public::Ed25519(_) => ED25519,
+            Public::P256(_) => ECDSA,
+        }
     }
 
     /// Name and id, as errors name the key.
-    pub(super) fn label(&self) -> String {
+    pub fn label(&self) -> String {
         label(self.name.as_str(), self.key_id)
     }
 }
@@ -189,76 +231,4 @@ impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "VerifyingKey({})", self.to_line())
     }
-}
-
-/// What public and private line have in common, of ledgers and of witnesses. `bytes` may be a seed.
-pub(crate) struct KeyLine<'a> {
-    pub(crate) name: &'a str,
-    id: [u8; KEY_ID_BYTES],
-    algorithm: u8,
-    pub(crate) bytes: Zeroizing<[u8; 32]>,
-}
-
-impl<'a> KeyLine<'a> {
-    pub(crate) fn parse(line: &'a str) -> Option<Self> {
-        if line.len() > MAX_KEY_LINE_BYTES {
-            return None;
-        }
-        // Base64 has a plus of its own, so only the first two separate.
-        let mut parts = line.splitn(3, '+');
-        let (name, id, encoded) = (parts.next()?, parts.next()?, parts.next()?);
-        let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
-        let (algorithm, bytes) = decoded.split_first()?;
-        Some(Self {
-            name,
-            id: text::parse_hex(id)?,
-            algorithm: *algorithm,
-            bytes: Zeroizing::new(bytes.try_into().ok()?),
-        })
-    }
-
-    pub(crate) const fn check_algorithm(&self, expected: u8) -> Result<(), KeyError> {
-        if self.algorithm == expected {
-            return Ok(());
-        }
-        Err(KeyError::Algorithm { found: self.algorithm, expected })
-    }
-
-    pub(crate) fn check_id(&self, expected: [u8; KEY_ID_BYTES]) -> Result<(), KeyError> {
-        if self.id == expected {
-            return Ok(());
-        }
-        Err(KeyError::Id { found: hex(self.id), expected: hex(expected) })
-    }
-}
-
-/// The point of these bytes, unless it verifies anything.
-pub(crate) fn point(bytes: &[u8; 32]) -> Result<ed25519::VerifyingKey, KeyError> {
-    match ed25519::VerifyingKey::from_bytes(bytes) {
-        Ok(key) if !key.is_weak() => Ok(key),
-        _ => Err(KeyError::Point),
-    }
-}
-
-pub(crate) fn key_id(name: &str, algorithm: u8, public: &[u8; 32]) -> [u8; KEY_ID_BYTES] {
-    let input = [name.as_bytes(), b"\n", &[algorithm], public].concat();
-    let mut id = [0; KEY_ID_BYTES];
-    id.copy_from_slice(&sha256(&input).as_bytes()[..KEY_ID_BYTES]);
-    id
-}
-
-pub(crate) fn encode_line(name: &str, key_id: [u8; KEY_ID_BYTES], algorithm: u8, bytes: &[u8; 32]) -> String {
-    let mut typed = Zeroizing::new([algorithm; 33]);
-    typed[1..].copy_from_slice(bytes);
-    let encoded = Zeroizing::new(STANDARD.encode(typed.as_slice()));
-    format!("{name}+{}+{}", hex(key_id), encoded.as_str())
-}
-
-/// Name and id, as errors name a key.
-pub(crate) fn label(name: &str, key_id: [u8; KEY_ID_BYTES]) -> String {
-    format!("{name}+{}", hex(key_id))
-}
-
-fn hex(id: [u8; KEY_ID_BYTES]) -> String {
-    format!("{:08x}", u32::from_be_bytes(id))
 }

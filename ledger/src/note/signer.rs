@@ -11,7 +11,7 @@ pub trait Signer: Send + Sync {
     /// The public half.
     fn public(&self) -> &VerifyingKey;
 
-    /// A signature over exactly `message`. For Ed25519 its 64 bytes.
+    /// A signature over exactly `message`. For Ed25519 its 64 bytes; for P-256 ECDSA over SHA-256 of `message`, in DER.
     ///
     /// # Errors
     /// If the key can't be reached, or refuses. Whoever asked may ask again.

@@ -66,8 +66,9 @@ if diff "$work/listed" "$work/there" > "$work/differ"; then good 'no other file 
     fail 'files are missing or were added'
 fi
 
-# 2. The key is a line `<name>+<key id>+<base64 of 0x01 and 32 bytes>`; the id is the beginning of a hash over the other two.
-#    Twelve fixed bytes in front of the 32 make it a file that OpenSSL reads.
+# 2. The key is a line `<name>+<key id>+<base64 of type and key>`. Type 0x01 is Ed25519: twelve fixed bytes in front of its 32 make it
+#    a file that OpenSSL reads, and the id is the beginning of a hash over name, type and key. Type 0x02 is ECDSA with P-256: its
+#    91 bytes are such a file, and the id is the beginning of their hash.
 own=$(cat ledger.vkey)
 vkey=$own
 if [ -n "$key_file" ]; then
@@ -80,10 +81,21 @@ else
 fi
 name=${vkey%%+*}
 printf '%s' "${vkey#*+*+}" | openssl base64 -d -A > "$work/typed" 2> /dev/null
-tail -c 32 "$work/typed" > "$work/public"
-{ printf '\060\052\060\005\006\003\053\145\160\003\041\000'; cat "$work/public"; } > "$work/key.der"
-key_id=$({ printf '%s\n' "$name"; cat "$work/typed"; } | openssl dgst -sha256 -r | cut -c 1-8)
-if [ "$vkey" = "$name+$key_id+${vkey#*+*+}" ]; then good 'the key line fits its key id'; else fail 'the key line does not fit its key id'; fi
+hex() { od -An -v -tx1 | tr -d ' \n'; }
+case $(head -c 1 "$work/typed" | hex)-$(wc -c < "$work/typed" | tr -d ' ') in
+    01-33)
+        { printf '\060\052\060\005\006\003\053\145\160\003\041\000'; tail -c 32 "$work/typed"; } > "$work/key.der"
+        { printf '%s\n' "$name"; cat "$work/typed"; } > "$work/named"
+        ;;
+    02-92)
+        tail -c 91 "$work/typed" > "$work/key.der"
+        cp "$work/key.der" "$work/named"
+        [ "$(head -c 27 "$work/key.der" | hex)" = 3059301306072a8648ce3d020106082a8648ce3d03010703420004 ] || : > "$work/named"
+        ;;
+    *) : > "$work/key.der" > "$work/named" ;;
+esac
+key_id=$(openssl dgst -sha256 -r "$work/named" | cut -c 1-8)
+if [ -s "$work/named" ] && [ "$vkey" = "$name+$key_id+${vkey#*+*+}" ]; then good 'the key line fits its key id'; else fail 'the key line does not fit its key id'; fi
 
 # A signed note is a text, an empty line, and lines `— <name> <base64 of key id and signature>`. What is signed is the text with
 # its last line break. Other signatures may stand below: they are those of witnesses, which verify.py checks.
@@ -92,7 +104,7 @@ signature() {
     sed "1,/^\$/d" "$1" | while IFS= read -r line; do
         case $line in "— $name "*) ;; *) continue ;; esac
         printf '%s' "${line##* }" | openssl base64 -d -A > "$work/signature" 2> /dev/null
-        [ "$(head -c 4 "$work/signature" | od -An -tx1 | tr -d ' \n')" = "$key_id" ] || continue
+        [ "$(head -c 4 "$work/signature" | hex)" = "$key_id" ] || continue
         tail -c +5 "$work/signature" > "$work/bare"
         openssl pkeyutl -verify -pubin -keyform DER -inkey "$work/key.der" -rawin -in "$work/text" -sigfile "$work/bare" \
             > /dev/null 2>&1 && echo good || echo bad

@@ -78,7 +78,7 @@ fn a_forged_checkpoint_is_found() {
         let size = scene.commit(-1).1.end();
         let forged = Checkpoint { origin: name.clone(), size, root: Hash::from_bytes([3; 32]) };
         let key = if signer == Signer::Thief { scene.stolen() } else { attacker() };
-        replace(&newest, forged.sign(&key).as_bytes());
+        replace(&newest, forged.sign(&key).unwrap().as_bytes());
         let axis = if signer == Signer::Thief { Axis::Integrity } else { Axis::Authenticity };
         expect_tampered(&scene.verify_archive(&[]), &[axis], &format!("checkpoint signed by {signer:?}"));
     }

@@ -148,12 +148,12 @@ impl Scene {
 
     fn sign(&self, path: &Path, commit: &Commit, signer: Signer) -> String {
         match signer {
-            Signer::Attacker => commit.sign(&attacker()),
-            Signer::Thief => commit.sign(&self.stolen()),
+            Signer::Attacker => commit.sign(&attacker()).unwrap(),
+            Signer::Thief => commit.sign(&self.stolen()).unwrap(),
             Signer::Nobody => {
                 let old = fs::read_to_string(path).unwrap();
                 let (_, signatures) = old.split_once("\n\n").unwrap();
-                let forged = commit.sign(&attacker());
+                let forged = commit.sign(&attacker()).unwrap();
                 let (text, _) = forged.split_once("\n\n").unwrap();
                 format!("{text}\n\n{signatures}")
             }
@@ -172,7 +172,7 @@ impl Scene {
         let key = Arc::new(key);
         let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(to, DirectorySettings::default()).unwrap());
         Archive::create(&*store, &key.public(), Time::default(), None).unwrap();
-        let (mut archive, _) = Archive::open(store, Arc::clone(&key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
+        let (mut archive, _) = Archive::open(store, key.clone(), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
         let mut sealer = Sealer::new(&key.public(), MacKey::initial(mac_key)).unwrap();
         for number in 0..self.notes("commit").len() as isize {
             let mut leaves = Table::read(&self.object(number, true));

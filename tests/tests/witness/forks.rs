@@ -80,7 +80,7 @@ fn evidence_of_a_fork_is_kept() {
             .unwrap();
     let last = Checkpoint::open(&witness.checkpoint(LEDGER).body, &key.public()).unwrap();
     assert!(last.size as f64 >= size);
-    let forged = Checkpoint { root: tachograph_ledger::sha256(b"another history"), ..last.clone() }.sign(&key);
+    let forged = Checkpoint { root: tachograph_ledger::sha256(b"another history"), ..last.clone() }.sign(&key).unwrap();
     let body = tachograph_ledger::AddCheckpoint { old: last.size, proof: Vec::new(), checkpoint: &forged }.encode();
     let mut connection = tachograph_tests::http::Connection::open(witness.address).unwrap();
     let answer = connection.post("/add-checkpoint", "text/plain", body.as_bytes()).unwrap();

@@ -21,7 +21,8 @@ fn key() -> WitnessSigningKey {
 }
 
 fn signed() -> Signed {
-    let note = Checkpoint { origin: ledger().name().clone(), size: SIZE, root: root_of(&leaves()) }.sign(&ledger());
+    let note =
+        Checkpoint { origin: ledger().name().clone(), size: SIZE, root: root_of(&leaves()) }.sign(&ledger()).unwrap();
     Signed { size: SIZE, note, kept: None }
 }
 

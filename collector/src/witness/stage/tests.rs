@@ -128,7 +128,7 @@ impl Scene {
 impl Running {
     fn show(&self, size: u64) {
         let root = root_of(&self.leaves[..size as usize]);
-        let note = Checkpoint { origin: self.key.name().clone(), size, root }.sign(&self.key);
+        let note = Checkpoint { origin: self.key.name().clone(), size, root }.sign(&self.key).unwrap();
         self.mailbox.put(Signed { size, note, kept: None });
     }
 
@@ -328,5 +328,5 @@ fn what_somebody_put_in_its_place_is_no_witnessed_checkpoint() {
 fn fork_of(size: u64) -> Vec<u8> {
     let key = SigningKey::from_seed(LedgerName::parse("acme.example/test").unwrap(), [1; 32]);
     let root = root_of(&leaves(Some(3))[..size as usize]);
-    Checkpoint { origin: key.name().clone(), size, root }.sign(&key).into_bytes()
+    Checkpoint { origin: key.name().clone(), size, root }.sign(&key).unwrap().into_bytes()
 }

@@ -35,7 +35,7 @@ impl Ledger {
 
     fn checkpoint(&self, size: u64) -> String {
         let root = root_of(&self.leaves[..size as usize]);
-        Checkpoint { origin: self.key.name().clone(), size, root }.sign(&self.key)
+        Checkpoint { origin: self.key.name().clone(), size, root }.sign(&self.key).unwrap()
     }
 
     fn request(&self, old: u64, new: u64) -> String {
@@ -354,7 +354,7 @@ fn what_is_not_the_ledger_s_is_refused_and_is_no_evidence() {
     }
     assert_eq!(desk.add_checkpoint(&[0xff; 100]).unwrap().status, 400);
     // Extension lines are signed, but no checkpoint of a ledger has them.
-    let extended = tachograph_ledger::sign_note("acme.example/test\n11\nAAAA\nmore\n", &scene.ledger.key);
+    let extended = tachograph_ledger::sign_note("acme.example/test\n11\nAAAA\nmore\n", &scene.ledger.key).unwrap();
     assert_eq!(bad(&AddCheckpoint { old: 7, proof: Vec::new(), checkpoint: &extended }.encode()), 400);
     // Other signatures beside the ledger's are ignored, and not kept.
     let noted = format!("{good}{}", "— x AAAAAAAA\n".repeat(99));
@@ -371,7 +371,7 @@ fn a_proof_that_is_needed_must_hold_and_one_that_is_not_must_be_absent() {
     let with_proof = AddCheckpoint { old: 0, proof: vec![sha256(b"x")], checkpoint: &checkpoint }.encode();
     assert_eq!(status(&desk, &with_proof), 422);
     let not_empty = Checkpoint { origin: scene.ledger.key.name().clone(), size: 0, root: sha256(b"x") };
-    let not_empty = not_empty.sign(&scene.ledger.key);
+    let not_empty = not_empty.sign(&scene.ledger.key).unwrap();
     assert_eq!(status(&desk, &AddCheckpoint { old: 0, proof: Vec::new(), checkpoint: &not_empty }.encode()), 422);
     assert_eq!(scene.state(), (0, empty_root()));
     // Anybody can spoil a proof: with nothing cosigned yet that is evidence of nothing.

@@ -19,9 +19,8 @@ fn fixture(runs: &[usize]) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
-    let (mut archive, _) =
-        Archive::open(store, Arc::clone(&ledger.key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
+    create(&*store, &*ledger.signer);
+    let (mut archive, _) = Archive::open(store, ledger.key.clone(), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
     let (mut samples, mut committed) = (Vec::new(), Vec::new());
     for run in runs {
         let batch = ledger.batch(*run);

@@ -19,14 +19,14 @@ impl Scene {
         let store: Arc<dyn Store> =
             Arc::new(Keeping { inner: store_at(directory.path()), lock: Lock::Governance, held: Lock::Governance });
         let ledger = Ledger::new();
-        create(&*store, &ledger.key);
+        create(&*store, &*ledger.signer);
         Self { _directory: directory, store, ledger }
     }
 
     /// A collector starts.
     fn start(&self, writer: &str, known: u64) -> (Archive, Settled) {
         let settings = Settings { writer: writer.to_owned(), known, ..kept_a_month(Lock::Governance) };
-        Archive::open(Arc::clone(&self.store), Arc::clone(&self.ledger.key), settings).unwrap()
+        Archive::open(Arc::clone(&self.store), self.ledger.key.clone(), settings).unwrap()
     }
 
     /// It archives a record on each of some days.

@@ -12,9 +12,8 @@ fn archive(runs: &[usize]) -> (tempfile::TempDir, Vec<Sample>) {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
-    let (mut archive, _) =
-        Archive::open(store, Arc::clone(&ledger.key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
+    create(&*store, &*ledger.signer);
+    let (mut archive, _) = Archive::open(store, ledger.key.clone(), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
     let mut samples = Vec::new();
     for run in runs {
         let batch = ledger.batch(*run);
@@ -105,11 +104,10 @@ fn what_is_committed_later_is_taken_up() {
     let directory = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::new();
     let store: Arc<dyn Store> = Arc::new(store_at(directory.path()));
-    create(&*store, &ledger.key);
+    create(&*store, &*ledger.signer);
     let tree = TreeReader::open(Arc::clone(&store)).unwrap();
     assert_eq!(tree.size().unwrap(), 0);
-    let (mut archive, _) =
-        Archive::open(store, Arc::clone(&ledger.key), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
+    let (mut archive, _) = Archive::open(store, ledger.key.clone(), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
     for size in [4, 8, 12] {
         append(&mut archive, &ledger.batch(4)).unwrap();
         tree.refresh().unwrap();

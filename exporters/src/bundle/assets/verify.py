@@ -163,8 +163,7 @@ def same(p, q):
 
 BASE = point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
 
-def signed(public, message, signature):
-    """Whether `signature` (64 bytes) over `message` is that of the public key (32 bytes)."""
+def signed_ed25519(public, message, signature):
     try:
         need(len(signature) == 64, "no signature")
         a, r, s = point(public), point(signature[:32]), int.from_bytes(signature[32:], "little")
@@ -176,15 +175,68 @@ def signed(public, message, signature):
     return same(multiply(s, BASE), add(r, multiply(k, a)))
 
 
+# == ECDSA with P-256 and SHA-256: FIPS 186-5 section 6.4.2. A point is (x, y), None the one at infinity. A signature must be in
+#    its one spelling in DER; s may be of either half ==
+
+Q, N = 2**256 - 2**224 + 2**192 + 2**96 - 1, 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+G = (0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296, 0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5)
+SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")  # and the two coordinates
+
+def point_p256(spki):
+    x, y = int.from_bytes(spki[27:59], "big"), int.from_bytes(spki[59:], "big")
+    need(len(spki) == 91 and spki.startswith(SPKI), "not a P-256 key in its one spelling")
+    need(x < Q and y < Q and (y * y - x * x * x + 3 * x - B) % Q == 0, "no point of the curve")
+    return x, y
+
+def add_p256(p, q):
+    if p is None or q is None:
+        return p or q
+    if p[0] == q[0] and (p[1] + q[1]) % Q == 0:
+        return None
+    rise, run = (3 * p[0] * p[0] - 3, 2 * p[1]) if p == q else (q[1] - p[1], q[0] - p[0])
+    slope = rise * pow(run, -1, Q)
+    x = (slope * slope - p[0] - q[0]) % Q
+    return x, (slope * (p[0] - x) - p[1]) % Q
+
+def multiply_p256(scalar, p):
+    result = None
+    while scalar:
+        result = add_p256(result, p) if scalar & 1 else result
+        p, scalar = add_p256(p, p), scalar >> 1
+    return result
+
+def der(*numbers):
+    parts = [number.to_bytes(number.bit_length() // 8 + 1, "big") for number in numbers]
+    body = b"".join(b"\x02" + bytes([len(part)]) + part for part in parts)
+    return b"\x30" + bytes([len(body)]) + body
+
+def signed_p256(public, message, signature):
+    if not 8 <= len(signature) <= 72 or signature[3] > len(signature) - 6:
+        return False
+    r, s = int.from_bytes(signature[4 : 4 + signature[3]], "big"), int.from_bytes(signature[6 + signature[3] :], "big")
+    if not (0 < r < N and 0 < s < N and der(r, s) == signature):
+        return False
+    digest, inverse = int.from_bytes(sha256(message), "big"), pow(s, -1, N)
+    found = add_p256(multiply_p256(digest * inverse % N, G), multiply_p256(r * inverse % N, point_p256(public)))
+    return found is not None and found[0] % N == r
+
+def signed(public, message, signature):
+    """Whether `signature` over `message` is that of the public key: 32 bytes of Ed25519, or the 91 of a P-256 key."""
+    return (signed_ed25519 if len(public) == 32 else signed_p256)(public, message, signature)
+
+
 # == Keys, signed notes, checkpoints (c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature) ==
 
 def parse_vkey(line, kind):
-    """`<name>+<key id>+<base64 of kind and key>` → name, key id, key. Kind 1 is a ledger's key, 4 a witness's."""
+    """`<name>+<key id>+<base64 of type and key>` → name, key id, key. Kind 1 is a ledger's key (Ed25519, or type 2: P-256), 4 a witness's."""
     name, key_id, key = (line.split("+", 2) + ["", ""])[:3]
     key = unbase64(key)
     need(re.fullmatch(LEDGER if kind == 1 else r"[^\s+]{1,256}", name), "the key's name is none")
-    need(len(key) == 33 and key[0] == kind, f"not an Ed25519 key of kind {kind}")
-    need(sha256(name.encode() + b"\n" + key)[:4].hex() == key_id, "the key's id does not fit it: the line is mistyped")
+    on_p256 = kind == 1 and key[:1] == b"\x02" and point_p256(key[1:])
+    need(on_p256 or (len(key) == 33 and key[0] == kind), f"not a key of kind {kind}")
+    named = key[1:] if on_p256 else name.encode() + b"\n" + key
+    need(sha256(named)[:4].hex() == key_id, "the key's id does not fit it: the line is mistyped")
     return name, bytes.fromhex(key_id), key[1:]
 
 def parse_note(data):

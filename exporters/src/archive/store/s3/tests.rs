@@ -158,7 +158,7 @@ fn an_interrupted_upload_is_taken_up_in_its_mode_or_a_weaker_one() {
         };
         let open = |store: S3Store, lock| {
             let settings = Settings { retention: Some(kept(lock)), ..Settings::undated(DEFAULT_ZSTD_LEVEL) };
-            Archive::open(Arc::new(store), Arc::clone(&ledger.key), settings).unwrap().0
+            Archive::open(Arc::new(store), ledger.key.clone(), settings).unwrap().0
         };
         Archive::create(&first, &ledger.key.public(), Time::default(), Some(&kept(then))).unwrap();
         let mut segment = open(first, then).begin().unwrap();

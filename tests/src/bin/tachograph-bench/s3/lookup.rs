@@ -119,7 +119,7 @@ fn write(bucket: &Bucket, records: u64, of_segment: u64) -> Written {
         known: 0,
         opened_at: Time::default(),
     };
-    let (mut archive, _) = Archive::open(Arc::clone(&store), Arc::clone(&key), settings).expect("an archive");
+    let (mut archive, _) = Archive::open(Arc::clone(&store), key.clone(), settings).expect("an archive");
     let sealer = Sealer::new(&key.public(), MacKey::initial([7; 32])).expect("a sealer");
     let (sender, receiver) = sync_channel(4);
     let maker = thread::spawn(move || make(records, first_day, &sender));
