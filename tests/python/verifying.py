@@ -62,6 +62,24 @@ class Visit:
         return done.returncode, done.stdout + done.stderr
 
 
+
+def on_p256(visit):
+    """The same two blocks on notes that a key on the curve P-256 signed."""
+    vectors = json.loads((visit.docs.parent / "tests" / "golden" / "p256-v1.json").read_text(encoding="utf-8"))
+    other = Visit.__new__(Visit)
+    other.docs, other.page, other.work = visit.docs, visit.page, visit.work / "p256"
+    for number, note in enumerate([vectors["deterministic"], *vectors["other_signatures_of_it"], vectors["commits"][0]["note"]]):
+        path = other.work / "archive" / ("commit" if "commit/v1" in note else "checkpoint") / str(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(note, encoding="utf-8")
+    (other.work / "ledger.vkey").write_text(vectors["key"]["vkey"] + "\n", encoding="utf-8")
+    code, output = other.sh("signature")
+    assert code == 0 and "all signatures are good" in output, output
+    assert other.sh("key_id") == (0, vectors["key"]["vkey"].split("+")[1] + "\n")
+    (other.work / "archive" / "checkpoint" / "1").write_text(vectors["refused_notes"][0]["note"], encoding="utf-8")
+    assert other.sh("signature")[0] != 0
+
+
 def visit_all(ledger, docs, work):
     visit = Visit(ledger, docs, work)
     answers = visit.sql()
@@ -88,6 +106,7 @@ def visit_all(ledger, docs, work):
     code, output = visit.sh("key_id")
     assert code == 0 and output.strip() == (work / "ledger.vkey").read_text().split("+")[1], output
     time_stamp(visit)
+    on_p256(visit)
     known = {"proof", "signature", "timestamp", "key_id"}
     assert set(blocks(visit.page, "sh")) == known, "a shell block without an expectation"
 
