@@ -49,12 +49,14 @@ pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<R
     // The escrowed key would be used up by the archive; the journal's own MACs need the present epoch's.
     let own = data_dir.mac_key();
     let derived = match (&options.mac_key, &own) {
-        (Some(escrow), Ok(own)) => MacKey::at(escrow.epoch(), *escrow.expose()).evolve_to(own.epoch()).ok(),
+        (Some(escrow), Ok(own)) => {
+            MacKey::at(escrow.scheme(), escrow.epoch(), *escrow.expose()).evolve_to(own.epoch()).ok()
+        }
         _ => None,
     };
     let suspect = match (&own, &derived) {
         (Err(error), _) => Some(error.to_string()),
-        (Ok(own), Some(derived)) if own.expose() != derived.expose() => {
+        (Ok(own), Some(derived)) if own.scheme() != derived.scheme() || own.expose() != derived.expose() => {
             Some("keys/mac.key does not follow from the escrowed key: one of them is not this ledger's".to_owned())
         }
         _ => None,

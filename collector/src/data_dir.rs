@@ -5,6 +5,7 @@
 //! DIR/ledger.vkey        the public key alone, for those who verify
 //! DIR/keys/signing.key   the private key, mode 0600
 //! DIR/keys/mac.key       the MAC key of the present epoch, mode 0600
+//! DIR/keys/mac-<epoch>.ended  what MACs of an epoch that is over were made with, until it is published, mode 0600
 //! DIR/mac-escrow.key     the first MAC key: to be moved into other hands
 //! DIR/checkpoint         the newest checkpoint that was signed: what the archive may never fall behind
 //! DIR/archive-path       where the archive lies, if the configuration places it elsewhere
@@ -23,14 +24,17 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
-use tachograph_ledger::{Checkpoint, CheckpointError, LedgerName, MacKey, SigningKey, VerifyingKey};
+use tachograph_ledger::{Checkpoint, CheckpointError, LedgerName, MacKey, MacScheme, SigningKey, VerifyingKey};
 use tachograph_record::{Hex, Time};
 use tachograph_verifier::escrow;
 use zeroize::Zeroizing;
 
+use crate::ended_keys::EndedKeys;
 use crate::place::Place;
 
-const MAC_KEY_HEADER: &str = "tachograph-mac-key/v1";
+/// First line of the MAC key file: by which scheme the ledger's keys follow from it.
+const MAC_KEY_HEADERS: [(&str, MacScheme); 2] =
+    [("tachograph-mac-key/v1", MacScheme::V1), ("tachograph-mac-key/v2", MacScheme::V2)];
 
 const WITNESSES: &str = "witnesses.json";
 
@@ -86,7 +90,7 @@ pub enum DataDirError {
 }
 
 impl DataDirError {
-    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |source| match source.kind() {
             io::ErrorKind::NotADirectory => Self::NotADirectory(path),
@@ -94,7 +98,7 @@ impl DataDirError {
         }
     }
 
-    fn damaged(path: &Path, what: impl Into<String>) -> Self {
+    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), what: what.into() }
     }
 }
@@ -143,9 +147,9 @@ impl DataDir {
         }
         let secret = Zeroizing::new(format!("{}\n", *signing_key.to_line()));
         write_new(&root.join("keys/signing.key"), secret.as_bytes(), 0o600)?;
-        this.write_mac_key(&MacKey::initial(*mac))?;
-        let escrow = Zeroizing::new(format!("{}\n{name}\n{}\n", escrow::HEADER, Hex(*mac)));
-        write_new(&root.join("mac-escrow.key"), escrow.as_bytes(), 0o400)?;
+        let mac_key = MacKey::initial(MacScheme::V2, *mac);
+        this.write_mac_key(&mac_key)?;
+        write_new(&root.join("mac-escrow.key"), escrow::text(name, &mac_key).as_bytes(), 0o400)?;
         write_new(&root.join("ledger.vkey"), format!("{vkey_line}\n").as_bytes(), 0o644)?;
         // Last: a directory without it is not taken for a ledger.
         let identity =
@@ -318,13 +322,15 @@ impl DataDir {
         let path = self.root.join("keys/mac.key");
         let text = read_secret(&path, "the MAC key. Restore it from a backup of this directory")?;
         let mut lines = text.lines();
-        let key = match (lines.next(), lines.next(), lines.next(), lines.next()) {
-            (Some(MAC_KEY_HEADER), Some(epoch), Some(key), None) => epoch.parse().ok().zip(Hex::<32>::parse(key)),
+        let scheme = lines.next().and_then(|line| MAC_KEY_HEADERS.iter().find(|(header, _)| *header == line));
+        let key = match (scheme, lines.next(), lines.next(), lines.next()) {
+            (Some((_, scheme)), Some(epoch), Some(key), None) => {
+                epoch.parse().ok().zip(Hex::<32>::parse(key)).map(|(epoch, Hex(key))| MacKey::at(*scheme, epoch, key))
+            }
             _ => None,
         };
-        let (epoch, Hex(key)) = key
-            .ok_or_else(|| DataDirError::damaged(&path, "not a MAC key file (tachograph-mac-key/v1, epoch, 64 hex)"))?;
-        Ok(MacKey::at(epoch, key))
+        let form = "not a MAC key file (tachograph-mac-key/v1 or /v2, epoch, 64 hex)";
+        key.ok_or_else(|| DataDirError::damaged(&path, form))
     }
 
     /// Replaces the MAC key file and wipes the bytes of the one before, as far as the file system allows.
@@ -334,20 +340,21 @@ impl DataDir {
     pub fn write_mac_key(&self, key: &MacKey) -> Result<(), DataDirError> {
         let dir = self.root.join("keys");
         let (path, temporary) = (dir.join("mac.key"), dir.join("mac.key.new"));
-        let text = Zeroizing::new(format!("{MAC_KEY_HEADER}\n{}\n{}\n", key.epoch(), Hex(*key.expose())));
+        let header =
+            MAC_KEY_HEADERS.iter().find(|(_, scheme)| *scheme == key.scheme()).map_or("", |(header, _)| *header);
+        let text = Zeroizing::new(format!("{header}\n{}\n{}\n", key.epoch(), Hex(*key.expose())));
         let _ = fs::remove_file(&temporary);
         let old = OpenOptions::new().write(true).open(&path).ok();
         write_new(&temporary, text.as_bytes(), 0o600)?;
         fs::rename(&temporary, &path).map_err(DataDirError::io(&path))?;
         sync_dir(&dir)?;
-        if let Some(mut old) = old {
-            // The new key is in place; this file has no name any more, only blocks.
-            let len = old.metadata().map_or(0, |m| m.len()) as usize;
-            let wiped =
-                old.seek(SeekFrom::Start(0)).and_then(|_| old.write_all(&vec![0; len])).and_then(|()| old.sync_all());
-            wiped.map_err(DataDirError::io(&path))?;
-        }
-        Ok(())
+        // The new key is in place; this file has no name any more, only blocks.
+        old.map_or(Ok(()), |mut old| wipe(&mut old)).map_err(DataDirError::io(&path))
+    }
+
+    /// Keys of epochs that are over, until they are published.
+    pub fn ended_keys(&self) -> EndedKeys {
+        EndedKeys::of(self.root.join("keys"))
     }
 
     /// Whether records were sealed here: then the journal is never without a file, for it keeps its newest.
@@ -441,6 +448,14 @@ impl DataDir {
     pub fn remember_witnesses(&self, bytes: &[u8]) -> Result<(), DataDirError> {
         self.replace(WITNESSES, bytes)
     }
+}
+
+/// Writes over what stands in a file, as far as the file system lets.
+pub(crate) fn wipe(file: &mut File) -> io::Result<()> {
+    let len = file.metadata().map_or(0, |m| m.len()) as usize;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&vec![0; len])?;
+    file.sync_all()
 }
 
 fn half(seeds: &[u8; 64], at: usize) -> [u8; 32] {

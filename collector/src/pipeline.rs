@@ -4,6 +4,7 @@
 //! receive (tokio) ─► Queue ─► writer (thread) ─► Progress ─► archiver (thread)
 //!                      ▲────── archived up to N ──────────────────┼─► Mailbox ─► witness (thread)
 //!                      ▲────── hash of a time stamp ── timestamp ◄─┘ newest checkpoint
+//!                      ▲────── MAC key of an epoch that is over ── publisher
 //! ```
 //!
 //! Shut-down goes along the flow: stop the intake, let the requests under way end, stop the writer, archive what is left,
@@ -33,6 +34,7 @@ use crate::journal::JournalReader;
 use crate::mailbox::Mailbox;
 use crate::observe::Metrics;
 use crate::progress::Progress;
+use crate::publication::{Publisher, Seen, Stop};
 use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
 use crate::retention::Classifier;
 use crate::seal::{self, Lent, Own, Parts, Queue, Writer, WriterError};
@@ -205,8 +207,16 @@ pub async fn run(
         let details = serde_json::json!({ "objects": some }).to_string();
         seal_own(&shared, &queue, ARCHIVE_ORPHANS, Some(details)).await;
     }
-    let stamping = begin_timestamps(authorities, &starting, &shared)?;
-    let stages = starting.begin_archiving(&config, &shared, &outage, stamping.as_ref())?;
+    // Witnesses' word counts for more than an authority's, which sees no history.
+    let (witnessed, stamped) = (Seen::default(), Seen::default());
+    let seen = match (&config.witnesses, authorities.is_empty()) {
+        (Some(_), _) => Some(witnessed.clone()),
+        (None, false) => Some(stamped.clone()),
+        (None, true) => None,
+    };
+    let publishing = begin_publishing(seen, &starting, &shared)?;
+    let stamping = begin_timestamps(authorities, &starting, &shared, stamped)?;
+    let stages = starting.begin_archiving(&config, &shared, &outage, (stamping.as_ref(), witnessed))?;
     // Not before: were there no room for the first record, the journal would be empty with good reason.
     if shared.metrics.sealed.get() > 0
         && let Err(error) = data_dir.remember_begun()
@@ -247,6 +257,7 @@ pub async fn run(
     if let Some(control) = control {
         control.abort();
     }
+    publishing.end();
     if let Some(stamping) = stamping {
         stamping.end();
     }
@@ -369,6 +380,7 @@ fn begin_timestamps(
     authorities: Authorities,
     starting: &Starting,
     shared: &Shared,
+    seen: Seen,
 ) -> Result<Option<Stamping>, RunError> {
     if authorities.is_empty() {
         return Ok(None);
@@ -385,10 +397,41 @@ fn begin_timestamps(
             clock: Arc::clone(&shared.clock),
             entropy: Arc::clone(&shared.entropy),
             metrics: Arc::clone(&shared.metrics),
+            seen,
         },
     );
     let thread = std::thread::Builder::new().name("timestamp".to_owned()).spawn(move || stage.run());
     thread.map(|_| Some(stamping)).map_err(RunError::Thread)
+}
+
+/// The thread that publishes MAC keys. Nobody waits for it either.
+struct Publishing {
+    stop: Arc<Stop>,
+    queue: Lent,
+}
+
+impl Publishing {
+    fn end(self) {
+        self.stop.stop();
+        self.queue.take_back();
+    }
+}
+
+/// Has MAC keys published, under a checkpoint that others have `seen`.
+fn begin_publishing(seen: Option<Seen>, starting: &Starting, shared: &Shared) -> Result<Publishing, RunError> {
+    let publishing = Publishing { stop: Arc::default(), queue: Lent::new(starting.queue.clone()) };
+    let stage = Publisher {
+        data_dir: Arc::clone(&starting.data_dir),
+        seen,
+        progress: Arc::clone(&starting.progress),
+        queue: publishing.queue.clone(),
+        own: Arc::clone(&shared.own),
+        clock: Arc::clone(&shared.clock),
+        entropy: Arc::clone(&shared.entropy),
+        stop: Arc::clone(&publishing.stop),
+    };
+    let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || stage.run());
+    thread.map(|_| publishing).map_err(RunError::Thread)
 }
 
 impl Stages {
@@ -440,11 +483,11 @@ impl Starting {
         config: &Config,
         shared: &Shared,
         outage: &Outage,
-        stamping: Option<&Stamping>,
+        (stamping, witnessed): (Option<&Stamping>, Seen),
     ) -> Result<Stages, RunError> {
         let progress = Arc::clone(&self.progress);
         outage.begin(Arc::clone(&progress));
-        let witnesses = self.begin_witnesses(config, shared)?;
+        let witnesses = self.begin_witnesses(config, shared, witnessed)?;
         let archiver = Archiver {
             archive: self.archive,
             journal: self.journal,
@@ -473,7 +516,7 @@ impl Starting {
     }
 
     /// Witnesses are asked in a thread that dies alone.
-    fn begin_witnesses(&self, config: &Config, shared: &Shared) -> Result<Option<Asking>, RunError> {
+    fn begin_witnesses(&self, config: &Config, shared: &Shared, seen: Seen) -> Result<Option<Asking>, RunError> {
         let Some(configured) = &config.witnesses else { return Ok(None) };
         let witnesses = configured.asked();
         let names = witnesses.iter().map(|witness| witness.key.name().to_string());
@@ -494,6 +537,7 @@ impl Starting {
             data_dir: Arc::clone(&self.data_dir),
             mailbox: Arc::clone(&mailbox),
             metrics,
+            seen,
         };
         let thread = std::thread::Builder::new().name("witness".to_owned()).spawn(move || stage.run());
         Ok(Some(Asking { mailbox, thread: thread.map_err(RunError::Thread)? }))

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use tachograph_exporters::archive::RECORDER_CLASS;
 use tachograph_exporters::archive::reader::ReadError;
 use tachograph_exporters::verify::{
-    ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED, TIME_ANCHOR,
+    ARCHIVE_ORPHANS, MAC_PUBLISHED, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED, TIME_ANCHOR,
 };
 use tachograph_record::{Body, EventId, Kind, Record, Time};
 
@@ -20,8 +20,8 @@ pub const HOLD_ADD: &str = "hold.add";
 pub const HOLD_RELEASE: &str = "hold.release";
 
 /// All actions that are statements.
-pub const ACTIONS: [&str; 6] =
-    [ARCHIVE_ORPHANS, RETENTION_DESTROY, RETENTION_DESTROYED, HOLD_ADD, HOLD_RELEASE, TIME_ANCHOR];
+pub const ACTIONS: [&str; 7] =
+    [ARCHIVE_ORPHANS, RETENTION_DESTROY, RETENTION_DESTROYED, HOLD_ADD, HOLD_RELEASE, TIME_ANCHOR, MAC_PUBLISHED];
 
 /// The statements that a person has the recorder make.
 pub const BY_PEOPLE: [&str; 4] = [RETENTION_DESTROY, RETENTION_DESTROYED, HOLD_ADD, HOLD_RELEASE];
@@ -45,7 +45,7 @@ pub struct Statement {
     pub archived: bool,
 }
 
-/// Whether it is what the recorder says of holds, of destruction, of leftovers, of time.
+/// Whether it is what the recorder says of holds, of destruction, of leftovers, of time, of MACs.
 pub fn is_statement(record: &Record<'_>) -> bool {
     record.kind == Kind::Lifecycle
         && record.producer.as_deref() == Some(RECORDER_PRODUCER)

@@ -15,6 +15,7 @@ mod jobs;
 mod leaves;
 mod lives;
 mod orphans;
+mod published;
 mod receipts;
 mod records;
 mod report;
@@ -43,6 +44,7 @@ pub(crate) use witnessed::accepts;
 
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use lives::{PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN};
+pub use published::MAC_PUBLISHED;
 pub use receipts::{MAX_LINE_BYTES, NoReceipt, ReceiptLine, Receipts, ReceiptsReport};
 pub use records::CLOCK_JUMP;
 pub use report::{
@@ -153,11 +155,15 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
         (!options.receipts.is_empty()).then(|| Receipts::read(&options.receipts, key.name(), nobody, &collector));
     let auditor = Auditor { key: &key, roots: &options.timestamp_authorities };
     let timestamps = Timestamps::read(store, tokens, &history, &auditor, &collector);
+    let escrowed = options.mac_key.is_some();
     let mut walk = Walk::new(&key, options.mac_key, outside, timestamps.sizes(), receipts, &collector);
     let statements = Statements::new(&history, &foreign, &timestamps);
     let workshop = Workshop::new(store, statements, options.progress, &collector);
-    let certificates = jobs::run(workshop, &history, options.threads, &mut walk);
+    let mut certificates = jobs::run(workshop, &history, options.threads, &mut walk);
+    let published = std::mem::take(&mut certificates.published);
     let (mut totals, walked, receipts) = walk.finish(history.size());
+    (totals.published_epochs, totals.published_macs) =
+        published.check(store, &history, key.name(), escrowed, &collector);
     totals.timestamps = timestamps.found();
     totals.timestamped = timestamps.judge(&certificates.anchors, &walked, history.size(), options.now, &collector);
     let orphans = orphans::check(store, &foreign, &certificates, &collector);
@@ -200,4 +206,6 @@ pub(crate) struct Totals {
     root: Option<Hash>,
     timestamps: u64,
     timestamped: u64,
+    published_epochs: u64,
+    published_macs: u64,
 }

@@ -20,7 +20,7 @@ use tachograph_exporters::verify::{
     Axis, CLOCK_JUMP, DEFAULT_REQUIRED, Options, PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN, ProducerState,
     Progress, Report, Verdict, verify,
 };
-use tachograph_ledger::{Checkpoint, Commit, Hash, MacKey, SigningKey, leaf_hash, sha256};
+use tachograph_ledger::{Checkpoint, Commit, Hash, MacKey, MacScheme, SigningKey, leaf_hash, sha256};
 use tachograph_record::{Decimal, Json, Kind, Record, Text, Time};
 
 const RUNS: [usize; 3] = [20, 15, 10];
@@ -79,7 +79,7 @@ impl Fixture {
     fn verify(&self) -> Report {
         self.verify_with(Options {
             key: Some(self.ledger.key.public()),
-            mac_key: Some(MacKey::initial(MAC_KEY)),
+            mac_key: Some(MacKey::initial(MacScheme::V2, MAC_KEY)),
             threads: 2,
             ..Options::default()
         })

@@ -49,7 +49,7 @@ pub use commit::{Commit, CommitError, Lock, Object, ObjectKind, Terms};
 pub use cosignature::{WitnessName, WitnessNameError, WitnessSigningKey, WitnessVerifyingKey};
 pub use hash::{Hash, empty_root, leaf_hash, node_hash, sha256};
 pub use leaf::{Leaf, LeafError, genesis};
-pub use mac::{EPOCH_BITS, MacError, MacKey, epoch_of};
+pub use mac::{EPOCH_BITS, EpochKey, MacError, MacKey, MacScheme, epoch_of, indexes_of};
 pub use name::{LedgerName, NameError};
 pub use note::{
     FalseSignature, KeyError, Note, NoteError, SignError, Signer, SigningKey, VerifyingKey, parse_note, sign_note,

@@ -4,9 +4,9 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tachograph_ledger::{
-    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Entry, Hash, Leaf, LedgerName, Lock, MacKey, ObjectKind,
-    Sealer, SigningKey, Terms, VerifyingKey, consistency_proof, epoch_of, genesis, inclusion_proof, leaf_hash, root_of,
-    sha256, verify_consistency, verify_inclusion,
+    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Entry, Hash, Leaf, LedgerName, Lock, MacKey, MacScheme,
+    ObjectKind, Sealer, SigningKey, Terms, VerifyingKey, consistency_proof, epoch_of, genesis, inclusion_proof,
+    leaf_hash, root_of, sha256, verify_consistency, verify_inclusion,
 };
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/ledger-v1.json");
@@ -135,7 +135,7 @@ fn the_verifier_takes_the_chain() {
 
 #[test]
 fn the_sealer_makes_the_same_chain() {
-    let mut sealer = Sealer::new(&signing_key().public(), MacKey::initial(first_mac_key())).unwrap();
+    let mut sealer = Sealer::new(&signing_key().public(), MacKey::initial(MacScheme::V1, first_mac_key())).unwrap();
     for record in vector::<Vec<Record>>("records") {
         let leaf = Leaf::parse(record.leaf.as_bytes()).unwrap();
         let entry = Entry {
@@ -196,12 +196,12 @@ fn trees_and_proofs_agree() {
 #[test]
 fn mac_keys_evolve_and_macs_agree() {
     for EpochKey { epoch, key } in vector::<Vec<EpochKey>>("mac_keys") {
-        let evolved = MacKey::initial(first_mac_key()).evolve_to(epoch).unwrap();
+        let evolved = MacKey::initial(MacScheme::V1, first_mac_key()).evolve_to(epoch).unwrap();
         assert_eq!(evolved.expose(), hash(&key).as_bytes());
     }
     let name = signing_key().name().clone();
     for MacVector { index, hash: of, mac } in vector::<Vec<MacVector>>("macs") {
-        let key = MacKey::initial(first_mac_key()).evolve_to(epoch_of(index)).unwrap();
+        let key = MacKey::initial(MacScheme::V1, first_mac_key()).evolve_to(epoch_of(index)).unwrap();
         assert_eq!(key.mac(&name, index, &hash(&of)).unwrap(), *hash(&mac).as_bytes());
     }
 }

@@ -11,7 +11,9 @@ use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore};
 use tachograph_exporters::archive::{
     Archive, Classify, Committed, DEFAULT_CLASS, RECORDER_CLASS, Retention, Row, Settings,
 };
-use tachograph_ledger::{Entry, LedgerName, Lock, MacKey, Object, ObjectKind, Sealer, SigningKey, leaf_hash, sha256};
+use tachograph_ledger::{
+    Entry, LedgerName, Lock, MacKey, MacScheme, Object, ObjectKind, Sealer, SigningKey, leaf_hash, sha256,
+};
 use tachograph_record::{
     ActorType, Body, Decimal, EventId, Json, Kind, Number, Outcome, Record, Text, Time, write_body,
 };
@@ -152,7 +154,7 @@ fn time(seconds: u64) -> Time {
 impl Ledger {
     fn begin(place: &Path, key: SigningKey, mac_key: [u8; 32]) -> Self {
         let key = Arc::new(key);
-        let sealer = Sealer::new(&key.public(), MacKey::initial(mac_key)).expect("a sealer");
+        let sealer = Sealer::new(&key.public(), MacKey::initial(MacScheme::V1, mac_key)).expect("a sealer");
         Self { archive: open(place, &key), key, sealer, sealed: Vec::new(), statements: 0 }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tachograph_collector::journal::Journal;
 use tachograph_exporters::verify::Axis;
-use tachograph_ledger::{Commit, Lock, MacKey, ObjectKind, VerifyingKey, leaf_hash};
+use tachograph_ledger::{Commit, Lock, MacKey, MacScheme, ObjectKind, VerifyingKey, leaf_hash};
 use tachograph_record::{Body, Hex};
 use tachograph_tests::command::verify;
 
@@ -37,7 +37,7 @@ fn the_journal_is_read_and_says_the_same() {
     let read = |name: &str| std::fs::read_to_string(golden().join(name)).unwrap();
     let vkey = VerifyingKey::parse(read("ledger.vkey").trim()).unwrap();
     let escrow = read("mac-escrow.key");
-    let mac_key = MacKey::initial(Hex::<32>::parse(escrow.lines().nth(2).unwrap()).unwrap().0);
+    let mac_key = MacKey::initial(MacScheme::V1, Hex::<32>::parse(escrow.lines().nth(2).unwrap()).unwrap().0);
     let journal = Journal::read_only(&golden().join("journal"), vkey.name().as_str()).unwrap();
     let mut frames = journal.read_from(0).unwrap();
     let mut next = 0;

@@ -1,22 +1,24 @@
 //! The escrow file: the first MAC key of a ledger, in other hands.
 //!
 //! ```text
-//! tachograph-mac-escrow/v1
+//! tachograph-mac-escrow/v2
 //! <ledger's name>
 //! <64 hex>
 //! ```
+//!
+//! The first line says by which scheme the ledger's keys follow from it: ledgers of the first releases have `/v1`, for ever.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use tachograph_ledger::{LedgerName, MacKey};
+use tachograph_ledger::{LedgerName, MacKey, MacScheme};
 use tachograph_record::Hex;
 use zeroize::Zeroizing;
 
-/// First line of the file.
-pub const HEADER: &str = "tachograph-mac-escrow/v1";
+const HEADERS: [(&str, MacScheme); 2] =
+    [("tachograph-mac-escrow/v1", MacScheme::V1), ("tachograph-mac-escrow/v2", MacScheme::V2)];
 
 const MAX_BYTES: u64 = 64 << 10;
 
@@ -30,9 +32,18 @@ pub fn read(path: &Path, ledger: &LedgerName) -> anyhow::Result<MacKey> {
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
     read.with_context(|| format!("{place}: the escrowed MAC key can't be read"))?;
     let mut lines = text.lines();
-    match (lines.next(), lines.next(), lines.next().and_then(Hex::<32>::parse), lines.next()) {
-        (Some(HEADER), Some(name), Some(Hex(key)), None) if name == ledger.as_str() => Ok(MacKey::initial(key)),
-        (Some(HEADER), Some(name), Some(_), None) => bail!("{place}: the escrowed key of {name}, not of {ledger}"),
-        _ => bail!("{place}: not an escrow file ({HEADER}, ledger, 64 hex)"),
+    let scheme = lines.next().and_then(|line| HEADERS.iter().find(|(header, _)| *header == line));
+    match (scheme, lines.next(), lines.next().and_then(Hex::<32>::parse), lines.next()) {
+        (Some((_, scheme)), Some(name), Some(Hex(key)), None) if name == ledger.as_str() => {
+            Ok(MacKey::initial(*scheme, key))
+        }
+        (Some(_), Some(name), Some(_), None) => bail!("{place}: the escrowed key of {name}, not of {ledger}"),
+        _ => bail!("{place}: not an escrow file (tachograph-mac-escrow/v1 or /v2, ledger, 64 hex)"),
     }
+}
+
+/// What the escrow file of `ledger` says, whose first key is `key`; wiped when dropped.
+pub fn text(ledger: &LedgerName, key: &MacKey) -> Zeroizing<String> {
+    let header = HEADERS.iter().find(|(_, scheme)| *scheme == key.scheme()).map_or("", |(header, _)| *header);
+    Zeroizing::new(format!("{header}\n{ledger}\n{}\n", Hex(*key.expose())))
 }

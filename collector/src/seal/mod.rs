@@ -35,6 +35,7 @@ use crate::clock::Clock;
 use crate::config::Durability;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dedup::{Dedup, DedupError, Verdict};
+use crate::ended_keys::MAX_ENDED;
 use crate::intake::{Accepted, Refusal};
 use crate::journal::{AppendError, Frame, Journal, PushError};
 use crate::observe::Metrics;
@@ -470,6 +471,8 @@ impl Writer {
     fn keep_mac_key(&mut self) -> Result<(), WriterError> {
         let epoch = self.parts.sealer.mac_epoch();
         if epoch > self.parts.mac_key_epoch {
+            // First what will be published of the epochs that are over: it follows from the key that goes.
+            self.parts.data_dir.ended_keys().keep(&self.parts.sealer.ended_keys(MAX_ENDED))?;
             self.parts.data_dir.write_mac_key(self.parts.sealer.current_mac_key())?;
             self.parts.sealer.retire_before(epoch);
             self.parts.mac_key_epoch = epoch;

@@ -29,6 +29,7 @@ use crate::config;
 use crate::mailbox::{Mailbox, Signed, Wake};
 use crate::observe::Metrics;
 use crate::progress::Progress;
+use crate::publication::Seen;
 use crate::seal::{Lent, Own};
 
 use authority::Authority;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Learns what an authority has seen.
+    pub seen: Seen,
 }
 
 /// The time-stamp stage.
@@ -184,6 +187,7 @@ impl Timestamps {
                 self.anchors
                     .forget_below(self.authorities.iter().map(|(_, schedule)| schedule.size()).min().unwrap_or(0));
                 self.tell(checkpoint.size);
+                self.parts.seen.up_to(checkpoint.size);
             }
             Err(error) => {
                 self.parts.metrics.timestamp_failures.add(1);

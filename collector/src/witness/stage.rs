@@ -18,6 +18,7 @@ use super::sizes::Sizes;
 use crate::data_dir::DataDir;
 use crate::mailbox::{Mailbox, Signed, Wake};
 use crate::outbound::Outbound;
+use crate::publication::Seen;
 
 /// Longest pause before a witness that fails is asked again; also for a store that fails.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -77,6 +78,8 @@ pub struct Stage {
     pub mailbox: Arc<Mailbox>,
     /// Counters.
     pub metrics: Arc<WitnessMetrics>,
+    /// Learns what the quorum has seen.
+    pub seen: Seen,
 }
 
 /// When something that failed is tried again.
@@ -226,6 +229,7 @@ impl Stage {
                 current.is_written = true;
                 if good {
                     self.metrics.witnessed(size);
+                    self.seen.up_to(size);
                     tracing::info!(size, cosignatures = current.lines.len(), "checkpoint witnessed");
                 }
             }

@@ -12,6 +12,7 @@ use tachograph_record::{Body, Kind};
 
 use super::collector::Collector;
 use super::commits::History;
+use super::published::Published;
 use super::records::SealedBody;
 use super::report::{Axis, Finding};
 use super::timestamps::{Anchor, Anchors, Timestamps};
@@ -48,6 +49,7 @@ struct Heard<'a> {
     /// Foreign objects that were reported, and the first record that says so.
     orphans: BTreeMap<&'a str, u64>,
     anchors: Anchors,
+    published: Published,
 }
 
 /// What the whole ledger says.
@@ -58,6 +60,8 @@ pub(crate) struct Certificates<'a> {
     orphans: BTreeMap<&'a str, u64>,
     /// Records that have the hash of a time stamp.
     pub(crate) anchors: Anchors,
+    /// MAC keys that it publishes.
+    pub(crate) published: Published,
 }
 
 enum Said {
@@ -93,6 +97,13 @@ impl<'a> Statements<'a> {
         }
     }
 
+    /// Takes a record that publishes a MAC key, of any class: whether the MACs fit it shows.
+    pub(crate) fn hear_published(&self, index: u64, body: &SealedBody<'_>, collector: &Collector) {
+        let Some(details) = details_of(body.bytes()) else { return };
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.published.hear(index, &details, self.history.size(), collector);
+    }
+
     /// Takes a record of the recorder's class.
     pub(crate) fn hear(&self, index: u64, body: &SealedBody<'_>) {
         let said = said(body.bytes());
@@ -126,8 +137,8 @@ impl<'a> Statements<'a> {
         let objects = self.history.commits.iter().flat_map(|commit| &commit.objects);
         let records: u64 = objects.filter(|object| holds_statements(object)).map(|object| object.rows).sum();
         let heard = self.heard.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Heard { destroyed, orphans, anchors, .. } = heard;
-        Certificates { complete: heard.records == records, destroyed, orphans, anchors }
+        let Heard { destroyed, orphans, anchors, published, .. } = heard;
+        Certificates { complete: heard.records == records, destroyed, orphans, anchors, published }
     }
 }
 
@@ -147,6 +158,11 @@ fn said(body: &[u8]) -> Option<Said> {
         }
         _ => None,
     }
+}
+
+/// The details of a record, which are in no column.
+fn details_of(body: &[u8]) -> Option<String> {
+    Some(Body::parse(body).ok()?.record.details.as_ref()?.as_str().to_owned())
 }
 
 /// The hash of the token that an anchor holds, and the token's path.

@@ -196,6 +196,8 @@ impl Collector {
             witnessed_records: None,
             timestamps: totals.timestamps,
             timestamped: totals.timestamped,
+            published_mac_epochs: totals.published_epochs,
+            published_macs: totals.published_macs,
             root: totals.root.map(|root| root.to_hex()),
             axes,
             findings: found.findings.into_values().collect(),

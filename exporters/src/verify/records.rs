@@ -6,6 +6,7 @@ use tachograph_record::{Body, Decimal, Kind, Record, Value};
 use super::certificates::{RECORDER_PRODUCER, Statements, holds_statements};
 use super::collector::Collector;
 use super::lives::{self, PRODUCER_CLOSE, PRODUCER_HEARTBEAT};
+use super::published::MAC_PUBLISHED;
 use super::report::{Axis, Finding};
 use super::timestamps::TIME_ANCHOR;
 use crate::archive::reader::{ColumnCells, RecordGroup, describe_value};
@@ -68,8 +69,10 @@ pub(crate) fn check<'l>(
                 if holds_statements(place.object) {
                     statements.hear(index, &body);
                 }
-                if is_anchor(&body.parsed.record) {
-                    statements.hear_anchor(index, &body);
+                match own_action(&body.parsed.record) {
+                    Some(TIME_ANCHOR) => statements.hear_anchor(index, &body),
+                    Some(MAC_PUBLISHED) => statements.hear_published(index, &body, collector),
+                    _ => {}
                 }
             }
             // The leaf is broken, which the walk said.
@@ -127,10 +130,10 @@ fn compare_columns(columns: &mut [ColumnCells], body: Option<&Body<'_>>, fail: i
     }
 }
 
-fn is_anchor(record: &Record<'_>) -> bool {
-    record.kind == Kind::Lifecycle
-        && record.producer.as_deref() == Some(RECORDER_PRODUCER)
-        && record.action_type.as_deref() == Some(TIME_ANCHOR)
+/// What the recorder says in this record, if it is the recorder's.
+fn own_action<'r>(record: &'r Record<'_>) -> Option<&'r str> {
+    let own = record.kind == Kind::Lifecycle && record.producer.as_deref() == Some(RECORDER_PRODUCER);
+    record.action_type.as_deref().filter(|_| own)
 }
 
 fn note_lifecycle(body: &SealedBody<'_>, index: u64, collector: &Collector) {

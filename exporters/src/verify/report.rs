@@ -195,6 +195,10 @@ pub struct Report {
     pub timestamps: u64,
     /// Records under a good one.
     pub timestamped: u64,
+    /// Epochs whose MAC keys the ledger publishes.
+    pub published_mac_epochs: u64,
+    /// Records whose MACs were found good with those.
+    pub published_macs: u64,
     /// Root of the tree over all records, as computed from the leaves; absent if the walk broke.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,

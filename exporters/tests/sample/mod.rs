@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use p256::ecdsa::signature::Signer as _;
-use tachograph_ledger::{Entry, Hash, LedgerName, MacKey, Sealer, SignError, Signer, SigningKey, VerifyingKey, sha256};
+use tachograph_ledger::{
+    Entry, Hash, LedgerName, MacKey, MacScheme, Sealer, SignError, Signer, SigningKey, VerifyingKey, sha256,
+};
 use tachograph_record::{
     ActorType, Count, Decimal, EventId, Hex, Json, Kind, Number, Outcome, Record, Status, Text, Time, write_body,
 };
@@ -110,12 +112,12 @@ impl Ledger {
     /// A ledger of which a key service has the key, on the curve P-256.
     pub fn on_p256() -> Self {
         let signer = Arc::new(Service::new("acme.example/test", 1));
-        let sealer = Sealer::new(signer.public(), MacKey::initial(MAC_KEY)).unwrap();
+        let sealer = Sealer::new(signer.public(), MacKey::initial(MacScheme::V2, MAC_KEY)).unwrap();
         Self { signer, sealer, ..Self::new() }
     }
 
     pub fn with_key(key: SigningKey) -> Self {
-        let sealer = Sealer::new(&key.public(), MacKey::initial(MAC_KEY)).unwrap();
+        let sealer = Sealer::new(&key.public(), MacKey::initial(MacScheme::V2, MAC_KEY)).unwrap();
         let key = Arc::new(key);
         Self {
             signer: key.clone(),

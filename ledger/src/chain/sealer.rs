@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use crate::hash::{Hash, leaf_hash};
 use crate::leaf::{Leaf, LeafError, MAX_LEAF_BYTES, genesis};
-use crate::mac::{MacError, MacKey, epoch_of};
+use crate::mac::{EpochKey, MacError, MacKey, epoch_of};
 use crate::note::VerifyingKey;
 use crate::{LedgerName, MAX_RECORDS};
 
@@ -105,7 +105,7 @@ impl Sealer {
         let needed = epoch_of(next_index);
         let mut keys = VecDeque::with_capacity(2);
         if mac_key.epoch() < needed {
-            let present = MacKey::at(mac_key.epoch(), *mac_key.expose()).evolve_to(needed)?;
+            let present = MacKey::at(mac_key.scheme(), mac_key.epoch(), *mac_key.expose()).evolve_to(needed)?;
             keys.extend([mac_key, present]);
         } else {
             keys.push_back(mac_key.evolve_to(needed)?);
@@ -187,6 +187,23 @@ impl Sealer {
     /// The MAC key of `epoch`, if it is held.
     pub fn mac_key(&self, epoch: u64) -> Option<&MacKey> {
         self.keys.iter().find(|key| key.epoch() == epoch)
+    }
+
+    /// What is to be published of the epochs that are over, of the newest `most` of them and from the oldest key on that is held. Ask
+    /// before [`retire_before`](Self::retire_before). Nothing under a scheme that publishes nothing.
+    pub fn ended_keys(&self, most: u64) -> Vec<EpochKey> {
+        let (present, mut ended) = (self.mac_epoch(), Vec::new());
+        let oldest = self.keys.front().map(|key| MacKey::at(key.scheme(), key.epoch(), *key.expose()));
+        let from = |key: &MacKey| key.epoch().max(present.saturating_sub(most));
+        let mut next = oldest.and_then(|key| {
+            let from = from(&key);
+            key.evolve_to(from).ok()
+        });
+        while let Some(key) = next.take().filter(|key| key.epoch() < present) {
+            ended.extend(key.publishable().map(|key| EpochKey::at(key.epoch(), *key.expose())));
+            next = Some(key.evolve());
+        }
+        ended
     }
 
     /// The ledger's name.

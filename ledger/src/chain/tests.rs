@@ -1,6 +1,6 @@
 use super::*;
 use crate::leaf::genesis;
-use crate::mac::{MacError, MacKey};
+use crate::mac::{MacError, MacKey, MacScheme};
 use crate::{Edge, Hash, LeafError, LedgerName, MAX_RECORDS, SigningKey, VerifyingKey, leaf_hash, root_of, sha256};
 
 const EPOCH: u64 = 1 << 16;
@@ -10,7 +10,7 @@ fn vkey(name: &str) -> VerifyingKey {
 }
 
 fn key() -> MacKey {
-    MacKey::initial([6; 32])
+    MacKey::initial(MacScheme::V2, [6; 32])
 }
 
 fn entry() -> Entry<'static> {
@@ -170,7 +170,7 @@ fn a_sealer_does_not_resume_with_a_key_of_a_later_epoch() {
 
 #[test]
 fn a_full_ledger_takes_nothing_more() {
-    let last_epoch = MacKey::at((MAX_RECORDS - 1) >> 16, [1; 32]);
+    let last_epoch = MacKey::at(MacScheme::V2, (MAX_RECORDS - 1) >> 16, [1; 32]);
     let mut sealer = Sealer::resume(&vkey("a"), MAX_RECORDS - 1, sha256(b""), last_epoch).unwrap();
     sealer.seal(entry(), &mut Vec::new()).unwrap();
     assert_eq!(sealer.seal(entry(), &mut Vec::new()), Err(SealError::Full));

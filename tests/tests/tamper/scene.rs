@@ -9,7 +9,7 @@ use std::time::Duration;
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store};
 use tachograph_exporters::archive::{Archive, DEFAULT_ZSTD_LEVEL, OneClass, Row, Settings};
 use tachograph_exporters::verify::Axis;
-use tachograph_ledger::{Commit, Entry, Leaf, LedgerName, MacKey, ObjectKind, Sealer, SigningKey, sha256};
+use tachograph_ledger::{Commit, Entry, Leaf, LedgerName, MacKey, MacScheme, ObjectKind, Sealer, SigningKey, sha256};
 use tachograph_record::Time;
 use tachograph_tests::command::{Verified, verify};
 use tachograph_tests::home::{Home, LEDGER};
@@ -173,7 +173,7 @@ impl Scene {
         let store: Arc<dyn Store> = Arc::new(DirectoryStore::writer(to, DirectorySettings::default()).unwrap());
         Archive::create(&*store, &key.public(), Time::default(), None).unwrap();
         let (mut archive, _) = Archive::open(store, key.clone(), Settings::undated(DEFAULT_ZSTD_LEVEL)).unwrap();
-        let mut sealer = Sealer::new(&key.public(), MacKey::initial(mac_key)).unwrap();
+        let mut sealer = Sealer::new(&key.public(), MacKey::initial(MacScheme::V2, mac_key)).unwrap();
         for number in 0..self.notes("commit").len() as isize {
             let mut leaves = Table::read(&self.object(number, true));
             let mut records = Table::read(&self.object(number, false));

@@ -4,4 +4,5 @@ mod scene;
 
 mod commands;
 mod forks;
+mod publication;
 mod quorum;

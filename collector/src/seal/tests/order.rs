@@ -196,7 +196,14 @@ fn the_mac_key_turns_with_its_epoch_and_shows_a_journal_that_was_rolled_back() {
     assert_eq!(running.seal(&second), accepted(4, 0));
     let new = data_dir.mac_key().unwrap();
     assert_eq!(new.epoch(), 1);
-    assert_eq!(*new.expose(), *MacKey::at(0, *old.expose()).evolve().expose());
+    assert_eq!(*new.expose(), *MacKey::at(old.scheme(), 0, *old.expose()).evolve().expose());
+    let ended = data_dir.ended_keys();
+    assert_eq!(
+        ended.epochs().unwrap(),
+        [0],
+        "what will be published is kept, and the key that it follows from is gone"
+    );
+    assert_eq!(ended.read(0).unwrap().expose(), old.publishable().unwrap().expose());
     running.finish().unwrap();
 
     let (journal, _) = Journal::open(&data_dir.journal(), Arc::new(RealDisk), Settings::new(NAME)).unwrap();

@@ -111,6 +111,7 @@ impl Scene {
             data_dir: Arc::new(DataDir::open(&self.root.path().join("data")).unwrap()),
             mailbox: Arc::clone(&mailbox),
             metrics: Arc::clone(&metrics),
+            seen: Seen::default(),
         };
         let thread = Some(std::thread::spawn(move || stage.run()));
         Running { mailbox, metrics, store, leaves, key: key(), thread }

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use parquet::bloom_filter::Sbbf;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArrayType, Int64Type};
+use parquet::data_type::{
+    ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, Int64Type,
+};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
@@ -67,6 +69,20 @@ impl LeavesObject {
                 hashes: object.required::<FixedLenByteArrayType>(group, 2)?,
                 macs: object.required::<FixedLenByteArrayType>(group, 3)?,
             })
+        })
+    }
+
+    /// Hash and MAC of every row of a row group.
+    pub(crate) fn macs(&self, group: usize) -> Result<Vec<(Hash, [u8; 32])>, ReadError> {
+        self.0.guarded(|object| {
+            let short = || ParquetError::General("a hash or a MAC has not 32 bytes".to_owned());
+            let hashes = object.required::<FixedLenByteArrayType>(group, 2)?;
+            let macs = object.required::<FixedLenByteArrayType>(group, 3)?;
+            let row = |(hash, mac): (FixedLenByteArray, FixedLenByteArray)| {
+                let hash = hash.data().try_into().map(Hash::from_bytes).map_err(|_| short())?;
+                Ok((hash, mac.data().try_into().map_err(|_| short())?))
+            };
+            hashes.into_iter().zip(macs).map(row).collect()
         })
     }
 

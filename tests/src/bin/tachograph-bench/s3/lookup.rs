@@ -15,7 +15,7 @@ use tachograph_collector::clock::{Clock, SystemClock};
 use tachograph_exporters::archive::store::Store;
 use tachograph_exporters::archive::store::s3::{Brief, S3Settings, S3Store};
 use tachograph_exporters::archive::{Archive, OneClass, Pushed, Retention, Row, Segment, Settings};
-use tachograph_ledger::{Entry, LedgerName, Lock, MacKey, Sealer, SigningKey, sha256};
+use tachograph_ledger::{Entry, LedgerName, Lock, MacKey, MacScheme, Sealer, SigningKey, sha256};
 use tachograph_record::{
     ActorType, Count, Decimal, EventId, Hex, Json, Kind, Number, Outcome, Record, Status, Text, Time, write_body,
 };
@@ -120,7 +120,7 @@ fn write(bucket: &Bucket, records: u64, of_segment: u64) -> Written {
         opened_at: Time::default(),
     };
     let (mut archive, _) = Archive::open(Arc::clone(&store), key.clone(), settings).expect("an archive");
-    let sealer = Sealer::new(&key.public(), MacKey::initial([7; 32])).expect("a sealer");
+    let sealer = Sealer::new(&key.public(), MacKey::initial(MacScheme::V2, [7; 32])).expect("a sealer");
     let (sender, receiver) = sync_channel(4);
     let maker = thread::spawn(move || make(records, first_day, &sender));
     let mut written = Written { first_day, segments: 0, records_bytes: 0, leaves_bytes: 0, body_bytes: 0 };
