@@ -52,6 +52,10 @@ pub async fn serve(listener: tokio::net::TcpListener, health: Health) {
 
 async fn ready(State(health): State<Health>) -> (StatusCode, String) {
     match health.problem() {
+        // Records are taken all the same: to turn senders away would lose what can be kept.
+        None if health.metrics.signing_failing_since.get() != 0 => {
+            (StatusCode::OK, "ready, but THE LEDGER'S KEY CAN'T SIGN: nothing is archived\n".to_owned())
+        }
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
     }

@@ -6,10 +6,11 @@
 //!
 //! Memory: one journal frame and one Parquet row group. There is no queue: the journal is it.
 //!
-//! A store that fails for a while (no space, say) is tried again with growing pauses while the journal goes on taking records
-//! up to its bound. Anything else ends the thread, and with it the process.
+//! A store that fails for a while (no space, say), or a key that can't sign, is tried again with growing pauses while the journal goes on
+//! taking records up to its bound. Anything else ends the thread, and with it the process.
 
 mod budget;
+mod signing;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,8 +18,9 @@ use std::time::{Duration, Instant};
 use tachograph_exporters::archive::store::s3::Patience;
 use tachograph_exporters::archive::store::{ErrorKind, StoreError};
 use tachograph_exporters::archive::{Archive, ArchiveError, Classify, Committed, Pushed, Row, Segment, SegmentError};
-use tachograph_ledger::{MacKey, leaf_hash};
+use tachograph_ledger::{MacKey, SignError, leaf_hash};
 
+use crate::clock::Clock;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::journal::disk::out_of_space;
 use crate::journal::{JournalError, JournalReader, StoredRecord};
@@ -27,6 +29,7 @@ use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::seal::Queue;
 use budget::Budget;
+use signing::Alarm;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -59,14 +62,15 @@ pub enum ArchiverError {
     /// The checkpoint can't be remembered.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// The process is ending and the store still fails. Nothing is lost.
+    /// The process is ending, and the store still fails or the key still can't sign. Nothing is lost.
     #[error(
-        "{left} records are not archived, because the store fails: {error}. They are safe in the journal and will be archived after the next start"
+        "{left} records are not archived, because {}: {error}. They are safe in the journal and will be archived after the next start",
+        error.cause()
     )]
     GaveUp {
         /// How many.
         left: u64,
-        /// The store's error.
+        /// Why.
         error: Box<ArchiverError>,
     },
 }
@@ -78,6 +82,19 @@ impl ArchiverError {
             Self::Segment(error) => error.is_retryable(),
             Self::DataDir(DataDirError::Io { source, .. }) => out_of_space(source),
             Self::Journal(_) | Self::DataDir(_) | Self::GaveUp { .. } => false,
+        }
+    }
+
+    /// What failed, in words.
+    const fn cause(&self) -> &'static str {
+        if self.signing().is_some() { "the key can't sign" } else { "the store fails" }
+    }
+
+    /// Whether it was the key that did not sign.
+    const fn signing(&self) -> Option<&SignError> {
+        match self {
+            Self::Archive(ArchiveError::Signing(error)) => Some(error),
+            _ => None,
         }
     }
 
@@ -118,6 +135,10 @@ pub struct Archiver {
     pub data_dir: Arc<DataDir>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Says since when the key can't sign.
+    pub clock: Arc<dyn Clock>,
+    /// Why the key could not sign at the start.
+    pub unsigned: Option<SignError>,
     /// Which retention class a record belongs to.
     pub classify: Box<dyn Classify>,
     /// Where each newest checkpoint is put for those who show it to others.
@@ -141,10 +162,14 @@ impl Archiver {
         let mut budget = Budget::new(self.cut.max_objects_per_day, Instant::now());
         let mut pause = FIRST_PAUSE;
         let mut ended_since = None;
+        let mut alarm = Alarm::new(Arc::clone(&self.metrics), Arc::clone(&self.clock));
+        if let Some(error) = self.unsigned.take() {
+            alarm.failed(&error);
+        }
         // What the last run may not have shown any more.
         self.show();
         loop {
-            let error = match self.work(&mut budget) {
+            let error = match self.work(&mut budget, &mut alarm) {
                 Ok(()) => return Ok(()),
                 // At a stop the store was asked for as long as a stop may take; what became of the last write the next start finds out.
                 Err(error) if error.is_outage() && self.progress.now().ended => return Err(self.gave_up(error)),
@@ -156,8 +181,15 @@ impl Archiver {
             if state.ended && ended_since.get_or_insert_with(Instant::now).elapsed() > self.cut.drain_timeout {
                 return Err(self.gave_up(error));
             }
-            tracing::error!(%error, retry_in = ?pause, "the archive can't be written; records stay in the journal");
-            std::thread::sleep(pause.min(if state.ended { FIRST_PAUSE } else { pause }));
+            match error.signing() {
+                Some(error) => alarm.failed(error),
+                None => {
+                    tracing::error!(%error, retry_in = ?pause, "the archive can't be written; records stay in the journal")
+                }
+            }
+            // No later than it is to be said again.
+            let wait = alarm.next().map_or(pause, |next| pause.min(next.saturating_duration_since(Instant::now())));
+            std::thread::sleep(if state.ended { wait.min(FIRST_PAUSE) } else { wait });
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -168,12 +200,19 @@ impl Archiver {
     }
 
     /// From the archive's end to the journal's, segment after segment.
-    fn work(&mut self, budget: &mut Budget) -> Result<(), ArchiverError> {
+    fn work(&mut self, budget: &mut Budget, alarm: &mut Alarm) -> Result<(), ArchiverError> {
         let began = Instant::now();
         if let Some(committed) = self.archive.resume()? {
             self.report(&committed, began.elapsed());
         }
+        let was_unsigned = self.archive.checkpoint().is_none();
+        self.archive.settle_all()?;
+        if was_unsigned {
+            self.remember_checkpoint()?;
+        }
         self.remember()?;
+        // Nothing waits for the key any more.
+        alarm.signed();
         let mut position = self.archive.tail().size;
         let mut open: Option<Open> = None;
         let mut frames = None;
@@ -251,15 +290,20 @@ impl Archiver {
         let size = self.archive.tail().size;
         if size > self.progress.now().archived {
             self.archive.settle_all()?;
-            if let Some(checkpoint) = self.archive.checkpoint() {
-                self.data_dir.remember_checkpoint(checkpoint.as_bytes())?;
-            }
-            self.show();
+            self.remember_checkpoint()?;
             self.metrics.archived.set(size);
             // If the writer is gone the journal keeps what it has: the next start lets go of it.
             self.progress.archived(size);
             self.queue.archived(size);
         }
+        Ok(())
+    }
+
+    fn remember_checkpoint(&self) -> Result<(), ArchiverError> {
+        if let Some(checkpoint) = self.archive.checkpoint() {
+            self.data_dir.remember_checkpoint(checkpoint.as_bytes())?;
+        }
+        self.show();
         Ok(())
     }
 

@@ -3,10 +3,11 @@
 //! ```text
 //! DIR/ledger.json        name and public key (docs/format.md, section 7)
 //! DIR/ledger.vkey        the public key alone, for those who verify
-//! DIR/keys/signing.key   the private key, mode 0600
+//! DIR/keys/signing.key   the private key, mode 0600, unless the configuration has it elsewhere
 //! DIR/keys/mac.key       the MAC key of the present epoch, mode 0600
 //! DIR/keys/mac-<epoch>.ended  what MACs of an epoch that is over were made with, until it is published, mode 0600
 //! DIR/mac-escrow.key     the first MAC key: to be moved into other hands
+//!                        (these three may be age files: `keys.encryption`)
 //! DIR/checkpoint         the newest checkpoint that was signed: what the archive may never fall behind
 //! DIR/archive-path       where the archive lies, if the configuration places it elsewhere
 //! DIR/begun              there once records were sealed: then an empty journal is a lost one
@@ -19,7 +20,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -30,11 +31,16 @@ use tachograph_verifier::escrow;
 use zeroize::Zeroizing;
 
 use crate::ended_keys::EndedKeys;
+use crate::keys::{MAX_KEY_FILE_BYTES, Protection};
 use crate::place::Place;
 
 /// First line of the MAC key file: by which scheme the ledger's keys follow from it.
 const MAC_KEY_HEADERS: [(&str, MacScheme); 2] =
     [("tachograph-mac-key/v1", MacScheme::V1), ("tachograph-mac-key/v2", MacScheme::V2)];
+
+const SIGNING_KEY: &str = "keys/signing.key";
+const MAC_KEY: &str = "keys/mac.key";
+const ESCROW: &str = "mac-escrow.key";
 
 const WITNESSES: &str = "witnesses.json";
 
@@ -119,6 +125,19 @@ struct Identity {
 pub struct DataDir {
     root: PathBuf,
     vkey: VerifyingKey,
+    protection: Protection,
+}
+
+/// What a ledger is created with.
+pub struct Birth<'a> {
+    /// The key that signs. Its private half is kept here only if it is given.
+    pub vkey: &'a VerifyingKey,
+    /// The private half.
+    pub signing_key: Option<&'a SigningKey>,
+    /// The first MAC key.
+    pub mac: &'a [u8; 32],
+    /// How files with keys are encrypted.
+    pub protection: Protection,
 }
 
 /// The right to write a data directory, until dropped.
@@ -133,23 +152,33 @@ impl DataDir {
     /// # Errors
     /// If `root` is not a new or empty directory, or can't be written.
     pub fn init(root: &Path, name: &LedgerName, now: Time, seeds: &Zeroizing<[u8; 64]>) -> Result<Self, DataDirError> {
+        let (signing, mac) = (Zeroizing::new(half(seeds, 0)), Zeroizing::new(half(seeds, 32)));
+        let key = SigningKey::from_seed(name.clone(), *signing);
+        let (vkey, protection) = (&key.public(), Protection::default());
+        Self::create(root, now, Birth { vkey, signing_key: Some(&key), mac: &mac, protection })
+    }
+
+    /// Creates a ledger with the keys that are given.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init).
+    pub fn create(root: &Path, now: Time, birth: Birth<'_>) -> Result<Self, DataDirError> {
         make_dir(root, 0o700)?;
         if fs::read_dir(root).map_err(DataDirError::io(root))?.next().is_some() {
             return Err(DataDirError::NotEmpty(root.to_owned()));
         }
-        let (signing, mac) = (Zeroizing::new(half(seeds, 0)), Zeroizing::new(half(seeds, 32)));
-        let signing_key = SigningKey::from_seed(name.clone(), *signing);
-        let vkey = signing_key.public();
-        let this = Self { root: root.to_owned(), vkey };
-        let vkey_line = this.vkey.to_line();
+        let this = Self { root: root.to_owned(), vkey: birth.vkey.clone(), protection: birth.protection };
+        let (name, vkey_line) = (this.vkey.name(), this.vkey.to_line());
         for dir in ["keys", "journal", "dedup"] {
             make_dir(&root.join(dir), 0o700)?;
         }
-        let secret = Zeroizing::new(format!("{}\n", *signing_key.to_line()));
-        write_new(&root.join("keys/signing.key"), secret.as_bytes(), 0o600)?;
-        let mac_key = MacKey::initial(MacScheme::V2, *mac);
+        if let Some(key) = birth.signing_key {
+            let secret = Zeroizing::new(format!("{}\n", *key.to_line()));
+            this.write_new_secret(SIGNING_KEY, secret.as_bytes(), 0o600)?;
+        }
+        let mac_key = MacKey::initial(MacScheme::V2, *birth.mac);
         this.write_mac_key(&mac_key)?;
-        write_new(&root.join("mac-escrow.key"), escrow::text(name, &mac_key).as_bytes(), 0o400)?;
+        this.write_new_secret(ESCROW, escrow::text(name, &mac_key).as_bytes(), 0o400)?;
         write_new(&root.join("ledger.vkey"), format!("{vkey_line}\n").as_bytes(), 0o644)?;
         // Last: a directory without it is not taken for a ledger.
         let identity =
@@ -186,9 +215,19 @@ impl DataDir {
         if vkey.name().as_str() != identity.ledger || identity.format != "1" {
             return Err(DataDirError::damaged(&path, "the public key is not that of the ledger it names"));
         }
-        let this = Self { root: root.to_owned(), vkey };
+        let this = Self { root: root.to_owned(), vkey, protection: Protection::default() };
         this.check_handed_out()?;
         Ok(this)
+    }
+
+    /// The same directory, whose files with keys are encrypted so.
+    pub fn protected_by(self, protection: Protection) -> Self {
+        Self { protection, ..self }
+    }
+
+    /// How files with keys are encrypted.
+    pub const fn protection(&self) -> &Protection {
+        &self.protection
     }
 
     /// `ledger.vkey` is what operators hand to those who verify: it must say the same.
@@ -297,9 +336,9 @@ impl DataDir {
     /// # Errors
     /// If it is missing, damaged, or another ledger's.
     pub fn signing_key(&self) -> Result<SigningKey, DataDirError> {
-        let path = self.root.join("keys/signing.key");
-        let line = read_secret(
-            &path,
+        let path = self.root.join(SIGNING_KEY);
+        let line = self.read_own_secret(
+            SIGNING_KEY,
             "the ledger's private key. Restore it from your backup: without it nothing can be signed",
         )?;
         let key = SigningKey::parse(line.trim_end()).map_err(|e| DataDirError::damaged(&path, e.to_string()))?;
@@ -319,8 +358,8 @@ impl DataDir {
     /// # Errors
     /// If it is missing or damaged.
     pub fn mac_key(&self) -> Result<MacKey, DataDirError> {
-        let path = self.root.join("keys/mac.key");
-        let text = read_secret(&path, "the MAC key. Restore it from a backup of this directory")?;
+        let path = self.root.join(MAC_KEY);
+        let text = self.read_own_secret(MAC_KEY, "the MAC key. Restore it from a backup of this directory")?;
         let mut lines = text.lines();
         let scheme = lines.next().and_then(|line| MAC_KEY_HEADERS.iter().find(|(header, _)| *header == line));
         let key = match (scheme, lines.next(), lines.next(), lines.next()) {
@@ -338,23 +377,72 @@ impl DataDir {
     /// # Errors
     /// If the file can't be written.
     pub fn write_mac_key(&self, key: &MacKey) -> Result<(), DataDirError> {
-        let dir = self.root.join("keys");
-        let (path, temporary) = (dir.join("mac.key"), dir.join("mac.key.new"));
         let header =
             MAC_KEY_HEADERS.iter().find(|(_, scheme)| *scheme == key.scheme()).map_or("", |(header, _)| *header);
         let text = Zeroizing::new(format!("{header}\n{}\n{}\n", key.epoch(), Hex(*key.expose())));
-        let _ = fs::remove_file(&temporary);
-        let old = OpenOptions::new().write(true).open(&path).ok();
-        write_new(&temporary, text.as_bytes(), 0o600)?;
-        fs::rename(&temporary, &path).map_err(DataDirError::io(&path))?;
-        sync_dir(&dir)?;
-        // The new key is in place; this file has no name any more, only blocks.
-        old.map_or(Ok(()), |mut old| wipe(&mut old)).map_err(DataDirError::io(&path))
+        let bytes = self.sealed(MAC_KEY, text.as_bytes())?;
+        replace_secret(&self.root.join(MAC_KEY), &bytes, 0o600)
     }
 
     /// Keys of epochs that are over, until they are published.
     pub fn ended_keys(&self) -> EndedKeys {
         EndedKeys::of(self.root.join("keys"))
+    }
+
+    /// Writes the files with keys that are there as `protection` says: encrypted, or plain. Each is replaced whole; what was there is
+    /// wiped as far as the file system allows. Gives the names of those that were changed.
+    ///
+    /// # Errors
+    /// If one can't be read or written. Those before it are done then, and the same call goes on.
+    pub fn protect(&mut self, protection: Protection) -> Result<Vec<&'static str>, DataDirError> {
+        let mut changed = Vec::new();
+        for (name, mode) in [(SIGNING_KEY, 0o600), (MAC_KEY, 0o600), (ESCROW, 0o400)] {
+            let path = self.root.join(name);
+            let Some(bytes) = read_bounded(&path)? else { continue };
+            if Protection::is_sealed(&bytes) == protection.is_on() {
+                // As it is to be; but what could not be opened later is said now.
+                protection.open(bytes).map_err(|what| DataDirError::damaged(&path, what))?;
+                continue;
+            }
+            let plain = self.protection.open(bytes).map_err(|what| DataDirError::damaged(&path, what))?;
+            let written = protection.seal(&plain).map_err(|what| DataDirError::damaged(&path, what))?;
+            replace_secret(&path, &written, mode)?;
+            changed.push(name);
+        }
+        self.protection = protection;
+        Ok(changed)
+    }
+
+    /// Names of the files with keys that are not encrypted.
+    ///
+    /// # Errors
+    /// If one can't be read.
+    pub fn unprotected(&self) -> Result<Vec<&'static str>, DataDirError> {
+        let mut found = Vec::new();
+        for name in [SIGNING_KEY, MAC_KEY, ESCROW] {
+            if read_bounded(&self.root.join(name))?.is_some_and(|bytes| !Protection::is_sealed(&bytes)) {
+                found.push(name);
+            }
+        }
+        Ok(found)
+    }
+
+    fn sealed(&self, name: &str, plain: &[u8]) -> Result<Zeroizing<Vec<u8>>, DataDirError> {
+        self.protection.seal(plain).map_err(|what| DataDirError::damaged(&self.root.join(name), what))
+    }
+
+    fn write_new_secret(&self, name: &str, plain: &[u8], mode: u32) -> Result<(), DataDirError> {
+        write_new(&self.root.join(name), &self.sealed(name, plain)?, mode)
+    }
+
+    fn read_own_secret(&self, name: &str, what: &str) -> Result<Zeroizing<String>, DataDirError> {
+        let path = self.root.join(name);
+        let bytes = read_bounded(&path)?.ok_or_else(|| DataDirError::damaged(&path, format!("missing: {what}")))?;
+        let plain = self.protection.open(bytes).map_err(|what| DataDirError::damaged(&path, what))?;
+        match std::str::from_utf8(&plain) {
+            Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+            Err(_) => Err(DataDirError::damaged(&path, "not a key, but bytes that are no text")),
+        }
     }
 
     /// Whether records were sealed here: then the journal is never without a file, for it keeps its newest.
@@ -488,6 +576,37 @@ pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDi
 
 pub(crate) fn sync_dir(path: &Path) -> Result<(), DataDirError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(DataDirError::io(path))
+}
+
+/// A file with a key, whole; `None` if there is none.
+fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DataDirError> {
+    // Room for all of it at once: no copy is left behind where it grew.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+    match File::open(path).and_then(|file| file.take(MAX_KEY_FILE_BYTES).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(DataDirError::io(path)(e)),
+    }
+}
+
+/// Puts a file with a key in the place of the one before, whole or not at all, and wipes the bytes of that one as far as the file
+/// system allows; durable on return.
+fn replace_secret(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
+    let (dir, mut temporary) = (path.parent().unwrap_or(Path::new(".")), path.as_os_str().to_owned());
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let _ = fs::remove_file(&temporary);
+    let mut old = OpenOptions::new().write(true).open(path).ok();
+    if old.is_none() && path.exists() {
+        // One that nobody may write: for a moment its owner may.
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
+        old = OpenOptions::new().write(true).open(path).ok();
+    }
+    write_new(&temporary, bytes, mode)?;
+    fs::rename(&temporary, path).map_err(DataDirError::io(path))?;
+    sync_dir(dir)?;
+    // The new key is in place; this file has no name any more, only blocks.
+    old.map_or(Ok(()), |mut old| wipe(&mut old)).map_err(DataDirError::io(path))
 }
 
 pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, DataDirError> {

@@ -102,6 +102,10 @@ pub struct Metrics {
     pub store_clock_skew_ms: Gauge,
     /// Attempts to archive that failed and are tried again.
     pub archive_retries: Counter,
+    /// Attempts to have something signed that failed.
+    pub signing_failures: Counter,
+    /// Since when the ledger's key can't sign, nanoseconds since 1970; 0 if it can, as far as it was asked.
+    pub signing_failing_since: Gauge,
     /// Records under a time stamp.
     pub timestamped: Gauge,
     /// Attempts to get a time stamp, or to seal its hash, that failed.
@@ -269,6 +273,20 @@ impl Metrics {
             "counter",
             "Expressions of retention classes that could not be evaluated on a record: it is kept as the longest that may take it.",
             self.class_errors.get(),
+        );
+        page.single(
+            "tachograph_signing_failures_total",
+            "counter",
+            "Attempts to have a commit or a checkpoint signed that failed. Nothing is archived meanwhile.",
+            self.signing_failures.get(),
+        );
+        let since = self.signing_failing_since.get();
+        let failing = if since == 0 { 0.0 } else { (now_nanos.saturating_sub(since) as f64 / 1e9).max(0.001) };
+        page.single(
+            "tachograph_signing_failing_seconds",
+            "gauge",
+            "How long the ledger's key has not been able to sign; 0 if it is.",
+            format_args!("{failing:.3}"),
         );
         page.single(
             "tachograph_timestamped_records",

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use tachograph_exporters::archive::Archive;
 use tachograph_exporters::archive::store::s3::Patience;
 use tachograph_exporters::verify::ARCHIVE_ORPHANS;
+use tachograph_ledger::SignError;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
@@ -298,6 +299,7 @@ struct Shared {
 struct Starting {
     writer: JoinHandle<Result<(), WriterError>>,
     archive: Archive,
+    unsigned: Option<SignError>,
     journal: JournalReader,
     progress: Arc<Progress>,
     queue: Queue,
@@ -466,6 +468,7 @@ impl Stages {
         let starting = Starting {
             writer,
             archive: ready.archive,
+            unsigned: ready.settled.unsigned,
             journal,
             progress,
             queue: queue.clone(),
@@ -499,6 +502,8 @@ impl Starting {
                 witnesses.chain(stamping.map(|stamping| &stamping.mailbox)).cloned().collect()
             },
             metrics: Arc::clone(&shared.metrics),
+            clock: Arc::clone(&shared.clock),
+            unsigned: self.unsigned,
             classify: Box::new(Classifier::new(
                 config.archive.classes.clone(),
                 config.archive.retention.clone(),

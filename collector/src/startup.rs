@@ -21,6 +21,7 @@ use crate::data_dir::{DataDir, DataDirError, Lock};
 use crate::dedup::{self, Dedup, DedupError};
 use crate::journal::disk::RealDisk;
 use crate::journal::{self, Journal, JournalError, Recovered};
+use crate::keys::{self, KeysError, Protection};
 use crate::place::Place;
 
 /// Why the collector can't start.
@@ -29,6 +30,9 @@ pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// The ledger's keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -146,6 +150,7 @@ impl StartError {
             | Self::Archive(ArchiveError::Store(error) | ArchiveError::Segment(SegmentError::Store(error))) => {
                 away(error)
             }
+            Self::Keys(KeysError::Away(_)) => true,
             _ => false,
         }
     }
@@ -197,9 +202,10 @@ pub struct Ready {
 /// # Errors
 /// If something does not fit together: nothing is changed then that a person would have to undo.
 pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patience>) -> Result<Ready, StartError> {
-    let data_dir = Arc::new(DataDir::open(&config.data)?);
+    let protection = Protection::load(config.keys.encryption.as_ref())?;
+    let data_dir = Arc::new(DataDir::open(&config.data)?.protected_by(protection));
     let lock = data_dir.lock()?;
-    let signer: Arc<dyn Signer> = Arc::new(data_dir.signing_key()?);
+    let signer = keys::signer(&config.keys, &data_dir)?;
     let mac_key = data_dir.mac_key()?;
     let vkey = data_dir.vkey().clone();
 

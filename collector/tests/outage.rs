@@ -204,6 +204,8 @@ fn simulate() {
         data_dir: Arc::clone(&ready.data_dir),
         checkpoints: Vec::new(),
         metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        unsigned: None,
         classify: Box::new(Classifier::new(Vec::new(), config.archive.retention.clone(), Arc::clone(&metrics))),
         cut: Cut {
             max_age: config.archive.max_age,

@@ -28,9 +28,13 @@ const MAX_BYTES: u64 = 64 << 10;
 /// If it is not one, or of another ledger.
 pub fn read(path: &Path, ledger: &LedgerName) -> anyhow::Result<MacKey> {
     let place = path.display();
-    let mut text = Zeroizing::new(String::with_capacity(1024));
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
     read.with_context(|| format!("{place}: the escrowed MAC key can't be read"))?;
+    if bytes.starts_with(b"age-encryption.org/") || bytes.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") {
+        bail!("{place}: encrypted with age. Decrypt it with the program `age`: age -d -o PLAIN {place}");
+    }
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
     let mut lines = text.lines();
     let scheme = lines.next().and_then(|line| HEADERS.iter().find(|(header, _)| *header == line));
     match (scheme, lines.next(), lines.next().and_then(Hex::<32>::parse), lines.next()) {

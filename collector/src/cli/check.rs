@@ -2,11 +2,13 @@
 
 use serde_json::json;
 use tachograph_collector::config::Config;
-use tachograph_collector::data_dir::{DataDir, DataDirError};
+use tachograph_collector::data_dir::DataDir;
+use tachograph_collector::keys::{self, KeysError, Protection};
 use tachograph_collector::timestamp::Authorities;
 use tachograph_exporters::archive::Retention;
 use tachograph_exporters::archive::store::s3::{S3Settings, S3Store};
 use tachograph_exporters::bucket::{self, BucketError};
+use tachograph_ledger::sign_note;
 
 use super::{Exit, Source, output};
 
@@ -57,7 +59,7 @@ impl Check {
         if let Err(error) = Authorities::open(&config.timestamps) {
             problems.push(error.to_string());
         }
-        match check_ledger(&config) {
+        match check_ledger(&config, &mut warnings) {
             Err(error) => problems.push(error.to_string()),
             Ok(data_dir) => {
                 problems.extend(config.witnesses.as_ref().and_then(|witnesses| witnesses.problem(data_dir.vkey())));
@@ -80,9 +82,25 @@ fn check_bucket(settings: &S3Settings, retention: &Retention) -> Result<(), Buck
     bucket::inspect(&S3Store::reader(settings.clone())?)?.check(&settings, retention)
 }
 
-fn check_ledger(config: &Config) -> Result<DataDir, DataDirError> {
-    let data_dir = DataDir::open(&config.data)?;
-    data_dir.signing_key()?;
+fn check_ledger(config: &Config, warnings: &mut Vec<String>) -> Result<DataDir, KeysError> {
+    let protection = Protection::load(config.keys.encryption.as_ref())?;
+    let data_dir = DataDir::open(&config.data)?.protected_by(protection);
+    let signer = keys::signer(&config.keys, &data_dir)?;
+    // No note begins so: what is signed here can be taken for nothing else.
+    const PROBE: &str = "tachograph check\n";
+    if let Err(error) = sign_note(PROBE, &*signer) {
+        // The collector starts without it, and archives nothing until it is there.
+        warnings.push(error.to_string());
+    }
     data_dir.mac_key()?;
+    if data_dir.protection().is_on() {
+        let plain = data_dir.unprotected()?.into_iter();
+        warnings.extend(plain.map(|name| {
+            format!(
+                "{}: not encrypted, though keys.encryption is set: run `tachograph key encrypt`",
+                data_dir.root().join(name).display()
+            )
+        }));
+    }
     Ok(data_dir)
 }

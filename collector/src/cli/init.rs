@@ -6,8 +6,10 @@ use anyhow::Context;
 use serde_json::json;
 use tachograph_collector::batch::{Entropy, SystemEntropy};
 use tachograph_collector::clock::{Clock, SystemClock};
-use tachograph_collector::data_dir::DataDir;
-use tachograph_ledger::LedgerName;
+use tachograph_collector::config::{Config, Overrides};
+use tachograph_collector::data_dir::{Birth, DataDir};
+use tachograph_collector::keys::{self, Born, Protection};
+use tachograph_ledger::{LedgerName, SigningKey};
 use zeroize::Zeroizing;
 
 use super::{Exit, output};
@@ -20,6 +22,9 @@ pub(super) struct Init {
     /// Name of the ledger, for ever: the origin of its checkpoints, for example acme.example/ai-audit
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Configuration file: what it says under `keys` holds for the new ledger's keys
+    #[arg(short, long, env = "TACHOGRAPH_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -27,14 +32,28 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let mut random = Zeroizing::new([0; 64]);
-        SystemEntropy.fill(&mut *random)?;
+        let keys = Config::load(self.config.as_deref(), &Overrides::default())?.keys;
+        let protection = Protection::load(keys.encryption.as_ref())?;
         let name = match self.name {
             Some(name) => name,
             None => default_name()?,
         };
         let name = LedgerName::parse(&name).with_context(|| format!("--name {name}"))?;
-        let data_dir = DataDir::init(&self.dir, &name, SystemClock.now(), &random)?;
+        let mac = match keys::first_mac_key(&keys, &protection)? {
+            Some(mac) => mac,
+            None => random_32()?,
+        };
+        let data_dir = match keys::born(&keys, &protection, &name)? {
+            Born::Elsewhere(vkey) => {
+                let birth = Birth { vkey: &vkey, signing_key: None, mac: &mac, protection };
+                DataDir::create(&self.dir, SystemClock.now(), birth)?
+            }
+            Born::New => {
+                let key = SigningKey::from_seed(name.clone(), *random_32()?);
+                let birth = Birth { vkey: &key.public(), signing_key: Some(&key), mac: &mac, protection };
+                DataDir::create(&self.dir, SystemClock.now(), birth)?
+            }
+        };
         let (dir, vkey) = (self.dir.display(), data_dir.vkey().to_line());
         if self.json {
             output::json(&json!({ "data": self.dir, "ledger": name.as_str(), "vkey": vkey }));
@@ -49,6 +68,12 @@ impl Init {
         }
         Ok(Exit::Done)
     }
+}
+
+fn random_32() -> anyhow::Result<Zeroizing<[u8; 32]>> {
+    let mut random = Zeroizing::new([0; 32]);
+    SystemEntropy.fill(&mut *random)?;
+    Ok(random)
 }
 
 /// A name that no other ledger has by accident.

@@ -7,6 +7,7 @@ mod expire;
 mod export_tlog;
 mod hold;
 mod init;
+mod key;
 mod output;
 mod prove;
 mod reseal;
@@ -90,6 +91,9 @@ enum Command {
     Expire(expire::Expire),
     /// Save what a fenced collector acknowledged into a ledger of another name
     Reseal(reseal::Reseal),
+    /// Encrypt the files with keys, decrypt them, or make a key
+    #[command(subcommand)]
+    Key(key::Key),
     /// Run a witness, which cosigns other parties' checkpoints
     #[command(subcommand)]
     Witness(witness::Witness),
@@ -149,6 +153,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Retention(retention) => retention.run(),
         Command::Expire(expire) => expire.run(),
         Command::Reseal(reseal) => reseal.run(),
+        Command::Key(key) => key.run(),
         Command::Witness(witness) => witness.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tachograph", &mut std::io::stdout());

@@ -1,11 +1,13 @@
 //! `tachograph verify`
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use tachograph_collector::audit::verify_data_dir;
+use tachograph_collector::config::{Config, Overrides};
 use tachograph_collector::data_dir::DataDir;
+use tachograph_collector::keys::Protection;
 use tachograph_collector::place::Place;
 use tachograph_exporters::verify::{Options, Report};
 use tachograph_verifier::{Arguments, Bar, is_bundle, tell, verify_archive, verify_bundle};
@@ -23,6 +25,9 @@ use super::Exit;
 pub(super) struct Verify {
     #[command(flatten)]
     arguments: Arguments,
+    /// For a data directory whose keys are encrypted: the configuration file, whose `keys.encryption` opens the MAC key
+    #[arg(short, long, env = "TACHOGRAPH_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// For an archive in a bucket: a store other than Amazon's, such as http://127.0.0.1:9000
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
@@ -56,7 +61,10 @@ impl Verify {
     fn report(&self, options: Options<'_>) -> anyhow::Result<Report> {
         let place = self.place()?;
         if let Some(data) = place.directory().filter(|path| DataDir::is_one(path)) {
-            let data_dir = DataDir::open(data)?;
+            let config =
+                self.config.as_deref().map(|path| Config::load(Some(path), &Overrides::default())).transpose()?;
+            let protection = Protection::load(config.and_then(|config| config.keys.encryption).as_ref())?;
+            let data_dir = DataDir::open(data)?.protected_by(protection);
             let mac_key = self.arguments.mac_key(data_dir.vkey().name())?;
             return Ok(verify_data_dir(&data_dir, Options { mac_key, ..options })?);
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::archive::ArchiveFile;
+use super::keys::KeysFile;
 use super::quantity::{Size, Span};
 use super::timestamps::TimestampsFile;
 use super::witnesses::WitnessesFile;
@@ -25,6 +26,7 @@ struct File {
     archive: ArchiveFile,
     durability: Option<DurabilityFile>,
     duplicates: DuplicatesFile,
+    keys: KeysFile,
     witnesses: Option<WitnessesFile>,
     timestamps: TimestampsFile,
     producers: ProducersFile,
@@ -167,6 +169,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
     if retention < Duration::from_secs(24 * 3600) {
         problems.push("duplicates.retention is below 24h, the least: senders may send again that late".to_owned());
     }
+    let keys = file.keys.check(&mut problems);
     let witnesses = file.witnesses.and_then(|file| file.check(&mut problems));
     let timestamps = file.timestamps.check(&mut problems);
     let admin = overrides.admin.or_else(|| address(file.admin, 9464));
@@ -189,6 +192,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
             timestamps,
             gap_after: file.producers.gap_after.map_or(Duration::from_secs(60), |span| span.0),
             admin,
+            keys,
             witnesses,
             log: Log {
                 json: file.log.format == LogFormat::Json,

@@ -5,6 +5,7 @@
 
 mod archive;
 mod file;
+mod keys;
 mod quantity;
 mod timestamps;
 mod witnesses;
@@ -46,6 +47,8 @@ pub struct Config {
     pub gap_after: Duration,
     /// Where health and metrics are served; `None` for nowhere.
     pub admin: Option<SocketAddr>,
+    /// Where the ledger's keys are.
+    pub keys: Keys,
     /// Who is asked to cosign checkpoints.
     pub witnesses: Option<Witnesses>,
     /// Logs.
@@ -134,6 +137,51 @@ pub struct TimestampAuthority {
     pub tls_ca: Option<PathBuf>,
     /// Value of the header `authorization`.
     pub authorization: Option<Secret>,
+}
+
+/// Where the ledger's keys are, and how files with keys are kept.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// The key that signs.
+    pub signing: KeySource,
+    /// Where the first MAC key comes from when a ledger is created; else it is made at random.
+    pub mac: Option<KeySource>,
+    /// How files with keys in the data directory are encrypted.
+    pub encryption: Option<Encryption>,
+}
+
+/// Where a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file: this one, or the data directory's own.
+    File {
+        /// Which file.
+        path: Option<PathBuf>,
+    },
+    /// In this variable of the environment.
+    Env(String),
+}
+
+impl Default for KeySource {
+    fn default() -> Self {
+        Self::File { path: None }
+    }
+}
+
+/// How a file with a key is encrypted: as the program `age` does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// With the passphrase on the first line of this file.
+    PassphraseFile(PathBuf),
+    /// With the passphrase in this variable of the environment.
+    PassphraseEnv(String),
+    /// For a recipient, whose identity is in a file.
+    Age {
+        /// `age1…`
+        recipient: String,
+        /// Holds `AGE-SECRET-KEY-1…`.
+        identity_file: PathBuf,
+    },
 }
 
 /// Settings of logs.

@@ -74,3 +74,25 @@ fn every_problem_is_reported_at_once() {
         assert!(text.contains(part), "{part} missing in {text}");
     }
 }
+
+#[test]
+fn keys() {
+    let keys = |text: &str| Config::parse("t", text, &Overrides::default()).unwrap().keys;
+    let default = keys("");
+    assert_eq!((default.signing, default.mac, default.encryption), (KeySource::File { path: None }, None, None));
+    assert_eq!(keys("keys: { signing: { file: {} } }").signing, KeySource::File { path: None });
+    assert_eq!(keys("keys: { signing: { file: { path: /k } } }").signing, KeySource::File { path: Some("/k".into()) });
+    assert_eq!(keys("keys: { mac: { env: MAC } }").mac, Some(KeySource::Env("MAC".to_owned())));
+    let encrypted = keys("keys: { encryption: { age_recipient: age1x, age_identity_file: i } }").encryption;
+    assert_eq!(encrypted, Some(Encryption::Age { recipient: "age1x".to_owned(), identity_file: "i".into() }));
+    for (text, part) in [
+        ("keys: { signing: { vault2: {} } }", "vault2"),
+        ("keys: { signing: { env: 'PRIVATE+KEY+x' } }", "not its value"),
+        ("keys: { encryption: {} }", "keys.encryption is one of"),
+        ("keys: { encryption: { age_recipient: age1x } }", "together with age_identity_file"),
+        ("keys: { encryption: { passphrase_file: a, passphrase_env: B } }", "is one of"),
+    ] {
+        assert!(problems(text).contains(part), "{text}: {}", problems(text));
+    }
+    assert!(!problems("keys: { signing: { env: 'PRIVATE+KEY+x' } }").contains("KEY+x"));
+}

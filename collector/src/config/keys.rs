@@ -1,0 +1,90 @@
+//! What may stand below `keys` in the file.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{Encryption, KeySource, Keys};
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeysFile {
+    signing: Option<SourceFile>,
+    mac: Option<SourceFile>,
+    encryption: Option<EncryptionFile>,
+}
+
+/// Exactly one of these.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SourceFile {
+    File(FileFile),
+    Env(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileFile {
+    path: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct EncryptionFile {
+    passphrase_file: Option<PathBuf>,
+    passphrase_env: Option<String>,
+    age_recipient: Option<String>,
+    age_identity_file: Option<PathBuf>,
+}
+
+impl KeysFile {
+    pub(super) fn check(self, problems: &mut Vec<String>) -> Keys {
+        Keys {
+            signing: self.signing.map_or_else(KeySource::default, |file| file.check("keys.signing", problems)),
+            mac: self.mac.map(|file| file.check("keys.mac", problems)),
+            encryption: self.encryption.and_then(|file| file.check(problems)),
+        }
+    }
+}
+
+impl SourceFile {
+    fn check(self, key: &str, problems: &mut Vec<String>) -> KeySource {
+        match self {
+            Self::File(file) => KeySource::File { path: file.path },
+            Self::Env(variable) => {
+                check_variable(&format!("{key}.env"), &variable, problems);
+                KeySource::Env(variable)
+            }
+        }
+    }
+}
+
+impl EncryptionFile {
+    fn check(self, problems: &mut Vec<String>) -> Option<Encryption> {
+        match (self.passphrase_file, self.passphrase_env, self.age_recipient, self.age_identity_file) {
+            (Some(path), None, None, None) => Some(Encryption::PassphraseFile(path)),
+            (None, Some(variable), None, None) => {
+                check_variable("keys.encryption.passphrase_env", &variable, problems);
+                Some(Encryption::PassphraseEnv(variable))
+            }
+            (None, None, Some(recipient), Some(identity_file)) => Some(Encryption::Age { recipient, identity_file }),
+            _ => {
+                problems.push(
+                    "keys.encryption is one of: passphrase_file, passphrase_env, or age_recipient together with age_identity_file"
+                        .to_owned(),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// A name, not a value: whoever puts the secret itself there is told so without its being repeated.
+fn check_variable(key: &str, name: &str, problems: &mut Vec<String>) {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || name.len() > 128 || !name.chars().all(good) {
+        problems.push(format!(
+            "{key} is the name of a variable of the environment, such as TACHOGRAPH_KEY, and not its value"
+        ));
+    }
+}
