@@ -57,11 +57,11 @@ pub struct Leaf<'a> {
     pub sealed_at: u64,
     /// W3C span id.
     pub span_id: Option<[u8; 8]>,
-    /// Reserved: the stream that the record belongs to.
+    /// The stream that the record belongs to, or what the recorder says of streams: see [`stream`](crate::stream).
     pub stream: Option<&'a str>,
-    /// Reserved: hash of the stream's leaf before.
+    /// Hash of the stream's leaf before.
     pub stream_prev: Option<Hash>,
-    /// Reserved: position in the stream.
+    /// Position in the stream, within its generation.
     pub stream_seq: Option<u64>,
     /// W3C trace id.
     pub trace_id: Option<[u8; 16]>,

@@ -16,6 +16,7 @@
 //! | [`note`] | signed notes, their keys, and who signs them |
 //! | [`checkpoint`] | the signed statement of size and root |
 //! | [`proof`] | the proof of one record, as a file |
+//! | [`stream`] | the records of one session or agent, numbered and linked |
 //! | [`commit`] | the signed statement of which objects hold which records |
 //! | [`cosignature`] | what a witness adds to a checkpoint, and its keys |
 //! | [`add_checkpoint`] | how a witness is asked for it |
@@ -39,6 +40,7 @@ pub mod name;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod stream;
 mod text;
 pub mod tree;
 
@@ -56,6 +58,9 @@ pub use note::{
 };
 pub use policy::{Policy, PolicyError};
 pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};
+pub use stream::{
+    Generation, Statement, StreamBy, StreamId, StreamKey, StreamKind, StreamPlace, StreamSecret, StreamTracker, Tail,
+};
 pub use tree::{
     Edge, ProofError, consistency_nodes, consistency_proof, inclusion_nodes, inclusion_proof, root_of,
     verify_consistency, verify_inclusion,

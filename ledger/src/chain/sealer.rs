@@ -14,6 +14,7 @@ use crate::hash::{Hash, leaf_hash};
 use crate::leaf::{Leaf, LeafError, MAX_LEAF_BYTES, genesis};
 use crate::mac::{EpochKey, MacError, MacKey, epoch_of};
 use crate::note::VerifyingKey;
+use crate::stream::StreamPlace;
 use crate::{LedgerName, MAX_RECORDS};
 
 /// What the sealer is told about a record. The meanings are those of [`Leaf`].
@@ -116,11 +117,22 @@ impl Sealer {
 
     /// Seals one record: appends its leaf to `leaves` and moves on by one.
     pub fn seal(&mut self, entry: Entry<'_>, leaves: &mut Vec<u8>) -> Result<Sealed, SealError> {
+        self.seal_in(entry, &StreamPlace::None, leaves)
+    }
+
+    /// The same for a record that has a place among streams.
+    pub fn seal_in(
+        &mut self,
+        entry: Entry<'_>,
+        place: &StreamPlace,
+        leaves: &mut Vec<u8>,
+    ) -> Result<Sealed, SealError> {
         let index = self.next_index;
         if index >= MAX_RECORDS {
             return Err(SealError::Full);
         }
-        let leaf = self.leaf(index, entry);
+        let stream = place.text();
+        let leaf = self.leaf(index, entry, (stream.as_deref(), place.link()));
         leaf.check()?;
         let begin = leaves.len();
         leaf.encode_into(leaves);
@@ -216,7 +228,12 @@ impl Sealer {
         &self.vkey_line
     }
 
-    fn leaf<'a>(&'a self, index: u64, entry: Entry<'a>) -> Leaf<'a> {
+    fn leaf<'a>(
+        &'a self,
+        index: u64,
+        entry: Entry<'a>,
+        (stream, (stream_seq, stream_prev)): (Option<&'a str>, (Option<u64>, Option<Hash>)),
+    ) -> Leaf<'a> {
         Leaf {
             body_len: entry.body_len,
             body_sha256: entry.body_sha256,
@@ -232,9 +249,9 @@ impl Sealer {
             producer_seq: entry.producer_seq,
             sealed_at: entry.sealed_at,
             span_id: entry.span_id,
-            stream: None,
-            stream_prev: None,
-            stream_seq: None,
+            stream,
+            stream_prev,
+            stream_seq,
             trace_id: entry.trace_id,
         }
     }
