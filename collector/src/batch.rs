@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
-use tachograph_ledger::Hash;
+use tachograph_ledger::{Hash, StreamSecret};
 use tachograph_record::{Body, BodyError, EventId, Kind, Record, Time, content_digest, write_body};
 
 use crate::intake::{Export, Signal};
 use crate::normalise::{self, Rejection};
 use crate::otlp::{DecodeError, LogRecord, Resource, Scope, Source, Span, walk_logs, walk_traces};
+use crate::seal::Assigner;
 
 /// The largest body that is kept: the journal's bound, less the room that the writer needs to add `conflicts_with`.
 /// Without that room one sender could stop the collector with a body that no frame takes.
@@ -48,6 +49,12 @@ pub struct Draft {
     pub producer_epoch: Option<Box<str>>,
     /// Its number.
     pub producer_seq: Option<u64>,
+    /// The session that it belongs to.
+    pub session_id: Option<Box<str>>,
+    /// The agent that it is of.
+    pub agent_id: Option<Box<str>>,
+    /// Its stream's secret, if that was looked for ahead.
+    pub stream: Option<StreamSecret>,
 }
 
 /// The records of one request, in its order.
@@ -76,6 +83,9 @@ impl Draft {
             producer: record.producer.as_deref().map(Box::from),
             producer_epoch: record.producer_epoch.as_deref().map(Box::from),
             producer_seq: record.producer_seq.map(|seq| seq.get()),
+            session_id: record.session_id.as_deref().map(Box::from),
+            agent_id: record.agent_id.as_deref().map(Box::from),
+            stream: None,
         }
     }
 }
@@ -186,6 +196,13 @@ impl Batch {
             batch.drafts.push(Draft::new(&record, &batch.bodies, body));
         }
         Ok(batch)
+    }
+
+    /// Finds each record's stream ahead of the writer, which would do it one record after another.
+    pub fn assign(&mut self, assigner: &Assigner) {
+        for draft in &mut self.drafts {
+            draft.stream = assigner.secret(draft);
+        }
     }
 
     /// The records with their bodies, in order.

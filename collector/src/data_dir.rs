@@ -6,8 +6,9 @@
 //! DIR/keys/signing.key   the private key, mode 0600, unless the configuration has it elsewhere
 //! DIR/keys/mac.key       the MAC key of the present epoch, mode 0600
 //! DIR/keys/mac-<epoch>.ended  what MACs of an epoch that is over were made with, until it is published, mode 0600
+//! DIR/keys/stream.key    the stream key, mode 0600: made by the first start that seals streams
 //! DIR/mac-escrow.key     the first MAC key: to be moved into other hands
-//!                        (these three may be age files: `keys.encryption`)
+//!                        (these four may be age files: `keys.encryption`)
 //! DIR/checkpoint         the newest checkpoint that was signed: what the archive may never fall behind
 //! DIR/archive-path       where the archive lies, if the configuration places it elsewhere
 //! DIR/begun              there once records were sealed: then an empty journal is a lost one
@@ -25,7 +26,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
-use tachograph_ledger::{Checkpoint, CheckpointError, LedgerName, MacKey, MacScheme, SigningKey, VerifyingKey};
+use tachograph_ledger::{
+    Checkpoint, CheckpointError, LedgerName, MacKey, MacScheme, SigningKey, StreamKey, VerifyingKey,
+};
 use tachograph_record::{Hex, Time};
 use tachograph_verifier::escrow;
 use zeroize::Zeroizing;
@@ -37,10 +40,12 @@ use crate::place::Place;
 /// First line of the MAC key file: by which scheme the ledger's keys follow from it.
 const MAC_KEY_HEADERS: [(&str, MacScheme); 2] =
     [("tachograph-mac-key/v1", MacScheme::V1), ("tachograph-mac-key/v2", MacScheme::V2)];
+const STREAM_KEY_HEADER: &str = "tachograph-stream-key/v1";
 
 const SIGNING_KEY: &str = "keys/signing.key";
 const MAC_KEY: &str = "keys/mac.key";
 const ESCROW: &str = "mac-escrow.key";
+const STREAM_KEY: &str = "keys/stream.key";
 
 const WITNESSES: &str = "witnesses.json";
 
@@ -396,7 +401,7 @@ impl DataDir {
     /// If one can't be read or written. Those before it are done then, and the same call goes on.
     pub fn protect(&mut self, protection: Protection) -> Result<Vec<&'static str>, DataDirError> {
         let mut changed = Vec::new();
-        for (name, mode) in [(SIGNING_KEY, 0o600), (MAC_KEY, 0o600), (ESCROW, 0o400)] {
+        for (name, mode) in [(SIGNING_KEY, 0o600), (MAC_KEY, 0o600), (STREAM_KEY, 0o600), (ESCROW, 0o400)] {
             let path = self.root.join(name);
             let Some(bytes) = read_bounded(&path)? else { continue };
             if Protection::is_sealed(&bytes) == protection.is_on() {
@@ -419,7 +424,7 @@ impl DataDir {
     /// If one can't be read.
     pub fn unprotected(&self) -> Result<Vec<&'static str>, DataDirError> {
         let mut found = Vec::new();
-        for name in [SIGNING_KEY, MAC_KEY, ESCROW] {
+        for name in [SIGNING_KEY, MAC_KEY, STREAM_KEY, ESCROW] {
             if read_bounded(&self.root.join(name))?.is_some_and(|bytes| !Protection::is_sealed(&bytes)) {
                 found.push(name);
             }
@@ -443,6 +448,42 @@ impl DataDir {
             Ok(text) => Ok(Zeroizing::new(text.to_owned())),
             Err(_) => Err(DataDirError::damaged(&path, "not a key, but bytes that are no text")),
         }
+    }
+
+    /// Whether streams were ever sealed from here.
+    pub fn has_stream_key(&self) -> bool {
+        self.root.join(STREAM_KEY).exists()
+    }
+
+    /// Reads the stream key; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn stream_key(&self) -> Result<Option<StreamKey>, DataDirError> {
+        if !self.has_stream_key() {
+            return Ok(None);
+        }
+        let path = self.root.join(STREAM_KEY);
+        let text = self.read_own_secret(STREAM_KEY, "the stream key")?;
+        let mut lines = text.lines();
+        let key = match (lines.next(), lines.next(), lines.next()) {
+            (Some(STREAM_KEY_HEADER), Some(key), None) => Hex::<32>::parse(key),
+            _ => None,
+        };
+        let what = "not a stream key file (tachograph-stream-key/v1, 64 hex). Restore it from a backup of this directory; if it is lost for good, remove it: \
+                    a new one is made, and of earlier records it can't be shown any more that none was left out of a session";
+        key.map(|Hex(key)| Some(StreamKey::new(key))).ok_or_else(|| DataDirError::damaged(&path, what))
+    }
+
+    /// Makes the stream key, of 32 random bytes.
+    ///
+    /// # Errors
+    /// If there is one, or it can't be written.
+    pub fn make_stream_key(&self, random: &Zeroizing<[u8; 32]>) -> Result<StreamKey, DataDirError> {
+        let text = Zeroizing::new(format!("{STREAM_KEY_HEADER}\n{}\n", Hex(**random)));
+        self.write_new_secret(STREAM_KEY, text.as_bytes(), 0o600)?;
+        sync_dir(&self.root.join("keys"))?;
+        Ok(StreamKey::new(**random))
     }
 
     /// Whether records were sealed here: then the journal is never without a file, for it keeps its newest.

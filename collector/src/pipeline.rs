@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 use tachograph_exporters::archive::Archive;
 use tachograph_exporters::archive::store::s3::Patience;
 use tachograph_exporters::verify::ARCHIVE_ORPHANS;
-use tachograph_ledger::SignError;
+use tachograph_ledger::{Generation, SignError};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
+use zeroize::Zeroizing;
 
 use crate::admin::{self, Health};
 use crate::archiver::{Archiver, ArchiverError, Cut, Outage};
@@ -30,7 +31,7 @@ use crate::batch::{Entropy, SystemEntropy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::{self, Speaker};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, DataDirError};
 use crate::journal::JournalReader;
 use crate::mailbox::Mailbox;
 use crate::observe::Metrics;
@@ -38,7 +39,7 @@ use crate::progress::Progress;
 use crate::publication::{Publisher, Seen, Stop};
 use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
 use crate::retention::Classifier;
-use crate::seal::{self, Lent, Own, Parts, Queue, Writer, WriterError};
+use crate::seal::{self, Assigner, Lent, Own, Parts, Queue, Streams, Writer, WriterError};
 use crate::startup::{self, Probed, Ready, StartError};
 use crate::timestamp::{self, Authorities, Timestamps};
 use crate::witness::{self, WitnessMetrics};
@@ -198,7 +199,8 @@ pub async fn run(
     let data_dir = Arc::clone(&ready.data_dir);
     let orphans = ready.settled.kept.clone();
     let bucket = ready.bucket.as_ref().map(probed);
-    let (starting, queue) = Stages::start(ready, &config, &shared)?;
+    let assigner = assigner(&config, &ready.data_dir, &shared)?;
+    let (starting, queue) = Stages::start(ready, &config, &shared, assigner.clone())?;
     seal_own(&shared, &queue, "collector.start", Some(start_details)).await;
     if bucket.is_some() {
         seal_own(&shared, &queue, "archive.probe", bucket).await;
@@ -240,6 +242,7 @@ pub async fn run(
         entropy: Arc::clone(&shared.entropy),
         max_field_bytes: config.receive.max_field_bytes,
         held: Arc::default(),
+        streams: assigner,
     };
     let (shutdown, watch_shutdown) = watch::channel(false);
     let mut serving = tokio::spawn(bound.serve(Arc::new(intake), watch_shutdown));
@@ -261,6 +264,9 @@ pub async fn run(
     publishing.end();
     if let Some(stamping) = stamping {
         stamping.end();
+    }
+    if let Err(refusal) = queue.close_streams().await {
+        tracing::warn!(?refusal, "what streams there were is not stated; the next start does it");
     }
     seal_own(&shared, &queue, "collector.stop", None).await;
     let joined = tokio::task::spawn_blocking(move || {
@@ -285,6 +291,28 @@ pub async fn run(
 
 fn is_tampering(error: &RunError) -> bool {
     matches!(error, RunError::Archiver(error) if error.is_tampering())
+}
+
+/// What finds the streams of records, if any are sealed. The key is made when it is needed for the first time.
+fn assigner(config: &Config, data_dir: &DataDir, shared: &Shared) -> Result<Option<Arc<Assigner>>, RunError> {
+    let Some(by) = config.streams.by else { return Ok(None) };
+    let of_start = |error: DataDirError| RunError::Start(error.into());
+    let key = match data_dir.stream_key().map_err(of_start)? {
+        Some(key) => key,
+        None => {
+            let mut random = Zeroizing::new([0; 32]);
+            shared.entropy.fill(&mut *random).map_err(RunError::Entropy)?;
+            data_dir.make_stream_key(&random).map_err(of_start)?
+        }
+    };
+    Ok(Some(Arc::new(Assigner::new(key, by))))
+}
+
+fn streams(config: &Config, assigner: Option<Arc<Assigner>>, left: Option<Generation>) -> Streams {
+    match assigner {
+        Some(assigner) => Streams::on(assigner, left, config.streams.close_after),
+        None => Streams::off(left),
+    }
 }
 
 /// What several stages use.
@@ -437,7 +465,12 @@ fn begin_publishing(seen: Option<Seen>, starting: &Starting, shared: &Shared) ->
 }
 
 impl Stages {
-    fn start(ready: Ready, config: &Config, shared: &Shared) -> Result<(Starting, Queue), RunError> {
+    fn start(
+        ready: Ready,
+        config: &Config,
+        shared: &Shared,
+        assigner: Option<Arc<Assigner>>,
+    ) -> Result<(Starting, Queue), RunError> {
         let (queue, receiver) = seal::queue();
         let progress = Arc::new(Progress::new(ready.sealer.next_index()));
         progress.archived(ready.archive.tail().size);
@@ -457,6 +490,7 @@ impl Stages {
             durability: config.durability,
             archive_wait: config.archive.max_age + seal::ARCHIVE_TAKES,
             gap_after: config.gap_after,
+            streams: streams(config, assigner, ready.generation),
         });
         let (bell, ended) = mpsc::channel(2);
         let lock = ready.lock;

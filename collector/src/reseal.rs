@@ -24,7 +24,7 @@ use crate::journal::disk::RealDisk;
 use crate::journal::{self, Journal, JournalError, JournalReader};
 use crate::observe::Metrics;
 use crate::progress::Progress;
-use crate::seal::{self, Own, Parts, Writer, WriterError};
+use crate::seal::{self, Own, Parts, Streams, Writer, WriterError};
 use crate::view::ViewError;
 
 /// Action of the first record of a ledger that was made here.
@@ -232,6 +232,8 @@ fn begin_writer(data_dir: &Arc<DataDir>, own: Arc<Own>, around: &Surroundings) -
         durability: Durability::Wal,
         archive_wait: Duration::ZERO,
         gap_after: Duration::MAX,
+        // Among what is sealed anew are records of the fenced recorder itself, whose starts are none of this ledger's.
+        streams: Streams::off(None),
     }))
 }
 

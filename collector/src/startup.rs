@@ -8,10 +8,13 @@ use std::sync::Arc;
 use tachograph_exporters::archive::reader::Reader;
 use tachograph_exporters::archive::store::s3::{Patience, S3Store};
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, ErrorKind, Store, StoreError};
+use tachograph_exporters::archive::streams;
+use tachograph_exporters::archive::tree::TreeReader;
 use tachograph_exporters::archive::{Archive, ArchiveError, SegmentError, Settings, Settled, Tail};
 use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Outcome, Trials};
 use tachograph_ledger::{
-    ChainError, ChainVerifier, Hash, Leaf, MacKey, SealError, Sealer, Signer, VerifyingKey, epoch_of, leaf_hash,
+    ChainError, ChainVerifier, Generation, Hash, Leaf, MacKey, SealError, Sealer, Signer, StreamTracker, VerifyingKey,
+    epoch_of, leaf_hash,
 };
 use tachograph_record::{Body, Time, content_digest};
 
@@ -193,6 +196,8 @@ pub struct Ready {
     pub settled: Settled,
     /// What is known of the bucket, if the archive is in one.
     pub bucket: Option<Probed>,
+    /// The generation of streams that is open.
+    pub generation: Option<Generation>,
 }
 
 /// Opens everything, in the order in which each part can be checked against the one before.
@@ -261,7 +266,8 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         return Err(StartError::Lost { known, next });
     }
     check_mac_key(&mac_key, next).map_err(StartError::MacKey)?;
-    let end = replay(&journal, &mut dedup, &vkey, &mac_key, first, &tail)?;
+    let mut tracker = archived_streams(&archive, &data_dir);
+    let end = replay(&journal, &mut dedup, &vkey, &mac_key, first, &tail, &mut tracker)?;
     // Only now is it sure that what an interrupted segment left is in the journal too.
     let mut settled = archive.settle(next)?;
     settled.kept.extend(archive.strays()?);
@@ -281,6 +287,7 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         recovered,
         settled,
         bucket,
+        generation: tracker.into_generation(),
     })
 }
 
@@ -381,6 +388,23 @@ fn differs(archive: &Archive, journal: &Journal, index: u64) -> Result<bool, Sta
     Ok(archived != ours)
 }
 
+/// Where the streams of the archived records stand. If that can't be read the generation is not gone on with: it stays without a
+/// statement, and nothing else suffers.
+fn archived_streams(archive: &Archive, data_dir: &DataDir) -> StreamTracker {
+    // Never sealed from here: there is nothing to look for.
+    if !data_dir.has_stream_key() {
+        return StreamTracker::default();
+    }
+    let size = archive.tail().size;
+    let found = TreeReader::open_behind(Arc::clone(archive.store()), size)
+        .map_err(Into::into)
+        .and_then(|tree| streams::resume(&tree, size));
+    found.unwrap_or_else(|error| {
+        tracing::warn!(%error, "which streams are open can't be read from the archive: they stay without a statement");
+        StreamTracker::in_the_middle()
+    })
+}
+
 /// Where the ledger ends.
 struct End {
     prev: Hash,
@@ -395,6 +419,7 @@ fn replay(
     mac_key: &MacKey,
     first: u64,
     tail: &Tail,
+    streams: &mut StreamTracker,
 ) -> Result<End, StartError> {
     let (archived, last_hash) = (tail.size, tail.last_hash);
     let fenced = || StartError::Fenced { archived, writer: tail.writer.clone() };
@@ -422,7 +447,12 @@ fn replay(
                 if index == archived && archived > 0 && leaf.prev != last_hash {
                     return Err(fenced());
                 }
-                chain.push(index, record.leaf, &hash)?
+                let leaf = chain.push(index, record.leaf, &hash)?;
+                if let Err(error) = streams.push(&leaf, &hash) {
+                    tracing::error!(index, %error, "the streams of the journal are not what they must be; `tachograph verify` says more");
+                    streams.lose();
+                }
+                leaf
             };
             if epoch_of(index) == mac_key.epoch() && mac_key.verify(vkey.name(), index, &hash, &record.mac).is_err() {
                 let what = "its MAC is wrong: either the record is not the one that was sealed, or keys/mac.key is not this ledger's";

@@ -229,6 +229,7 @@ fn simulate() {
         durability: config.durability,
         archive_wait: Duration::MAX,
         gap_after: Duration::MAX,
+        streams: tachograph_collector::seal::Streams::off(None),
     });
     let senders = Senders {
         queue: queue.clone(),

@@ -22,6 +22,7 @@ pub mod schema;
 pub mod segment;
 pub mod store;
 mod strays;
+pub mod streams;
 pub mod tiles;
 pub mod tree;
 pub mod witnessed;

@@ -21,6 +21,7 @@ mod records;
 mod report;
 mod sequences;
 mod storage;
+mod streams;
 mod timestamps;
 mod witnessed;
 

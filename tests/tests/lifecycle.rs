@@ -47,7 +47,7 @@ fn sigterm_drains_and_archives_everything() {
     assert!(acknowledged.len() > 100, "{} records are no load", acknowledged.len());
     stored::expect_once(&stored::counts(&archived), &acknowledged);
     assert_eq!(archived.len(), stored::read(&home.data()).len(), "records are left in the journal");
-    assert_eq!(lifecycles(&archived), ["collector.start", "collector.stop"]);
+    assert_eq!(lifecycles(&archived), ["collector.start", "streams.closed", "collector.stop"]);
     expect_verified(&home.data());
 }
 

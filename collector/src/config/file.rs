@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::archive::ArchiveFile;
 use super::keys::KeysFile;
 use super::quantity::{Size, Span};
+use super::streams::StreamsFile;
 use super::timestamps::TimestampsFile;
 use super::witnesses::WitnessesFile;
 use super::{Config, DEFAULT_DATA, DEFAULT_MAX_FIELD_BYTES, Durability, Journal, Log, Overrides, Receive};
@@ -30,6 +31,7 @@ struct File {
     witnesses: Option<WitnessesFile>,
     timestamps: TimestampsFile,
     producers: ProducersFile,
+    streams: StreamsFile,
     admin: Option<Switch>,
     log: LogFile,
 }
@@ -172,6 +174,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
     let keys = file.keys.check(&mut problems);
     let witnesses = file.witnesses.and_then(|file| file.check(&mut problems));
     let timestamps = file.timestamps.check(&mut problems);
+    let streams = file.streams.check(&mut problems);
     let admin = overrides.admin.or_else(|| address(file.admin, 9464));
     let addresses = [("receive.grpc", receive.grpc), ("receive.http", receive.http), ("admin", admin)];
     for (at, (name, address)) in addresses.iter().enumerate() {
@@ -190,6 +193,7 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
             durability,
             duplicates_retention: retention,
             timestamps,
+            streams,
             gap_after: file.producers.gap_after.map_or(Duration::from_secs(60), |span| span.0),
             admin,
             keys,

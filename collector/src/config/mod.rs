@@ -7,6 +7,7 @@ mod archive;
 mod file;
 mod keys;
 mod quantity;
+mod streams;
 mod timestamps;
 mod witnesses;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use tachograph_exporters::archive::Retention;
 use tachograph_exporters::archive::store::s3::S3Settings;
+use tachograph_ledger::StreamBy;
 
 use crate::receive::{Auth, Limits, Secret, Tls};
 use crate::retention::Class;
@@ -43,6 +45,8 @@ pub struct Config {
     pub duplicates_retention: Duration,
     /// Time stamps from outside.
     pub timestamps: Timestamps,
+    /// Streams of records that belong together.
+    pub streams: Streams,
     /// How long a gap in a producer's numbers stays open before it is recorded.
     pub gap_after: Duration,
     /// Where health and metrics are served; `None` for nowhere.
@@ -113,6 +117,15 @@ pub enum Durability {
     Wal,
     /// When the commit that names its records is in the archive.
     Archive,
+}
+
+/// Settings of streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Streams {
+    /// Which stream a record belongs to; `None` if none are sealed.
+    pub by: Option<StreamBy>,
+    /// A generation is stated when its first stream is this old.
+    pub close_after: Duration,
 }
 
 /// Settings of time stamps.

@@ -15,11 +15,13 @@
 //! - *outcome unknown* (a failed fsync): nobody is answered with success, the thread ends and the process stops. Start-up finds out;
 //! - *a record that was sealed before*: counted, acknowledged, not sealed again;
 //! - *its id with other content*: sealed, pointing at the first;
+//! - *a generation of streams is full or old*: stated in a frame of its own, so that a statement is durable or never was;
 //! - *the clock went back*: indexes go on, and a record says so before any other is sealed with the earlier time.
 
 mod gaps;
 mod own;
 mod queue;
+mod streams;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use tachograph_ledger::{Entry, Hash, SealError, Sealer, Snapshot};
+use tachograph_ledger::{Entry, Hash, SealError, Sealer, Snapshot, StreamPlace};
 use tachograph_record::{Time, append_conflict};
 
 use crate::batch::{Batch, BatchError, Draft, Entropy};
@@ -46,6 +48,7 @@ use gaps::note_numbers;
 pub use own::{OWN_PRODUCER, Own};
 pub use queue::{Intake, Lent, QUEUE_BATCHES, Queue, queue};
 use queue::{Job, Message};
+pub use streams::{Assigner, STREAMS_CLOSED, STREAMS_OPENED, Streams};
 
 /// A group takes no further batch once it has this many bytes.
 pub const GROUP_BYTES: u64 = 8 << 20;
@@ -116,6 +119,8 @@ pub struct Parts {
     pub archive_wait: Duration,
     /// How long a gap in a producer's numbers stays open before it is recorded.
     pub gap_after: Duration,
+    /// The streams of the generation that is open.
+    pub streams: Streams,
 }
 
 /// The writer of the ledger.
@@ -219,6 +224,7 @@ impl Writer {
     fn rest(&mut self) -> Result<(), WriterError> {
         // Whether there is room again only the next batch can tell, and a load balancer sends none while we say that there is none.
         self.parts.metrics.journal_full.set(0);
+        self.look_at_streams()?;
         self.look_at_producers()?;
         // From here on damage to the last frame can't be taken for a torn write.
         self.parts.journal.mark_synced().map_err(WriterError::Journal)
@@ -233,6 +239,7 @@ impl Writer {
             match message {
                 Message::Batch(job) if self.stopping => job.answer(Err(Refusal::Stopping)),
                 Message::Batch(job) => self.take(job)?,
+                Message::CloseStreams(reply) => self.close_on_demand(reply)?,
                 Message::Stop => self.stopping = true,
                 Message::Archived { size } => {
                     self.to_release = Some(size);
@@ -248,6 +255,7 @@ impl Writer {
         if self.stopping {
             self.parts.progress.end();
         }
+        self.look_at_streams()?;
         self.look_at_producers()
     }
 
@@ -272,6 +280,7 @@ impl Writer {
 
     fn seal_batch(&mut self, batch: &Batch) -> Result<Accepted, Failed> {
         let now = self.parts.clock.now();
+        self.end_other_streams(now)?;
         if now < self.parts.last_sealed_at {
             self.seal_clock_jump(now)?;
         }
@@ -286,6 +295,7 @@ impl Writer {
                 }
                 Verdict::New => {
                     accepted.records += 1;
+                    self.prepare_streams(draft, now)?;
                     self.seal(draft, body, draft.body_sha256, now)?
                 }
                 Verdict::Conflict { first_index } => {
@@ -294,6 +304,7 @@ impl Writer {
                     let hash = Hash::from_bytes(Sha256::digest(&pointing).into());
                     conflicts += 1;
                     accepted.records += 1;
+                    self.prepare_streams(draft, now)?;
                     self.seal(draft, &pointing, hash, now)?
                 }
             };
@@ -317,6 +328,19 @@ impl Writer {
         if self.frame.is_full() {
             self.flush()?;
         }
+        let place = self.parts.streams.place(draft, self.parts.sealer.next_index(), self.parts.sealer.name());
+        self.seal_at(draft, body, body_sha256, now, place)
+    }
+
+    /// The same at a place among streams that is known.
+    fn seal_at(
+        &mut self,
+        draft: &Draft,
+        body: &[u8],
+        body_sha256: Hash,
+        now: Time,
+        place: StreamPlace,
+    ) -> Result<(u64, Option<Hash>), Failed> {
         let parts = &mut self.parts;
         if self.frame.is_empty() {
             self.before = (parts.sealer.snapshot(), parts.last_sealed_at);
@@ -335,7 +359,8 @@ impl Writer {
             span_id: draft.span_id,
             trace_id: draft.trace_id,
         };
-        let sealed = parts.sealer.seal(entry, &mut self.leaf)?;
+        let sealed = parts.sealer.seal_in(entry, &place, &mut self.leaf)?;
+        parts.streams.sealed(&place, &sealed);
         let pushed = self.frame.push(&self.leaf, body, &sealed.mac);
         pushed.map_err(|source| WriterError::Frame { index: sealed.index, source })?;
         let inserted = parts.dedup.insert(&draft.event_id.0, &draft.content_digest, sealed.index, now.unix_nanos());
@@ -397,6 +422,7 @@ impl Writer {
         // A jump of the clock that was in the frame is still to be recorded.
         self.parts.last_sealed_at = sealed_at;
         self.parts.dedup.rollback_staged();
+        self.parts.streams.take_back();
         self.empty_frame();
         if self.parts.metrics.journal_full.replace(1) == 0 {
             tracing::error!(%reason, "no room for records: senders are told to come back; nothing acknowledged is lost");
@@ -419,6 +445,7 @@ impl Writer {
     }
 
     fn empty_frame(&mut self) {
+        self.parts.streams.keep();
         let sealer = &self.parts.sealer;
         self.before = (sealer.snapshot(), self.parts.last_sealed_at);
         self.frame.restart(sealer.next_index(), *sealer.prev().as_bytes(), 0);

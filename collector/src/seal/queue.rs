@@ -11,6 +11,8 @@ use crate::batch::{Batch, BatchError, Entropy};
 use crate::clock::Clock;
 use crate::intake::{Accepted, Export, Refusal};
 
+use super::Assigner;
+
 /// Batches that may wait for the writer.
 pub const QUEUE_BATCHES: usize = 256;
 
@@ -74,6 +76,8 @@ pub enum Message {
         /// Number of records archived.
         size: u64,
     },
+    /// State what streams there are in the generation that is open, if there are any.
+    CloseStreams(oneshot::Sender<Result<(), Refusal>>),
     /// Take no further batch. Archived records may still be let go.
     Stop,
 }
@@ -146,6 +150,19 @@ impl Queue {
         self.submit(batch, None)?.blocking_recv().unwrap_or_else(|_| Err(writer_gone()))
     }
 
+    /// Has the generation of streams that is open stated. All that was sealed before is durable then.
+    ///
+    /// # Errors
+    /// If that was refused.
+    pub async fn close_streams(&self) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        match self.sender.try_send(Message::CloseStreams(reply)) {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(writer_gone())),
+            Err(TrySendError::Full(_)) => Err(Refusal::Full { retry_after: Duration::from_secs(1), what: "queue" }),
+            Err(TrySendError::Disconnected(_)) => Err(Refusal::Stopping),
+        }
+    }
+
     /// Ends the sealing; waits for room in the queue.
     pub fn stop(&self) {
         // An error means that it has ended already.
@@ -174,6 +191,8 @@ pub struct Intake {
     pub max_field_bytes: usize,
     /// Bytes of batches that wait.
     pub held: Arc<AtomicUsize>,
+    /// Finds the streams of records, if any are sealed.
+    pub streams: Option<Arc<Assigner>>,
 }
 
 impl crate::intake::Intake for Intake {
@@ -184,7 +203,7 @@ impl crate::intake::Intake for Intake {
         let batch = Batch::from_export(&export, self.max_field_bytes, self.clock.now(), &*self.entropy);
         // The bodies hold all that is needed of it: its memory goes before the wait.
         drop(export);
-        let batch = batch.map_err(|error| match error {
+        let mut batch = batch.map_err(|error| match error {
             BatchError::Malformed(error) => {
                 Refusal::Malformed { field: error.field().to_owned(), reason: error.reason().to_owned() }
             }
@@ -195,6 +214,9 @@ impl crate::intake::Intake for Intake {
         })?;
         if batch.is_empty() {
             return Ok(Accepted::default());
+        }
+        if let Some(assigner) = &self.streams {
+            batch.assign(assigner);
         }
         let charge = Charge::new(&self.held, batch.bytes());
         self.queue.seal(batch, Some(charge)).await

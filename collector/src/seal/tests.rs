@@ -2,6 +2,7 @@
 
 mod failures;
 mod order;
+mod streams;
 
 use std::io;
 use std::path::Path;
@@ -115,6 +116,7 @@ impl Place {
             durability: Durability::Wal,
             archive_wait: Duration::MAX,
             gap_after: Duration::MAX,
+            streams: Streams::off(None),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use parquet::data_type::ByteArray;
-use tachograph_ledger::{Commit, Object, ObjectKind};
+use tachograph_ledger::{Commit, Object, ObjectKind, StreamBy};
 
 use super::Progress;
 use super::certificates::{Certificates, Statements};
@@ -198,9 +198,9 @@ impl<'a> Workshop<'a> {
                     return;
                 }
             };
-            walk.group(commit, object, walked, &group);
-            for leaf in group.leaves {
-                self.hand_out(bodies, commit.first + walked, leaf, submit);
+            let streams = walk.group(commit, object, walked, &group);
+            for (leaf, streams) in group.leaves.into_iter().zip(streams) {
+                self.hand_out(bodies, commit.first + walked, (leaf, streams), submit);
                 walked += 1;
             }
         }
@@ -208,16 +208,23 @@ impl<'a> Workshop<'a> {
     }
 
     /// Gives a leaf to the class that has its body, and the row group to a thread once it is complete.
-    fn hand_out(&self, bodies: &mut Bodies<'a>, index: u64, leaf: ByteArray, submit: &mut dyn FnMut(Job<'a>)) {
+    fn hand_out(
+        &self,
+        bodies: &mut Bodies<'a>,
+        index: u64,
+        (leaf, streams): (ByteArray, Option<StreamBy>),
+        submit: &mut dyn FnMut(Job<'a>),
+    ) {
         let Some(class) = bodies.of(index, self.collector) else { return };
         class.indexes.push(index);
         class.leaves.push(leaf);
+        class.streams.push(streams);
         if class.leaves.len() < class.group_rows() {
             return;
         }
         let (indexes, leaves) = (std::mem::take(&mut class.indexes), std::mem::take(&mut class.leaves));
-        let rows = leaves.len() as u64;
-        let place = GroupPlace { object: class.object, first_row: class.first_row, indexes };
+        let (rows, streams) = (leaves.len() as u64, std::mem::take(&mut class.streams));
+        let place = GroupPlace { object: class.object, first_row: class.first_row, indexes, streams };
         submit(Job::Group(Group { object: Arc::clone(&class.records), place, group: class.group, leaves }));
         class.first_row += rows;
         class.group += 1;
@@ -265,6 +272,7 @@ struct Class<'a> {
     stored: Vec<i64>,
     indexes: Vec<u64>,
     leaves: Vec<ByteArray>,
+    streams: Vec<Option<StreamBy>>,
     /// It can't be read on: reported.
     broken: bool,
 }
@@ -272,7 +280,9 @@ struct Class<'a> {
 impl<'a> Class<'a> {
     fn new(object: &'a Object, records: Arc<RecordsObject>) -> Self {
         let (group, first_row, broken) = (0, 0, false);
-        Self { object, records, group, first_row, stored: Vec::new(), indexes: Vec::new(), leaves: Vec::new(), broken }
+        let (stored, indexes) = (Vec::new(), Vec::new());
+        let (leaves, streams) = (Vec::new(), Vec::new());
+        Self { object, records, group, first_row, stored, indexes, leaves, streams, broken }
     }
 
     /// Rows of the present group; never reached behind the last one.

@@ -1,7 +1,7 @@
 //! The walk along the leaves, one after another: chain, tree, MACs, times of sealing, producers' numbers.
 
 use tachograph_ledger::{
-    ChainVerifier, Commit, Hash, Leaf, MacKey, Object, VerifyingKey, empty_root, epoch_of, leaf_hash,
+    ChainVerifier, Commit, Hash, Leaf, MacKey, Object, StreamBy, VerifyingKey, empty_root, epoch_of, leaf_hash,
 };
 
 use super::Totals;
@@ -10,6 +10,7 @@ use super::collector::Collector;
 use super::receipts::Receipts;
 use super::report::{Axis, Finding};
 use super::sequences::Sequences;
+use super::streams::Streams;
 use super::timestamps::Anchor;
 use crate::archive::reader::LeafGroup;
 
@@ -28,6 +29,7 @@ pub(crate) struct Walk<'c> {
     outside: Remembered,
     receipts: Option<Receipts>,
     sequences: Sequences,
+    streams: Streams,
     sealed_at: u64,
     /// Records that were sealed before the record before them, and the object and row they stand in.
     steps: Vec<Finding>,
@@ -66,6 +68,7 @@ impl<'c> Walk<'c> {
             outside,
             receipts,
             sequences: Sequences::default(),
+            streams: Streams::default(),
             sealed_at: 0,
             steps: Vec::new(),
             walked: Walked { latest: vec![None; stamped.len()], ..Walked::default() },
@@ -79,17 +82,26 @@ impl<'c> Walk<'c> {
     pub(crate) fn begin(&mut self, commit: &Commit) {
         // The gap itself was reported with the commits.
         if self.chain.as_ref().is_some_and(|chain| chain.next_index() != commit.first) {
-            self.chain = None;
+            self.lose();
         }
     }
 
     /// The rest of the segment's leaves can't be read.
     pub(crate) fn lose(&mut self) {
         self.chain = None;
+        self.streams.lose();
     }
 
-    /// Checks a row group of the segment's leaves object. `first_row` is the group's first row within the object.
-    pub(crate) fn group(&mut self, commit: &Commit, object: &Object, first_row: u64, group: &LeafGroup) {
+    /// Checks a row group of the segment's leaves object. `first_row` is the group's first row within the object. Gives of each leaf
+    /// which stream its record must belong to, if streams are sealed there.
+    pub(crate) fn group(
+        &mut self,
+        commit: &Commit,
+        object: &Object,
+        first_row: u64,
+        group: &LeafGroup,
+    ) -> Vec<Option<StreamBy>> {
+        let mut streams = Vec::with_capacity(group.leaves.len());
         let day = object.path.split('/').find_map(|part| part.strip_prefix("day=")).unwrap_or_default();
         for (at, leaf) in group.leaves.iter().enumerate() {
             let row = first_row + at as u64;
@@ -104,7 +116,8 @@ impl<'c> Walk<'c> {
                 Ok(leaf) => leaf,
                 Err(what) => {
                     fail(what);
-                    self.chain = None;
+                    self.lose();
+                    streams.push(None);
                     continue;
                 }
             };
@@ -112,7 +125,13 @@ impl<'c> Walk<'c> {
             self.check_mac(&object.path, row, index, &hash, &bytes_32(group.macs[at].data()));
             self.check_time(&object.path, row, &leaf, day);
             self.sequences.push(leaf.producer, leaf.producer_epoch, leaf.producer_seq);
+            if let Err(fault) = self.streams.push(&leaf, &hash) {
+                let finding = Finding::of_row(&object.path, row, index, fault.to_string());
+                self.collector.fail(Axis::Completeness, finding);
+            }
+            streams.push(self.streams.by());
         }
+        streams
     }
 
     fn check<'a>(&mut self, index: u64, leaf: &'a [u8], hash: &Hash) -> Result<Leaf<'a>, String> {
@@ -266,6 +285,7 @@ impl<'c> Walk<'c> {
             let (judgement, producers) = self.sequences.judge(lives);
             (judgement, producers, lives.overflowed)
         });
+        self.streams.finish(self.collector);
         let (starts, missing) = judgement.gaps;
         if let Some(producer) = judgement.withheld {
             let first = producer.gaps.first().map_or(0, |gap| gap.from);

@@ -1,6 +1,6 @@
 //! A row group of bodies against its leaves, and its typed columns against the bodies.
 
-use tachograph_ledger::{Leaf, Object, sha256};
+use tachograph_ledger::{Leaf, Object, StreamBy, sha256};
 use tachograph_record::{Body, Decimal, Kind, Record, Value};
 
 use super::certificates::{RECORDER_PRODUCER, Statements, holds_statements};
@@ -21,6 +21,8 @@ pub(crate) struct GroupPlace<'a> {
     pub(crate) first_row: u64,
     /// Index of each row's record.
     pub(crate) indexes: Vec<u64>,
+    /// Which stream each row's record must belong to, where streams are sealed.
+    pub(crate) streams: Vec<Option<StreamBy>>,
 }
 
 /// A body that is the one its leaf seals.
@@ -29,6 +31,8 @@ pub(crate) struct SealedBody<'b> {
     /// Without what no column is made from.
     parsed: Body<'b>,
     sealed_at: u64,
+    /// Its leaf says that it belongs to a stream.
+    has_stream: bool,
 }
 
 impl<'b> SealedBody<'b> {
@@ -65,6 +69,12 @@ pub(crate) fn check<'l>(
         match check_body(body, leaf) {
             Ok(Some(body)) => {
                 compare_columns(&mut group.columns, Some(&body.parsed), fail);
+                if let Some(by) = place.streams.get(at).copied().flatten()
+                    && let Some(what) = misplaced(&body, by)
+                {
+                    let row = place.first_row + at as u64;
+                    collector.fail(Axis::Completeness, Finding::of_row(&place.object.path, row, index, what));
+                }
                 note_lifecycle(&body, index, collector);
                 if holds_statements(place.object) {
                     statements.hear(index, &body);
@@ -99,7 +109,12 @@ pub(crate) fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<Seale
     let parsed = Body::parse_columns(body).map_err(|error| error.to_string())?;
     match difference(&leaf, &parsed.record) {
         Some(field) => Err(format!("leaf and body differ in {field}")),
-        None => Ok(Some(SealedBody { bytes: body, parsed, sealed_at: leaf.sealed_at })),
+        None => Ok(Some(SealedBody {
+            bytes: body,
+            parsed,
+            sealed_at: leaf.sealed_at,
+            has_stream: leaf.stream_seq.is_some(),
+        })),
     }
 }
 
@@ -115,6 +130,20 @@ fn difference(leaf: &Leaf<'_>, record: &Record<'_>) -> Option<&'static str> {
         ("producer_seq", leaf.producer_seq == record.producer_seq.map(Decimal::get)),
     ];
     same.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+}
+
+/// A record with a session or an agent belongs to a stream, and no other does. Which one only the stream key tells.
+fn misplaced(body: &SealedBody<'_>, by: StreamBy) -> Option<String> {
+    let record = &body.parsed.record;
+    match (by.choose(record.session_id.as_deref(), record.agent_id.as_deref()), body.has_stream) {
+        (Some((kind, _)), false) => {
+            Some(format!("the record has a {} and was sealed beside its stream", kind.as_str()))
+        }
+        (None, true) => {
+            Some("the record was sealed into a stream, but it has nothing that it could belong to".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Compares one row's cells with what the body gives; without a body only passes over the row.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use p256::ecdsa::signature::Signer as _;
 use tachograph_ledger::{
-    Entry, Hash, LedgerName, MacKey, MacScheme, Sealer, SignError, Signer, SigningKey, VerifyingKey, sha256,
+    Entry, Hash, LedgerName, MacKey, MacScheme, Sealer, SignError, Signer, SigningKey, StreamPlace, VerifyingKey,
+    sha256,
 };
 use tachograph_record::{
     ActorType, Count, Decimal, EventId, Hex, Json, Kind, Number, Outcome, Record, Status, Text, Time, write_body,
@@ -229,13 +230,17 @@ impl Ledger {
     }
 
     pub fn seal(&mut self, record: &Record<'_>) -> Sample {
+        self.seal_in(record, &StreamPlace::None)
+    }
+
+    pub fn seal_in(&mut self, record: &Record<'_>, place: &StreamPlace) -> Sample {
         let salt = self.id::<16>().0;
         let mut body = Vec::new();
         write_body(record, &salt, Time::from_unix_nanos(self.now).unwrap(), &mut body);
         let mut leaf = Vec::new();
         let sealed = self
             .sealer
-            .seal(
+            .seal_in(
                 Entry {
                     body_len: body.len() as u64,
                     body_sha256: sha256(&body),
@@ -248,6 +253,7 @@ impl Ledger {
                     span_id: record.span_id.map(|id| id.0),
                     trace_id: record.trace_id.map(|id| id.0),
                 },
+                place,
                 &mut leaf,
             )
             .unwrap();
