@@ -9,9 +9,10 @@ use tachograph_exporters::bundle::about::Selection;
 use tachograph_exporters::bundle::check::{BundleReport, Options, check};
 use tachograph_exporters::bundle::files::Files;
 use tachograph_exporters::bundle::maker::{MakeError, Request, make};
+use tachograph_exporters::bundle::streams::Stream;
 use tachograph_exporters::bundle::{MAX_BYTES, MAX_RECORDS};
-use tachograph_exporters::verify::DEFAULT_REQUIRED;
-use tachograph_ledger::VerifyingKey;
+use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Verdict};
+use tachograph_ledger::{StreamKey, StreamKind, VerifyingKey};
 use tachograph_record::{Body, Time};
 
 use crate::trace::{Event, Forest, TraceError};
@@ -49,29 +50,53 @@ fn first_finding(report: &BundleReport) -> String {
     report.findings.first().map_or_else(String::new, |finding| format!("{}: {}", finding.object, finding.what))
 }
 
-/// Makes the bundle that answers `selection`, and checks it as a stranger would.
+/// Makes the bundle that answers `selection`, and checks it as a stranger would. With the stream key, that of a session or an agent
+/// shows that none of it is missing, as far as the ledger can show it; if it can't, gives also why.
 ///
 /// # Errors
 /// If no record answers, one is under no checkpoint yet, or the archive is not good.
 pub fn prove(
     view: &View,
     key: Option<VerifyingKey>,
+    streams: Option<&StreamKey>,
     selection: Selection,
     now: Time,
-) -> Result<(Files, BundleReport), ProveError> {
+) -> Result<(Files, BundleReport, Option<String>), ProveError> {
     let archive = view.archive.as_ref().ok_or(ProveError::NoArchive)?;
     let records = select(view, archive, &selection)?;
     if records.is_empty() {
         return Err(ProveError::NotFound(selection.describe()));
     }
     let order = Forest::of(&records)?.in_order();
-    let request = Request { selection, records, order, created_at: now };
-    let files = make(archive, &TreeReader::of(archive), &request)?;
-    let report = check(&files, "", &Options { key, ..Options::default() });
+    let stream = streams.and_then(|streams| stream_of(streams, &selection));
+    let mut request = Request { selection, records, order, created_at: now, stream };
+    let (tree, options) = (TreeReader::of(archive), Options { key, ..Options::default() });
+    let (mut why, mut files) = (None, make(archive, &tree, &request)?);
+    let mut report = check(&files, "", &options);
+    if report.verdict(Axis::Completeness) == Verdict::Fail && request.stream.take().is_some() {
+        // The records are no less true for it. So it is where the stream key was lost.
+        why = report
+            .findings
+            .iter()
+            .find(|finding| finding.axis == Axis::Completeness)
+            .map(|finding| finding.what.clone());
+        files = make(archive, &tree, &request)?;
+        report = check(&files, "", &options);
+    }
     match report.exit_code(DEFAULT_REQUIRED) {
         1 => Err(ProveError::Refused(Box::new(report))),
-        _ => Ok((files, report)),
+        _ => Ok((files, report, why)),
     }
+}
+
+/// What gives the stream away that was asked for.
+fn stream_of(key: &StreamKey, selection: &Selection) -> Option<Stream> {
+    let (kind, id) = match selection {
+        Selection::Session { session_id } => (StreamKind::Session, session_id),
+        Selection::Agent { agent_id } => (StreamKind::Agent, agent_id),
+        _ => return None,
+    };
+    Some(Stream { kind, secret: key.secret(kind, id) })
 }
 
 fn select(view: &View, archive: &Reader, selection: &Selection) -> Result<BTreeMap<u64, Option<Vec<u8>>>, ProveError> {
@@ -89,6 +114,7 @@ fn select(view: &View, archive: &Reader, selection: &Selection) -> Result<BTreeM
             bodies(&mut forest.events.into_values())
         }
         Selection::Session { session_id } => bodies(&mut records.of_session(session_id)?.into_iter()),
+        Selection::Agent { agent_id } => bodies(&mut records.of_agent(agent_id)?.into_iter()),
         Selection::Time { from, to } => {
             if from >= to {
                 return Err(ProveError::Backwards(selection.describe()));

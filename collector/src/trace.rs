@@ -165,6 +165,14 @@ impl Records<'_> {
         self.find(&Key::Text("session_id", session_id.to_owned()))
     }
 
+    /// The events of an agent.
+    ///
+    /// # Errors
+    /// If something can't be read.
+    pub fn of_agent(&self, agent_id: &str) -> Result<Vec<Event>, TraceError> {
+        self.find(&Key::Text("agent_id", agent_id.to_owned()))
+    }
+
     fn find(&self, key: &Key) -> Result<Vec<Event>, TraceError> {
         let mut events = Vec::new();
         if let Some(archive) = self.archive {

@@ -45,6 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             records: BTreeMap::from([(index, Some(found[0].body.clone()))]),
             order: Vec::new(),
             created_at: Time::from_unix_nanos(sample::START)?,
+            stream: None,
         };
         let files = make(&reader, &TreeReader::of(&reader), &request)?;
         proving.push(begun.elapsed());

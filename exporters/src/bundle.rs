@@ -7,6 +7,7 @@
 //! | [`files`] | the files of a bundle, in a folder or a zip |
 //! | [`maker`] | making one from an archive |
 //! | `evidence` | which checkpoint, witnesses and time stamps the archive has for it |
+//! | [`streams`] | what shows that none of a session or an agent is missing |
 //! | [`check`] | verifying one |
 //! | [`story`], [`page`] | what it tells a person, and the `index.html` that tells it; `telling` makes the one from the rest |
 //!
@@ -20,6 +21,7 @@ pub mod files;
 pub mod maker;
 pub mod page;
 pub mod story;
+pub mod streams;
 mod telling;
 
 #[cfg(test)]
@@ -43,8 +45,12 @@ pub(crate) const MANIFEST: &str = "MANIFEST.sha256";
 pub(crate) const NOT_AFTER: &str = "not-after/";
 pub(crate) const NOT_BEFORE: &str = "not-before.tsr";
 pub(crate) const NOT_BEFORE_CHECKPOINT: &str = "not-before.checkpoint";
+/// A stream's place in each generation that is covered.
+pub(crate) const STREAMS: &str = "streams.json";
 pub(crate) const PAGE: &str = "index.html";
 const PROOFS: &str = "proofs/";
+/// The recorder's statements about these generations.
+pub(crate) const CLOSED: &str = "closed/";
 const PROOF: &str = ".tlog-proof";
 
 /// Most records of a bundle.
@@ -52,6 +58,10 @@ pub const MAX_RECORDS: usize = 100_000;
 
 /// Most bytes of all files of a bundle together.
 pub const MAX_BYTES: u64 = 1 << 30;
+
+pub(crate) fn closed_path(index: u64) -> String {
+    format!("{CLOSED}{index:020}{PROOF}")
+}
 
 pub(crate) fn proof_path(index: u64) -> String {
     format!("{PROOFS}{index:020}{PROOF}")

@@ -36,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("receipt", targets::receipt::run),
     ("receipt_answer", targets::receipt_answer::run),
     ("s3_url", targets::s3_url::run),
+    ("streams", targets::streams::run),
     ("timestamp", targets::timestamp::run),
     ("tlog_proof", targets::tlog_proof::run),
     ("vkey", targets::vkey::run),

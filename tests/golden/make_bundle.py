@@ -71,7 +71,7 @@ def make_bodies():
     ]
 
 
-def leaf_of(body, index, prev, name=NAME):
+def leaf_of(body, index, prev, name=NAME, stream=None):
     """Section 3: the leaf says of the body what the body says itself."""
     said = json.loads(body)
     nanos = NOW + index * 10**9 + 123
@@ -79,7 +79,7 @@ def leaf_of(body, index, prev, name=NAME):
     repeated = {key: said[key] for key in ("trace_id", "span_id", "producer", "producer_epoch", "producer_seq") if key in said}
     return make_leaf({
         "body_len": len(body.encode()), "body_sha256": sha256(body.encode()).hex(), "event_time": nanos, "index": index,
-        "kind": said["kind"], "ledger": name, "prev": prev.hex(), "sealed_at": nanos + 6_000_000, **repeated,
+        "kind": said["kind"], "ledger": name, "prev": prev.hex(), "sealed_at": nanos + 6_000_000, **repeated, **(stream or {}),
     })
 
 

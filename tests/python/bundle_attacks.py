@@ -10,13 +10,17 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "golden"))
 
 import make_bundle
+import make_stream_bundle
 from make_bundle import EVENTS, Ledger, cosign, make_bodies
 from make_ledger_vectors import b64, sha256
+from make_stream_bundle import AGENT, StreamLedger
+from make_stream_vectors import secret
 
 LEDGER = Ledger(make_bodies())
 ROGUE = Ledger(make_bodies(), seed=bytes(range(1, 33)))  # the same name, another key
 OTHER = Ledger(make_bodies(), name="acme.example/other")  # another ledger with the same key
 PROOF = "proofs/{:020}.tlog-proof".format
+CLOSED = "closed/{:020}.tlog-proof".format
 DASH = make_bundle.EM_DASH
 
 
@@ -85,6 +89,47 @@ def of_rogue(bundle=make_bundle.make_bundle):
     return bundle(ROGUE)
 
 
+def of_session(**changed):
+    return make_stream_bundle.make(**changed)
+
+
+def edit_streams(files, change):
+    """`change` gets the generations of streams.json and changes them."""
+    streams = json.loads(files["streams.json"])
+    change(streams["generations"])
+    return {**files, "streams.json": json.dumps(streams).encode()}
+
+
+def doctor_entry(generations):
+    """As if the session had had one record less."""
+    name, count, last = generations[0]["entries"][0]["entry"].split()
+    generations[0]["entries"][0]["entry"] = f"{name} {int(count) - 1} {last}"
+
+
+def other_generations_entry(generations):
+    generations[1]["entries"] = generations[0]["entries"]
+
+
+def statement_of_a_sender():
+    """A sender says of itself what only the recorder may say."""
+    ledger = StreamLedger()
+    ledger.generations.append((len(ledger.leaves), ledger.streams))
+    body = make_bundle.make_body(len(ledger.leaves), "lifecycle", action_type="streams.closed", producer="desk", producer_epoch="e", producer_seq="0")
+    ledger.seal(body, {"stream": ledger.streams.statement()})
+    return make_stream_bundle.make(ledger)
+
+
+def false_statement():
+    """The recorder states one record less than the session has: the record is in the bundle all the same."""
+    ledger = StreamLedger()
+    closed, streams = ledger.generations[2]
+    name = next(iter(streams.tails))
+    streams.tails[name] = (1, ledger.hashes[10])
+    ledger.own("streams.closed", streams.statement())
+    ledger.generations[2] = (len(ledger.leaves) - 1, streams)
+    return make_stream_bundle.make(ledger)
+
+
 # What is done to a good bundle (its manifest is made anew afterwards), on which axes that fails and with what words, and whether
 # verify.sql and verify.sh must find it too: neither reads everything.
 ATTACKS = {
@@ -147,7 +192,7 @@ ATTACKS = {
         lambda f: make_bundle.make_bundle(LEDGER, selected=[2, 3, 4, 5]), {"completeness": "record 4 is none of the chain of loan-A-17"}, False, False),
     "anchor without its token": (lambda f: edit_about(f, anchor="3"), {"time": "belong together"}, False, False),
     "token that no record holds": (lambda f: {**f, "not-before.tsr": b"0", "not-before.checkpoint": LEDGER.checkpoint(1).encode()}, {"time": "belong together"}, False, True),
-    "another version": (lambda f: edit_about(f, bundle="2"), {"integrity": "another version"}, True, False),
+    "another version": (lambda f: edit_about(f, bundle="3"), {"integrity": "another version"}, True, False),
     "unknown member": (lambda f: edit_about(f, note="x"), {"integrity": "not the members"}, False, False),
     "member twice": (lambda f: replaced(f, "bundle.json", (b'{"bundle":"1",', b'{"bundle":"1","bundle":"1",')), {"integrity": "twice"}, False, False),
     "nested beyond measure": (lambda f: {**f, "bundle.json": b"[" * 200_000}, {"integrity": "can't be read"}, True, False),
@@ -155,6 +200,43 @@ ATTACKS = {
     "endless number": (lambda f: replaced(f, "bundle.json", (b'"size":"7"', b'"size":' + b"7" * 10_000)), {"integrity": ""}, True, False),
     "no text": (lambda f: {**f, "records.jsonl": b"\xff\xfe" * 100}, {"integrity": "can't be read", "completeness": "missing"}, True, False),
     "not a note": (lambda f: {**f, "checkpoint": b"\n\n", "witnessed": b"\n\n"}, {"integrity": "", "authenticity": "", "coverage": "", "non_equivocation": ""}, True, True),
+    "session without its middle": (lambda f: of_session(selected=(1, 6, 10, 11)), {"completeness": "where 1 is due"}, True, False),
+    "session without its last record": (lambda f: of_session(selected=(1, 3, 6, 10)), {"completeness": "the recorder states 2"}, True, False),
+    "session without its first record": (lambda f: of_session(selected=(3, 6, 10, 11)), {"completeness": "where 0 is due"}, True, False),
+    "session without the records of a generation": (lambda f: of_session(selected=(1, 3, 6)), {"completeness": "the recorder states 2"}, False, False),
+    "session without a generation": (lambda f: of_session(generations=(0, 2)), {"completeness": "does not join"}, False, False),
+    "session with another's record": (
+        lambda f: of_session(selected=(1, 3, 6, 8, 10, 11)), {"completeness": "record 8 is not what was asked for"}, False, False),
+    "session with a false secret": (
+        lambda f: of_session(secret=secret("session", "s-9")), {"completeness": "the secret is not the stream's"}, False, False),
+    "session with an agent's secret": (
+        lambda f: of_session(secret=secret("agent", "s-1")), {"completeness": "the secret is not the stream's"}, False, False),
+    "session with the statement of another generation": (
+        lambda f: (lambda files: {**files, CLOSED(9): files[CLOSED(7)]})(of_session()), {"completeness": "the proof is of record 7"}, False, False),
+    "session with a record that states nothing": (
+        lambda f: (lambda files: {**edit_streams(files, lambda g: g[2].update(closed="13")), CLOSED(13): StreamLedger().proof(13, 14, files["witnessed"].decode()).encode()})(
+            without(of_session(), CLOSED(12))), {"completeness": "no statement of the recorder"}, False, False),
+    "session with a sender's statement": (lambda f: statement_of_a_sender(), {"completeness": "no statement of the recorder"}, False, False),
+    "session with a false statement": (lambda f: false_statement(), {"completeness": ""}, True, False),
+    "session with a missing statement": (lambda f: without(of_session(), CLOSED(9)), {"completeness": "missing"}, False, False),
+    "session with a statement beyond": (
+        lambda f: (lambda files: {**files, CLOSED(12): of_session()[CLOSED(12)]})(of_session(generations=(0, 1))), {"integrity": "no generation"}, False, False),
+    "session with a doctored entry": (lambda f: edit_streams(of_session(), doctor_entry), {"completeness": "not in the recorder's statement"}, True, False),
+    "session with another generation's entry": (
+        lambda f: edit_streams(of_session(), other_generations_entry), {"completeness": "too many hashes"}, False, False),
+    "session that no entry tells of": (
+        lambda f: edit_streams(of_session(), lambda generations: generations[1].update(entries=[])), {"completeness": "neither are the stream's"}, False, False),
+    "session with generations out of order": (
+        lambda f: edit_streams(of_session(), lambda generations: generations.reverse()), {"completeness": "not in order"}, False, False),
+    "session whose streams are none": (lambda f: {**of_session(), "streams.json": b"[]"}, {"completeness": "not the members"}, False, False),
+    "session's streams for an agent": (
+        lambda f: edit_about(make_stream_bundle.make(selected=(2, 3, 5)), selection={"kind": "agent", "agent_id": AGENT}),
+        {"completeness": "the stream of something else"}, True, False),
+    "streams in version 1": (lambda f: edit_about(of_session(), bundle="1"), {"integrity": "no part of a bundle of this version"}, False, False),
+    "streams of a chain": (
+        lambda f: {**f, "streams.json": of_session()["streams.json"]}, {"integrity": "no part of a bundle of this version"}, False, False),
+    "agent in version 1": (
+        lambda f: edit_about(f, selection={"kind": "agent", "agent_id": "loan-bot"}), {"integrity": "another version"}, False, False),
     "manifest in another form": (None, {"integrity": "not as sha256sum writes it"}, True, True),
 }
 

@@ -21,10 +21,12 @@ sys.dont_write_bytecode = True
 
 import make_bundle  # noqa: E402
 import make_p256_vectors as p256  # noqa: E402
+import make_stream_bundle  # noqa: E402
 import tokens  # noqa: E402
 from bundle_attacks import ATTACKS, LEDGER, PROOF, ROGUE, edit_about, edit_lines, forge, noted, without  # noqa: E402
 from make_bundle import CASE, EVENTS, TRACE, Ledger, cosign, make_bodies, make_body, with_manifest, witness_vkey  # noqa: E402
 from make_ledger_vectors import ed25519_sign, public_key, sha256  # noqa: E402
+from make_stream_bundle import AGENT, StreamLedger  # noqa: E402
 
 PASSING = {"integrity", "authenticity", "coverage"}
 
@@ -240,6 +242,66 @@ class P256(Case):
         self.assertEqual((self.python(folder, "--key", other.vkey)[0], self.sh(folder, key=other.vkey)[0]), (1, 1))
 
 
+class Streams(Case):
+    """A session or an agent is shown as a whole."""
+
+    def judged(self, files):
+        folder = self.write(files)
+        code, report = self.python(folder, "--key", LEDGER.vkey)
+        self.assertEqual(code, 0, report["findings"])
+        self.assertIs(self.sql(folder), True)
+        self.assertEqual(self.sh(folder)[0], 0)
+        axis = report["axes"]["completeness"]
+        return axis["verdict"], " ".join(axis["reasons"])
+
+    def test_script_reproduces_the_folder(self):
+        done = subprocess.run([sys.executable, "-B", str(GOLDEN / "make_stream_bundle.py"), "--check"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_whole(self):
+        verdict, reasons = self.judged(make_stream_bundle.make())
+        self.assertEqual(verdict, "pass", reasons)
+        self.assertIn("complete from record 0 to record 11", reasons)
+
+    def test_a_part_of_the_ledger_is_whole_in_itself(self):
+        verdict, reasons = self.judged(make_stream_bundle.make(selected=(1, 3, 6), generations=(0, 1)))
+        self.assertEqual(verdict, "pass", reasons)
+        self.assertIn("complete from record 0 to record 8", reasons)
+
+    def test_records_outside_of_what_is_covered_leave_it_open(self):
+        verdict, reasons = self.judged(make_stream_bundle.make(generations=(0, 1)))
+        self.assertEqual(verdict, "incomplete")
+        self.assertIn("2 records here lie where no generation is closed", reasons)
+
+    def test_gap_without_streams_leaves_it_open(self):
+        ledger = StreamLedger(ending="ended")
+        verdict, reasons = self.judged(make_stream_bundle.make(ledger, selected=(1, 3, 6, 11, 12)))
+        self.assertEqual(verdict, "pass", reasons)
+        # Had the recorder sealed a record without streams in between, it would show.
+        ledger = StreamLedger(ending="ended", gap=True)
+        verdict, reasons = self.judged(make_stream_bundle.make(ledger, selected=(1, 3, 6, 12, 13)))
+        self.assertEqual(verdict, "incomplete", reasons)
+        self.assertIn("records 10 to 10, where no streams were sealed", reasons)
+
+    def test_an_agents_records_in_sessions_leave_it_open(self):
+        verdict, reasons = self.judged(make_stream_bundle.make(kind="agent", name=AGENT, selected=(2, 3, 5)))
+        self.assertEqual(verdict, "incomplete")
+        self.assertIn("2 records here belong to streams of another kind", reasons)
+        verdict, reasons = self.judged(make_stream_bundle.make(StreamLedger(by="agent"), kind="agent", name=AGENT, selected=(2, 3, 5)))
+        self.assertEqual(verdict, "pass", reasons)
+
+    def test_destroyed_body_is_still_the_streams(self):
+        destroy = lambda lines: [line | {"body": None} if line["index"] == "3" else line for line in lines]
+        files = edit_lines(make_stream_bundle.make(), destroy)
+        _, report = self.python(self.write(files), "--key", LEDGER.vkey)
+        self.assertEqual((report["axes"]["completeness"]["verdict"], report["findings"]), ("incomplete", []))
+
+    def test_without_streams_nothing_is_shown(self):
+        files = make_stream_bundle.make()
+        files = without(files, "streams.json", *[name for name in files if name.startswith("closed/")])
+        self.assertEqual(self.judged(files)[0], "incomplete")
+
+
 class Chains(Case):
     """Every record of a chain is linked to one that carries the id, in any number of steps."""
 
@@ -304,7 +366,7 @@ class Ranges(Case):
 class Substitutes(Case):
     """What lies in the bundle is never run in place of what it is named after."""
 
-    MODULES = "argparse base64 calendar contextlib hashlib json os pathlib re shutil signal subprocess _strptime _pylong".split()
+    MODULES = "argparse base64 bisect calendar contextlib hashlib hmac json os pathlib re shutil signal subprocess _strptime _pylong".split()
     PROGRAMS = "openssl sha256sum shasum find grep sed sort cut tr cat head tail diff cmp od wc mktemp rm dirname".split()
 
     def folder(self, names, text, mode):

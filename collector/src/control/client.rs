@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::{ARCHIVE_TIMEOUT, MAX_REQUEST_BYTES, READ_TIMEOUT, Reply, Request, SOCKET, VERSION};
+use super::{ARCHIVE_TIMEOUT, CLOSE_STREAMS, MAX_REQUEST_BYTES, READ_TIMEOUT, Reply, Request, SOCKET, VERSION};
 use crate::expiry::Recorder;
 
 /// Why the recorder did not say it.
@@ -48,6 +48,18 @@ impl Client {
         Self { data: data.to_owned() }
     }
 
+    /// Has the generation of streams that is open stated, and all of it archived.
+    ///
+    /// # Errors
+    /// If nobody runs there, or it was refused.
+    pub fn close_streams(&self) -> Result<(), ControlError> {
+        let request = Request { v: VERSION.to_owned(), action: CLOSE_STREAMS.to_owned(), details: Json::Null };
+        match self.ask(&request)? {
+            Reply::Error(what) => Err(ControlError::Refused(what)),
+            Reply::Size(_) | Reply::EventId(_) => Ok(()),
+        }
+    }
+
     fn ask(&self, request: &Request) -> Result<Reply, ControlError> {
         let shown = || self.data.display().to_string();
         let connected = connect(&self.data).map_err(|source| ControlError::NotRunning { data: shown(), source })?;
@@ -78,7 +90,7 @@ fn connect(data: &Path) -> io::Result<UnixStream> {
 impl Recorder for Client {
     fn say(&mut self, action: &'static str, details: Json) -> Result<String, ControlError> {
         match self.ask(&Request { v: VERSION.to_owned(), action: action.to_owned(), details })? {
-            Reply::EventId(id) => Ok(id),
+            Reply::EventId(id) | Reply::Size(id) => Ok(id),
             Reply::Error(what) => Err(ControlError::Refused(what)),
         }
     }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use super::{ARCHIVE_TIMEOUT, MAX_REQUEST_BYTES, READ_TIMEOUT, Reply, Request, SOCKET};
+use super::{ARCHIVE_TIMEOUT, CLOSE_STREAMS, MAX_REQUEST_BYTES, READ_TIMEOUT, Reply, Request, SOCKET, VERSION};
 use crate::batch::Entropy;
 use crate::clock::Clock;
 use crate::data_dir::DataDir;
@@ -73,7 +73,7 @@ impl Speaker {
         let mut line = String::new();
         timeout(READ_TIMEOUT, BufReader::new(reader.take(MAX_REQUEST_BYTES)).read_line(&mut line)).await??;
         let reply = match self.answer(&line, &by).await {
-            Ok(id) => Reply::EventId(id),
+            Ok(reply) => reply,
             Err(what) => Reply::Error(what),
         };
         let mut line = serde_json::to_vec(&reply)?;
@@ -81,11 +81,14 @@ impl Speaker {
         timeout(READ_TIMEOUT, writer.write_all(&line)).await?
     }
 
-    async fn answer(&self, line: &str, by: &str) -> Result<String, String> {
+    async fn answer(&self, line: &str, by: &str) -> Result<Reply, String> {
         if !line.ends_with('\n') {
             return Err(format!("a request is one line of at most {MAX_REQUEST_BYTES} bytes"));
         }
         let request: Request = serde_json::from_str(line).map_err(|error| format!("not a request: {error}"))?;
+        if (request.v.as_str(), request.action.as_str()) == (VERSION, CLOSE_STREAMS) {
+            return self.close_streams().await;
+        }
         let (action, details) = request.statement(self.clock.now())?;
         if !self.retention {
             return Err(
@@ -98,18 +101,30 @@ impl Speaker {
         let id = batch.records().next().map(|(draft, _)| draft.event_id.to_string()).unwrap_or_default();
         self.queue.seal(batch, None).await.map_err(|refusal| format!("it can't be sealed now: {refusal:?}"))?;
         tracing::info!(action, by, event_id = %id, "a statement was sealed");
-        let progress = Arc::clone(&self.progress);
-        let archived = tokio::task::spawn_blocking(move || {
-            let size = progress.now().durable;
-            progress.archive_now(size, ARCHIVE_TIMEOUT)
-        });
-        match archived.await {
-            Ok(true) => Ok(id),
-            _ => Err(format!(
+        match self.archived().await {
+            Some(_) => Ok(Reply::EventId(id)),
+            None => Err(format!(
                 "event {id} is in the journal, but not archived within {} s: the archive's store fails. A hold is in force from now on all the same, \
                  and `tachograph hold mark {id}` sets the store's own later; a release or a destruction counts once it is archived",
                 ARCHIVE_TIMEOUT.as_secs()
             )),
         }
+    }
+
+    /// States what streams there are in the generation that is open.
+    async fn close_streams(&self) -> Result<Reply, String> {
+        self.queue.close_streams().await.map_err(|refusal| format!("streams can't be closed now: {refusal:?}"))?;
+        let late = || format!("the archive's store fails: nothing was archived within {} s", ARCHIVE_TIMEOUT.as_secs());
+        self.archived().await.map(|size| Reply::Size(size.to_string())).ok_or_else(late)
+    }
+
+    /// Has all that is durable archived; how many records, or `None` if that did not come about in time.
+    async fn archived(&self) -> Option<u64> {
+        let progress = Arc::clone(&self.progress);
+        let archived = tokio::task::spawn_blocking(move || {
+            let size = progress.now().durable;
+            progress.archive_now(size, ARCHIVE_TIMEOUT).then_some(size)
+        });
+        archived.await.ok().flatten()
     }
 }

@@ -23,6 +23,8 @@ pub struct About {
     pub records: Vec<u64>,
     /// The record that bounds their time from below.
     pub anchor: Option<u64>,
+    /// It is of version 2, whose bundles may have a `streams.json` and be about agents.
+    pub is_second: bool,
 }
 
 /// What was asked for.
@@ -43,6 +45,11 @@ pub enum Selection {
     Session {
         /// Its id.
         session_id: String,
+    },
+    /// The records of an agent.
+    Agent {
+        /// Its id.
+        agent_id: String,
     },
     /// The records whose `timestamp` lies in a span of time.
     Time {
@@ -68,7 +75,7 @@ pub enum Selection {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AboutError {
     /// A version that this release does not know.
-    #[error("the bundle is of version {0:?}, this release reads version \"1\": use a newer release")]
+    #[error("the bundle is of version {0:?}, this release reads versions \"1\" and \"2\": use a newer release")]
     Version(String),
     /// Not the JSON that belongs there.
     #[error("{0}")]
@@ -95,6 +102,7 @@ impl Selection {
             Self::Event { id } => format!("the event {id}"),
             Self::Chain { id } => format!("the event {id}, all that caused it, and all that it caused"),
             Self::Session { session_id } => format!("the session {session_id}"),
+            Self::Agent { agent_id } => format!("the agent {agent_id}"),
             Self::Time { from, to } => format!("all that happened from {from} until before {to}"),
             Self::Indexes { first, last } => format!("the records {first} to {last}, all of them"),
         }
@@ -125,7 +133,7 @@ impl About {
     /// The file's bytes.
     pub fn encode(&self) -> String {
         let json = AboutJson {
-            bundle: "1".to_owned(),
+            bundle: if self.is_second { "2" } else { "1" }.to_owned(),
             created_at: self.created_at.to_string(),
             ledger: self.ledger.to_string(),
             vkey: self.vkey.clone(),
@@ -143,7 +151,7 @@ impl About {
     pub fn parse(bytes: &[u8]) -> Result<Self, AboutError> {
         let of_json = |error: serde_json::Error| AboutError::Json(error.to_string());
         let version: VersionOnly = serde_json::from_slice(bytes).map_err(of_json)?;
-        if version.bundle != "1" {
+        if !["1", "2"].contains(&version.bundle.as_str()) {
             return Err(AboutError::Version(version.bundle.chars().take(20).collect()));
         }
         let json: AboutJson = serde_json::from_slice(bytes).map_err(of_json)?;
@@ -153,7 +161,12 @@ impl About {
         if records.is_empty() || records.len() > super::MAX_RECORDS || !records.is_sorted_by(|one, next| one < next) {
             return Err(value("records", "1 to 100,000 rising indexes"));
         }
+        let is_second = version.bundle == "2";
+        if !is_second && matches!(json.selection, Selection::Agent { .. }) {
+            return Err(value("bundle", "\"2\" for an agent"));
+        }
         Ok(Self {
+            is_second,
             created_at: Time::parse(&json.created_at).map_err(|_| value("created_at", "a time of 30 characters"))?,
             ledger: LedgerName::parse(&json.ledger).map_err(|_| value("ledger", "a ledger's name"))?,
             vkey: json.vkey,
@@ -229,7 +242,7 @@ fn is_spelt(line: &[u8], has_body: bool) -> bool {
 }
 
 /// A number as it is written here: without sign and leading zeros.
-fn decimal(text: &str) -> Option<u64> {
+pub(super) fn decimal(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number < 1 << 63 && number.to_string() == text).then_some(number)
 }

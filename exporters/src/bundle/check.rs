@@ -7,6 +7,7 @@
 
 mod outside;
 mod records;
+mod streams;
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,8 @@ use tachograph_record::Time;
 use super::about::About;
 use super::files::Files;
 use super::{
-    ABOUT, ASSETS, CHECKPOINT, MANIFEST, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, PROOFS, RECORDS, VKEY,
-    WITNESSED,
+    ABOUT, ASSETS, CHECKPOINT, CLOSED, MANIFEST, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, PROOFS, RECORDS,
+    STREAMS, VKEY, WITNESSED,
 };
 use crate::timestamp::Roots;
 use crate::verify::{Axis, AxisReport, Collector, Finding, Verdict, exit_code};
@@ -106,7 +107,7 @@ pub fn check(files: &Files, place: &str, options: &Options) -> BundleReport {
             let key = check.key(about);
             let signed = key.as_ref().and_then(|key| check.checkpoint(about, key));
             let counted = check.records(about, signed.as_ref());
-            check.completeness(about, &counted);
+            check.completeness(about, &counted, signed.as_ref());
             check.compare_outside(signed.as_ref(), key.as_ref());
             check.time(about, key.as_ref(), &counted);
             (key, signed, counted)
@@ -176,7 +177,10 @@ impl Check<'_> {
         for (path, _) in self.files.iter() {
             let is_stamp =
                 path.strip_prefix(NOT_AFTER).is_some_and(|name| name.ends_with(".tsr") && !name.contains('/'));
-            let is_known = known.contains(&path) || assets().any(|name| name == path);
+            let is_known = [STREAMS].contains(&path)
+                || path.starts_with(CLOSED)
+                || known.contains(&path)
+                || assets().any(|name| name == path);
             if !is_known && !is_stamp && !path.starts_with(PROOFS) {
                 self.fail(Axis::Integrity, path, None, "no part of a bundle");
             }

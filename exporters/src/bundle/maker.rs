@@ -8,10 +8,11 @@ use tachograph_record::Time;
 use super::about::{About, RecordLine, Selection};
 use super::evidence::{Anchor, Evidence};
 use super::files::Files;
+use super::streams::{Stream, StreamsProof};
 use super::telling::Telling;
 use super::{
     ABOUT, ASSETS, CHECKPOINT, MAX_BYTES, MAX_RECORDS, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, RECORDS,
-    VKEY, WITNESSED, page, proof_path,
+    STREAMS, VKEY, WITNESSED, closed_path, page, proof_path,
 };
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::tree::{TreeError, TreeReader};
@@ -28,6 +29,8 @@ pub struct Request {
     pub order: Vec<(u64, usize)>,
     /// The time of making.
     pub created_at: Time,
+    /// The stream that is to be shown as a whole.
+    pub stream: Option<Stream>,
 }
 
 /// Why there is no bundle.
@@ -88,12 +91,29 @@ pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Fi
         return Err(MakeError::TooMany { records: request.records.len() });
     }
     let vkey = &archive.identity().vkey;
-    let evidence = Evidence::over(archive, last, request.created_at)?;
+    let streams = match &request.stream {
+        Some(stream) => StreamsProof::of(stream, tree, vkey.name(), (first, last, archive.size()))?,
+        None => None,
+    };
+    // The statements behind the records must be under the checkpoint too.
+    let covered =
+        streams.as_ref().and_then(|(streams, _)| streams.generations.last()).map_or(last, |newest| newest.closed);
+    let evidence = Evidence::over(archive, last.max(covered), request.created_at)?;
     let anchor = Anchor::before(archive, first)?;
     let mut records = request.records.clone();
     records.extend(anchor.as_ref().map(|anchor| (anchor.index, Some(anchor.body.clone()))));
     let mut files = Files::default();
     let lines = prove(tree, &evidence, records, &mut files)?;
+    if let Some((streams, _)) = &streams {
+        for covered in &streams.generations {
+            let (_, proof) = prove_one(tree, &evidence, covered.closed)?;
+            files.insert(closed_path(covered.closed), proof);
+        }
+        files.insert(STREAMS, streams.encode());
+        if files.bytes() > MAX_BYTES {
+            return Err(MakeError::TooLarge);
+        }
+    }
     let about = About {
         created_at: request.created_at,
         ledger: vkey.name().clone(),
@@ -103,6 +123,7 @@ pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Fi
         selection: request.selection.clone(),
         records: request.records.keys().copied().collect(),
         anchor: anchor.as_ref().map(|anchor| anchor.index),
+        is_second: streams.is_some() || matches!(request.selection, Selection::Agent { .. }),
     };
     let telling = Telling {
         about: &about,
@@ -111,6 +132,7 @@ pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Fi
         order: &request.order,
         evidence: &evidence,
         anchor: anchor.as_ref(),
+        covered: streams.as_ref().map(|(_, span)| *span),
     };
     files.insert(PAGE, page::render(&telling.story().map_err(|what| MakeError::Damaged { what })?));
     files.insert(RECORDS, lines.iter().map(RecordLine::encode).collect::<String>());
@@ -141,16 +163,10 @@ fn prove(
     records: BTreeMap<u64, Option<Vec<u8>>>,
     files: &mut Files,
 ) -> Result<Vec<RecordLine>, MakeError> {
-    let Checkpoint { size, root, .. } = evidence.checkpoint;
-    let note = evidence.witnessed.as_ref().unwrap_or(&evidence.note);
     let mut lines = Vec::with_capacity(records.len());
     let mut left = MAX_BYTES;
     for (index, body) in records {
-        let (leaf, hash) = tree.leaf(index)?;
-        let hashes = tree.inclusion(index, size)?;
-        let proof = TlogProof { extra: Some(leaf.clone()), index, hashes, checkpoint: note.clone() };
-        proof.verify(&hash, size, &root).map_err(TreeError::Proof)?;
-        let proof = proof.encode();
+        let (leaf, proof) = prove_one(tree, evidence, index)?;
         let text = |bytes: Vec<u8>| {
             String::from_utf8(bytes).map_err(|_| MakeError::Damaged { what: format!("record {index} is no text") })
         };
@@ -161,4 +177,15 @@ fn prove(
         lines.push(line);
     }
     Ok(lines)
+}
+
+/// A leaf and its proof.
+fn prove_one(tree: &TreeReader, evidence: &Evidence, index: u64) -> Result<(Vec<u8>, String), MakeError> {
+    let Checkpoint { size, root, .. } = evidence.checkpoint;
+    let note = evidence.witnessed.as_ref().unwrap_or(&evidence.note);
+    let (leaf, hash) = tree.leaf(index)?;
+    let hashes = tree.inclusion(index, size)?;
+    let proof = TlogProof { extra: Some(leaf.clone()), index, hashes, checkpoint: note.clone() };
+    proof.verify(&hash, size, &root).map_err(TreeError::Proof)?;
+    Ok((leaf, proof.encode()))
 }

@@ -237,6 +237,13 @@ fn proof(story: &Story<'_>, html: &mut Html) {
         html.markup("<code>checkpoint</code> has size and root, and the signature of the ledger’s key. ");
         html.markup("<strong>Take that key from elsewhere</strong> and compare it with <code>ledger.vkey</code>: a forger would have put his own there.")
     });
+    if let Some((from, to)) = story.covered {
+        claim("None of these is missing", html, |html| {
+            html.markup("From record № ").number(from).markup(" to № ").number(to);
+            html.markup(" of the ledger: the recorder stated how many records each session and each agent has (<code>closed/</code>), and what it stated of this one ");
+            html.markup("(<code>streams.json</code>) agrees with the numbers in the records’ seals. Other sessions do not show in it.")
+        });
+    }
     claim("Others saw the same ledger", html, |html| {
         match story.witnesses.is_empty() {
         true => html.markup("Nothing here: no witness has signed this state."),
@@ -279,9 +286,15 @@ fn limits(story: &Story<'_>, html: &mut Html) {
     html.markup("<h2 id=\"limits\">What this does not prove</h2>\n<ul class=\"limits\">\n");
     html.markup("<li>That what was recorded is true. It is proved what the recorder received, and that it is unchanged since.</li>\n");
     html.markup("<li>That everything that happened was recorded. What an application never sent is not here.</li>\n");
-    html.markup(
-        "<li>That nothing else in the ledger belongs to the question, unless a range of indexes was asked for. ",
-    );
+    match story.covered {
+        None => html.markup(
+            "<li>That nothing else in the ledger belongs to the question, unless a range of indexes was asked for. ",
+        ),
+        Some((from, to)) => {
+            html.markup("<li>That nothing before record № ").number(from).markup(" or behind record № ").number(to);
+            html.markup(" of the ledger belongs to the question. ")
+        }
+    };
     html.markup("Only a check of the whole ledger shows that.</li>\n");
     if story.witnesses.is_empty() {
         html.markup(

@@ -28,6 +28,8 @@ pub struct Story<'a> {
     pub witnesses: Vec<String>,
     /// The time stamps over the checkpoint.
     pub not_after: Vec<StampTold>,
+    /// First and last record of the ledger between which `streams.json` shows that none of the session or agent is missing.
+    pub covered: Option<(u64, u64)>,
     /// The time stamp whose hash the record with [`Role::Anchor`] holds.
     pub not_before: Option<StampTold>,
 }

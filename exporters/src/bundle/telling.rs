@@ -21,6 +21,8 @@ pub(super) struct Telling<'b> {
     pub(super) order: &'b [(u64, usize)],
     pub(super) evidence: &'b Evidence,
     pub(super) anchor: Option<&'b Anchor>,
+    /// First and last record between which nothing of a session or an agent is missing.
+    pub(super) covered: Option<(u64, u64)>,
 }
 
 impl Telling<'_> {
@@ -42,6 +44,7 @@ impl Telling<'_> {
             records: told.map(|(line, depth)| self.told(line, depth)).collect::<Result<_, _>>()?,
             witnesses: self.witnesses(),
             not_after: self.not_after(),
+            covered: self.covered,
             not_before: self.anchor.map(|anchor| stamp(NOT_BEFORE.to_owned(), &anchor.token, &anchor.checkpoint)),
         })
     }

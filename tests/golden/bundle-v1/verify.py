@@ -22,14 +22,14 @@ if __name__ == "__main__":
     _own = {os.path.realpath(os.path.dirname(__file__)), os.path.realpath(os.curdir)}
     sys.path[:] = [place for place in sys.path if place and os.path.realpath(place) not in _own]
 
-import argparse, base64, calendar, contextlib, hashlib, json, os, pathlib, re, shutil, signal, subprocess, time
+import argparse, base64, bisect, calendar, contextlib, hashlib, hmac, json, os, pathlib, re, shutil, signal, subprocess, time
 
 AXES = ("integrity", "authenticity", "coverage", "non_equivocation", "time", "completeness")
 MAX_BYTES, MAX_LINE, MAX_FILE, MAX_RECORDS, MAX_PROOF, MAX_FINDINGS = 1 << 30, 256 << 20, 16 << 20, 100_000, 64, 100
 CLOCK_TOLERANCE = 300 * 10**9  # ns by which the recorder's clock and a time stamp may contradict each other, beside the stamp's accuracy
 
 NEEDED = "VERIFY.md bundle.json checkpoint index.html ledger.vkey records.jsonl verify.py verify.sh verify.sql".split()
-OTHERS = re.compile(r"MANIFEST\.sha256|witnessed|not-before\.(tsr|checkpoint)|proofs/[0-9]{20}\.tlog-proof|not-after/\w[\w.-]{0,63}\.tsr", re.A)
+OTHERS = re.compile(r"MANIFEST\.sha256|witnessed|streams\.json|closed/[0-9]{20}\.tlog-proof|not-before\.(tsr|checkpoint)|proofs/[0-9]{20}\.tlog-proof|not-after/\w[\w.-]{0,63}\.tsr", re.A)
 LEDGER, DECIMAL, HASH = r"(?!/)[A-Za-z0-9._/-]{1,128}(?<!/)", r"0|[1-9][0-9]{0,19}", r"[0-9a-f]{64}"
 PRODUCER, PLAIN = r"[A-Za-z0-9._:-]{1,64}", r"[ !#-\[\]-~]+"
 LEAF = {  # the keys in their order, and how their values look
@@ -276,12 +276,12 @@ def check_signature(note, key):
 def check_files(folder, report):
     """No file is missing, none is foreign, each has the hash that the manifest says. Gives the names that are there."""
     sizes, foreign, listed = {}, set(), {}
-    for place in ("", "proofs", "not-after"):
+    for place in ("", "proofs", "not-after", "closed"):
         if place and ((folder / place).is_symlink() or not (folder / place).is_dir()):
             continue
         for entry in os.scandir(folder / place):
             name = f"{place}/{entry.name}" if place else entry.name
-            if name in ("proofs", "not-after") and entry.is_dir(follow_symlinks=False):
+            if name in ("proofs", "not-after", "closed") and entry.is_dir(follow_symlinks=False):
                 continue
             # Only plain files are opened: a link leads elsewhere, a pipe never ends.
             if entry.is_file(follow_symlinks=False) and (name in NEEDED or OTHERS.fullmatch(name)):
@@ -316,14 +316,14 @@ def opened(folder, name):
     need((folder / name).is_file() and not (folder / name).is_symlink(), "the file is missing, or no plain file")
     return open(folder / name, "rb")
 
-def read(folder, name):
+def read(folder, name, most=MAX_FILE):
     with opened(folder, name) as file:
-        data = file.read(MAX_FILE + 1)
-    need(len(data) <= MAX_FILE, f"more than {MAX_FILE} bytes")
+        data = file.read(most + 1)
+    need(len(data) <= most, f"more than {most} bytes")
     return data
 
 SELECTIONS = {
-    "event": {"id": str}, "chain": {"id": str}, "session": {"session_id": str},
+    "event": {"id": str}, "chain": {"id": str}, "session": {"session_id": str}, "agent": {"agent_id": str},
     "time": {"from": nanoseconds, "to": nanoseconds}, "indexes": {"first": number, "last": number},
 }
 
@@ -332,12 +332,13 @@ def read_about(folder):
     about = strict_json(read(folder, "bundle.json").decode())
     members = {"bundle", "created_at", "ledger", "vkey", "size", "root", "selection", "records"}
     need(isinstance(about, dict) and set(about) - {"anchor"} == members, "not the members of a bundle.json")
-    need(about["bundle"] == "1", "another version of the format: check it with a newer program")
+    need(about["bundle"] in ("1", "2"), "another version of the format: check it with a newer program")
     nanoseconds(about["created_at"])
     need(isinstance(about["ledger"], str) and re.fullmatch(LEDGER, about["ledger"]), "`ledger` is no name")
     need(isinstance(about["root"], str) and re.fullmatch(HASH, about["root"]), "`root` is no hash")
     selection = about["selection"]
     need(isinstance(selection, dict) and selection.get("kind") in SELECTIONS, "`selection` is of no known kind")
+    need(about["bundle"] == "2" or selection["kind"] != "agent", "bundles of version 1 are not about agents: another version of the format")
     values = SELECTIONS[selection["kind"]]
     need(set(selection) == {"kind", *values} and all(isinstance(value, str) for value in selection.values()), "`selection` is none")
     about["selection"] = {"kind": selection["kind"], **{key: parse(selection[key]) for key, parse in values.items()}}
@@ -393,8 +394,8 @@ def answers(selection, index, leaf, body):
         return selection["from"] <= number(leaf["event_time"]) < selection["to"]
     if body is None:
         return leaf.get("trace_id") == selection.get("id", "").lower() or None
-    if kind == "session":
-        return body.get("session_id") == selection["session_id"]
+    if kind in ("session", "agent"):
+        return body.get(f"{kind}_id") == selection[f"{kind}_id"]
     wanted, said = selection["id"], [body.get(key) for key in ("event_id", "trace_id", "correlation_id", "output_path", "output_hash")]
     # Ids of hex digits may have been asked for in capitals, a hash without `sha256:` before it.
     return wanted in said or wanted.lower() in said[:2] or f"sha256:{wanted}".lower() == str(said[4]).lower()
@@ -439,12 +440,13 @@ def root_by_proof(index, size, node, hashes):
     return node
 
 def check_proof(data, index, leaf, note, about):
-    """A tlog-proof (c2sp.org/tlog-proof@v1) that leads from this leaf to the bundle's checkpoint."""
+    """A tlog-proof (c2sp.org/tlog-proof@v1) that leads from this leaf (if it is None, any) to the bundle's checkpoint. Gives the leaf."""
     head, gap, end = data.partition(b"\n\n")
     lines, starts = head.decode().split("\n"), ("c2sp.org/tlog-proof@v1", "extra ", "index ")
     need(gap and 3 <= len(lines) <= 3 + MAX_PROOF and lines[0] == starts[0] and all(map(str.startswith, lines, starts)), "not a tlog-proof")
     need(number(lines[2][6:]) == index, f"the proof is of record {lines[2][6:]}")
-    need(unbase64(lines[1][6:]) == leaf.encode(), "the proof is of another leaf")
+    need(leaf is None or unbase64(lines[1][6:]) == leaf.encode(), "the proof is of another leaf")
+    leaf = unbase64(lines[1][6:])
     if end != note:
         name, size, _ = parse_checkpoint(end)
         need(name == about["ledger"], f"the proof is for ledger {name}")
@@ -453,8 +455,9 @@ def check_proof(data, index, leaf, note, about):
     hashes = [unbase64(line) for line in lines[3:]]
     need(all(len(node) == 32 for node in hashes), "a hash has not 32 bytes")
     need(index < about["size"], f"the checkpoint covers {about['size']} records")
-    root = root_by_proof(index, about["size"], sha256(b"\x00" + leaf.encode()), hashes)
+    root = root_by_proof(index, about["size"], sha256(b"\x00" + leaf), hashes)
     need(root.hex() == about["root"], "the proof leads to another root: the checkpoint does not cover this leaf")
+    return leaf.decode()
 
 def check_records(folder, about, note, report):
     """Every line of records.jsonl and its proof. Gives index → what the other parts ask about the record."""
@@ -474,6 +477,8 @@ def check_records(folder, about, note, report):
                 record["sealed_at"] = number(leaf["sealed_at"])
                 need((leaf["index"], leaf["ledger"]) == (str(index), about["ledger"]), f"the leaf is that of record {leaf['index']} of {leaf['ledger']}")
                 body = None if body is None else parse_body(body, leaf)
+                record["stream"] = [sha256(b"\x00" + text.encode()).hex(), *map(leaf.get, ("stream", "stream_seq", "stream_prev"))]
+                record["has"] = None if body is None else {kind for kind in KINDS if isinstance(body.get(f"{kind}_id"), str)}
                 record["answer"], record["links"] = answers(about["selection"], index, leaf, body), links(leaf, body)
                 if index == about["anchor"] and body and body.get("action_type") == "time.anchor":
                     record["token"] = body["details"]["token_sha256"]
@@ -481,7 +486,7 @@ def check_records(folder, about, note, report):
                 break  # what else is wrong no longer matters
     return found
 
-def check_completeness(about, found, report):
+def check_completeness(folder, names, about, found, note, report):
     """Is what is here what was asked for, and is it all of that?"""
     selection, axis = about["selection"], "completeness"
     for index in sorted({*about["records"], about["anchor"]} - {None, *found}):
@@ -504,10 +509,113 @@ def check_completeness(about, found, report):
         if (len(named), named[0], named[-1]) != (expected, first, last):
             report.fail(axis, "bundle.json", f"{expected} records have the indexes {first} to {last}, {len(named)} from {named[0]} to {named[-1]} are named: some were left out")
         report.say(axis, f"every record from index {selection['first']} to {selection['last']} is asked for")
+    elif about["bundle"] == "2" and "streams.json" in names and selection["kind"] in KINDS:
+        with report.part(axis, "streams.json"):
+            check_streams(folder, names, about, found, note, report)
     else:
         report.incomplete(axis, "whether further records answer the question, only a verification of the whole archive can tell")
+    for name in sorted(names):
+        if (name == "streams.json" or name.startswith("closed/")) and not (about["bundle"] == "2" and "streams.json" in names and selection["kind"] in KINDS):
+            report.fail("integrity", name, "no part of a bundle of this version and selection, or without streams.json")
     if unknown:
         report.incomplete(axis, f"of {len(unknown)} records the body is missing or wrong, so that nothing tells whether they were asked for")
+
+
+# == Sessions and agents as a whole (docs/format.md section 13) ==
+
+KINDS = ("session", "agent")
+BY = "session|agent|session,agent|agent,session"
+
+def stated(folder, closed, note, about):
+    """What the recorder states in the record `closed` at the end of a generation: its first record, number of streams, root of their
+    tree, which stream a record belongs to, whether no generation begins behind it, and when that was sealed."""
+    leaf = parse_leaf(check_proof(read(folder, f"closed/{closed:020}.tlog-proof"), closed, None, note, about))
+    need((leaf["index"], leaf["ledger"]) == (str(closed), about["ledger"]), f"the leaf is that of record {leaf['index']} of {leaf['ledger']}")
+    parts = re.fullmatch(f"(closed|ended) ({DECIMAL}) ({DECIMAL}) ({HASH}) ({BY})", leaf.get("stream", ""))
+    own = (leaf["kind"], leaf.get("producer")) == ("lifecycle", "tachograph-collector") and "producer_epoch" in leaf
+    need(parts and own and not {"stream_seq", "stream_prev"} & set(leaf), f"record {closed} is no statement of the recorder about streams")
+    first = number(parts[2])
+    need(first <= closed, "a generation ends before it begins")
+    return first, number(parts[3]), parts[4], parts[5].split(","), parts[1] == "ended", number(leaf["sealed_at"])
+
+def stated_of(name, streams, root, entries):
+    """Number of the stream's records in the generation and hash of the last; 0 and None if the entries show that it has none."""
+    need(isinstance(entries, list) and len(entries) <= 2, "more than two entries")
+    shown = []
+    for entry in entries:
+        need(isinstance(entry, dict) and set(entry) == {"entry", "path", "position"} and isinstance(entry["path"], list), "not an entry")
+        parts = re.fullmatch(f"({HASH}) ([1-9][0-9]{{0,19}}) ({HASH})", entry["entry"])
+        need(parts and len(entry["path"]) < 64 and all(re.fullmatch(HASH, node) for node in entry["path"]), "not an entry")
+        at = number(entry["position"])
+        need(at < streams, "an entry stands behind the last")
+        path = [bytes.fromhex(node) for node in entry["path"]]
+        need(root_by_proof(at, streams, sha256(b"\x00" + entry["entry"].encode()), path).hex() == root, "an entry is not in the recorder's statement")
+        shown.append((at, parts[1], number(parts[2]), parts[3]))
+    if len(shown) == 1 and shown[0][1] == name:
+        return shown[0][2:]
+    if not shown:
+        absent = streams == 0 and root == sha256(b"").hex()
+    elif len(shown) == 1:
+        (at, other, _, _), = shown
+        absent = at == 0 and name < other or at == streams - 1 and other < name
+    else:
+        (at, before, _, _), (behind, after, _, _) = shown
+        absent = at + 1 == behind and before < name < after
+    need(absent, "the entries neither are the stream's nor those between which it would stand")
+    return 0, None
+
+def check_streams(folder, names, about, found, note, report):
+    """Each generation of the stream: what the recorder states of it, and whether these records are just as many, one linked to the other."""
+    axis, kind, proof = "completeness", about["selection"]["kind"], strict_json(read(folder, "streams.json", MAX_BYTES).decode())
+    need(isinstance(proof, dict) and set(proof) == {"generations", "kind", "secret"}, "not the members of a streams.json")
+    need(proof["kind"] == kind, "the stream of something else than was asked for")
+    need(isinstance(proof["secret"], str) and re.fullmatch(HASH, proof["secret"]), "`secret` is none")
+    need(isinstance(proof["generations"], list) and 0 < len(proof["generations"]) <= MAX_RECORDS, "`generations` is no list")
+    secret, label = bytes.fromhex(proof["secret"]), b"tachograph/stream/generation/v1\0" + about["ledger"].encode() + b"\0"
+    records, at, begin, end, ended = [index for index in about["records"] if index in found], 0, None, 0, False
+    last, count, but, outside, elsewhere, bare, until, named = -1, 0, [], 0, 0, 0, 0, set()
+    for generation in proof["generations"]:
+        need(isinstance(generation, dict) and set(generation) == {"closed", "entries"}, "not a generation")
+        closed = number(generation["closed"])
+        need(closed > last, "the generations are not in order")
+        last = closed
+        named.add(f"closed/{closed:020}.tlog-proof")
+    for name in sorted(name for name in names if name.startswith("closed/") and name not in named):
+        report.fail("integrity", name, "the statement of no generation that streams.json names")
+    for generation in proof["generations"]:
+        closed = number(generation["closed"])
+        first, streams, root, by, is_end, until = stated(folder, closed, note, about)
+        if begin is None:
+            begin = first
+        else:
+            need(first == end or (ended and first > end), f"the generation that begins with record {first} does not join the one before, whose next begins with record {end}: one was left out")
+            but += [f"records {end} to {first - 1}, where no streams were sealed"] if first > end else []
+        name = hmac.new(secret, label + first.to_bytes(8, "big"), "sha256").hexdigest()
+        begun, before, at = bisect.bisect_left(records, first), at, bisect.bisect_left(records, closed)
+        outside, due, end, ended = outside + begun - before, (0, None), closed + 1, is_end
+        for index in records[begun:at]:
+            hash, stream, seq, prev = found[index].get("stream", [None] * 4)
+            has = found[index].get("has")
+            if stream == name:
+                need((seq, prev) == (str(due[0]), due[1]), f"record {index} has the number {seq} in its stream, where {due[0]} is due: one was left out, or put in")
+                due = (due[0] + 1, hash)
+            elif has is None:
+                bare += 1
+            else:
+                need(next((one for one in by if one in has), None) != kind, f"record {index} belongs to the stream, but its leaf names another: the secret is not the stream's, or it was sealed falsely")
+                elsewhere += 1
+        stated_count = stated_of(name, streams, root, generation["entries"])
+        need(stated_count == due, f"of the generation that begins with record {first} {due[0]} records of the stream are here, the recorder states {stated_count[0]}: some were left out, or put in")
+        count += due[0]
+    outside += len(records) - at
+    but += [f"{outside} records here lie where no generation is closed, or none was open"] if outside else []
+    but += [f"{elsewhere} records here belong to streams of another kind: whether there are more of them is not known"] if elsewhere else []
+    but += [f"of {bare} records here the body is missing, and their leaves name other streams"] if bare else []
+    whole = f"complete from record {begin} to record {max(begin, end - 2)}, which was sealed by {utc(until)}: of this {kind} no record is missing there, and {count} are here"
+    if but:
+        report.incomplete(axis, f"{whole}; but for {'; '.join(but)}")
+    else:
+        report.say(axis, whole)
 
 
 # == Signatures, witnesses, time stamps ==
@@ -653,7 +761,7 @@ def verify(folder, options, report):
             report.incomplete("integrity", f"{destroyed} bodies are not here: of them only the leaf can be checked, and whether they were rightly destroyed only the whole ledger tells")
         report.done |= {"integrity", "coverage"} if {*about["records"], about["anchor"]} <= {None, *found} else {"integrity"}
     with report.part("completeness", "bundle.json"):
-        check_completeness(about, found, report)
+        check_completeness(folder, names, about, found, note, report)
         report.done.add("completeness")
     with report.part("non_equivocation", "witnessed"):
         check_witnesses(note, options.witness, options.quorum, key, report)

@@ -4,6 +4,7 @@
 mod attacks;
 mod checkers;
 mod selections;
+mod streams;
 
 use tachograph_tests::command::Outcome;
 

@@ -83,10 +83,10 @@ SELECT coalesce(told.index, named.index) AS index, CASE
 FROM told FULL JOIN named USING (index) WHERE what IS NOT NULL;
 
 -- What bundle.json, ledger.vkey and the checkpoints say of one another. Of the kinds of selection only `indexes` shows by itself
--- that nothing was left out.
+-- that nothing was left out; of a session or an agent check_streams tells.
 CREATE OR REPLACE VIEW check_about AS
 SELECT NULL::UBIGINT AS index, CASE
-        WHEN about.version IS DISTINCT FROM '1' THEN 'bundle.json is of another version'
+        WHEN about.version IS NULL OR about.version NOT IN ('1', '2') THEN 'bundle.json is of another version'
         WHEN about.vkey || chr(10) IS DISTINCT FROM (SELECT content FROM read_text('ledger.vkey')) THEN 'ledger.vkey is not the key of bundle.json'
         WHEN split_part(about.vkey, '+', 1) IS DISTINCT FROM about.ledger THEN 'the key is another ledger''s'
         WHEN checkpoint.ledger IS DISTINCT FROM about.ledger THEN 'the checkpoint is another ledger''s'
@@ -127,12 +127,38 @@ SELECT coalesce(records.index, proofs.index) AS index, CASE
     END AS what
 FROM records FULL JOIN proofs USING (index) LEFT JOIN proven_roots USING (index) WHERE what IS NOT NULL;
 
+-- What the recorder stated of this session or agent, if that is here: id of the stream in a generation, number of its records there, hash of
+-- the last one's leaf. That it did state this verify.py checks (it needs an HMAC), and that no generation is left out.
+CREATE OR REPLACE VIEW stated AS
+WITH generations AS (
+        SELECT unnest((content::JSON -> '$.generations')::JSON[]) AS generation FROM read_text(['checkpoint', 'streams.jso[n]'])
+        WHERE parse_filename(filename) = 'streams.json'),
+    entries AS (SELECT string_split(unnest((generation -> '$.entries')::JSON[]) ->> '$.entry', ' ') AS entry FROM generations)
+SELECT entry[1] AS stream, entry[2]::UBIGINT AS count, entry[3] AS last FROM entries;
+
+-- The records of each stream that is stated are as many as stated, and linked one to the other.
+CREATE OR REPLACE VIEW check_streams AS
+WITH placed AS (
+        SELECT index, leaf::JSON ->> '$.stream' AS stream, leaf::JSON ->> '$.stream_seq' AS seq, leaf::JSON ->> '$.stream_prev' AS prev,
+               sha256('\x00'::BLOB || encode(leaf)) AS hash
+        FROM records WHERE (leaf::JSON ->> '$.stream') IN (SELECT stream FROM stated)),
+    counted AS (
+        SELECT *, row_number() OVER stream - 1 AS due, lag(hash) OVER stream AS before, count(*) OVER (PARTITION BY stream) AS here,
+               last_value(hash) OVER (PARTITION BY stream ORDER BY index ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS newest
+        FROM placed WINDOW stream AS (PARTITION BY stream ORDER BY index))
+SELECT index, CASE
+        WHEN seq IS DISTINCT FROM due::VARCHAR OR prev IS DISTINCT FROM before THEN 'a record of its stream was left out before it, or put in'
+        WHEN here IS DISTINCT FROM stated.count OR newest IS DISTINCT FROM stated.last THEN 'the recorder stated another number of records of its stream'
+    END AS what
+FROM counted JOIN stated USING (stream) WHERE what IS NOT NULL;
+
 -- All findings, the first record first.
 CREATE OR REPLACE VIEW verify_findings AS
 SELECT 'manifest' AS part, index, what FROM check_manifest
 UNION ALL SELECT 'about', index, what FROM check_about
 UNION ALL SELECT 'records', index, what FROM check_records
 UNION ALL SELECT 'proofs', index, what FROM check_proofs
+UNION ALL SELECT 'streams', index, what FROM check_streams
 ORDER BY index NULLS FIRST, part, what;
 
 -- One line: how much was checked, and whether all is good.

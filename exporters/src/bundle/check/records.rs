@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use tachograph_ledger::{Checkpoint, Hash, Leaf, TlogProof, leaf_hash};
 use tachograph_record::{Body, EventId, Record, TraceId};
 
+use super::streams::Placed;
 use super::{Check, Signed};
 use crate::bundle::about::{About, RecordLine, Selection};
 use crate::bundle::{ABOUT, MAX_RECORDS, PROOFS, RECORDS, proof_path};
@@ -22,6 +23,8 @@ pub(super) struct Counted {
     pub(super) anchored: Option<Hash>,
     /// How the records of a chain hang together.
     links: Links,
+    /// Where the records of a session or an agent stand in their streams.
+    pub(super) placed: Vec<Placed>,
     missing: bool,
 }
 
@@ -146,6 +149,10 @@ impl Check<'_> {
                 false
             }
         };
+        if Placed::is_asked(&about.selection) && about.records.binary_search(&record.index).is_ok() {
+            let body = record.body.as_deref().filter(|_| body);
+            counted.placed.push(Placed::of(&leaf, record.leaf.as_bytes(), body));
+        }
         Checked { body, proven: proven && is_its_own, sealed_at: leaf.sealed_at }
     }
 
@@ -182,7 +189,8 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn completeness(&self, about: &About, counted: &Counted) {
+    pub(super) fn completeness(&self, about: &About, counted: &Counted, signed: Option<&Signed>) {
+        self.foreign_streams(about);
         let unknown = "a bundle can't show that no other record answers to the question; a run of indexes can";
         match &about.selection {
             Selection::Indexes { first, last } => {
@@ -209,6 +217,7 @@ impl Check<'_> {
                 }
                 self.collector.incomplete(Axis::Completeness, unknown);
             }
+            _ if self.streams(about, &counted.placed, signed) => {}
             _ => self.collector.incomplete(Axis::Completeness, unknown),
         }
         // An index is in the leaf.
@@ -269,13 +278,17 @@ impl Links {
 }
 
 fn check_proof(proof: &[u8], record: &RecordLine, signed: &Signed) -> Result<(), String> {
+    let leaf = proven_leaf(proof, record.index, signed)?;
+    if leaf != record.leaf.as_bytes() { Err("the proof's `extra` is not the record's leaf".to_owned()) } else { Ok(()) }
+}
+
+/// The leaf that a proof brings along, if it leads to the signed root.
+pub(super) fn proven_leaf(proof: &[u8], index: u64, signed: &Signed) -> Result<Vec<u8>, String> {
     let proof = TlogProof::parse(proof).map_err(|error| error.to_string())?;
-    if proof.index != record.index {
+    if proof.index != index {
         return Err(format!("this is the proof of record {}", proof.index));
     }
-    if proof.extra.as_deref() != Some(record.leaf.as_bytes()) {
-        return Err("the proof's `extra` is not the record's leaf".to_owned());
-    }
+    let leaf = proof.extra.clone().ok_or("the proof brings no leaf along")?;
     let size = signed.checkpoint.size;
     if proof.checkpoint.as_bytes() != signed.note {
         let other = Checkpoint::parse_unverified(proof.checkpoint.as_bytes()).ok();
@@ -286,8 +299,9 @@ fn check_proof(proof: &[u8], record: &RecordLine, signed: &Signed) -> Result<(),
             None => "the checkpoint in the proof is not the bundle's".to_owned(),
         });
     }
-    let hash = leaf_hash(record.leaf.as_bytes());
-    proof.verify(&hash, size, &signed.checkpoint.root).map_err(|error| error.to_string())
+    let hash = leaf_hash(&leaf);
+    proof.verify(&hash, size, &signed.checkpoint.root).map_err(|error| error.to_string())?;
+    Ok(leaf)
 }
 
 /// The hash of a token that a record `time.anchor` of the recorder itself holds.
@@ -304,6 +318,7 @@ fn is_answer(selection: &Selection, index: u64, record: &Record<'_>) -> bool {
     match selection {
         Selection::Event { id } | Selection::Chain { id } => carries(record, id),
         Selection::Session { session_id } => record.session_id.as_deref() == Some(session_id),
+        Selection::Agent { agent_id } => record.agent_id.as_deref() == Some(agent_id),
         Selection::Time { from, to } => (*from..*to).contains(&record.timestamp),
         Selection::Indexes { first, last } => (*first..=*last).contains(&index),
     }

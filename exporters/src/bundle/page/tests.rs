@@ -65,6 +65,7 @@ fn story<'a>(records: Vec<Told<'a>>) -> Story<'a> {
         records,
         witnesses: vec![],
         not_after: vec![],
+        covered: None,
         not_before: None,
     }
 }

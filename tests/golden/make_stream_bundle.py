@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Makes bundle-v2/: an evidence bundle that shows a session as a whole, by docs/format.md section 13.
+
+Written from that page alone, with Python's standard library alone, as make_bundle.py and make_stream_vectors.py are, whose parts it uses.
+
+    python3 make_stream_bundle.py            writes bundle-v2/ beside this file
+    python3 make_stream_bundle.py --check    exits 1 if the folder differs from what would be written
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+
+import make_bundle
+from make_bundle import make_body
+from make_ledger_vectors import leaf_hash, sha256
+from make_stream_vectors import RECORDER, Streams, secret
+
+HERE = pathlib.Path(__file__).resolve().parent
+SESSION, AGENT = "s-1", "bot-7"
+
+
+class StreamLedger(make_bundle.Ledger):
+    """Three generations. Session s-1 has records in the first and the third, the agent bot-7 one beside sessions."""
+
+    def __init__(self, by="session,agent", without=(), name=make_bundle.NAME, seed=make_bundle.SEED, ending="closed", gap=False):
+        self.streams, self.generations, self.run = None, [], "c1"
+        super().__init__([], name, seed)
+        self.prev = sha256(f"tachograph/genesis/v1\n{self.vkey}\n".encode())
+        self.own("collector.start", f"open 0 {by}")
+        self.streams = Streams(0, by)
+        self.record(session_id=SESSION)                     # 1
+        self.record(session_id="s-2", agent_id=AGENT)       # 2
+        self.record(session_id=SESSION, agent_id=AGENT)     # 3
+        self.record()                                       # 4
+        self.record(agent_id=AGENT)                         # 5
+        self.record(session_id=SESSION)                     # 6
+        self.close()                                        # 7
+        self.record(session_id="s-2")                       # 8
+        self.close(ending)                                  # 9
+        if gap:
+            self.seal(make_body(len(self.leaves), "tool_call", service_name="desk", session_id=SESSION))
+        if ending == "ended":
+            self.own("collector.start", f"open {len(self.leaves)} {by}")
+            self.streams = Streams(len(self.leaves) - 1, by)
+        self.record(session_id=SESSION)                     # 10
+        self.record(session_id=SESSION)                     # 11
+        self.close()                                        # 12
+        self.own("collector.stop")                          # 13
+
+    def seal(self, body, stream=None):
+        index = len(self.leaves)
+        self.bodies.append(body)
+        self.leaves.append(make_bundle.leaf_of(body, index, self.prev, self.name, stream))
+        self.prev = leaf_hash(self.leaves[-1])
+        self.hashes.append(self.prev)
+
+    def own(self, action, stream=None):
+        index = len(self.leaves)
+        body = make_body(index, "lifecycle", action_type=action, producer=RECORDER, producer_epoch=self.run, producer_seq=str(index))
+        self.seal(body, {"stream": stream} if stream else None)
+
+    def record(self, **ids):
+        s = next((secret(kind, ids[f"{kind}_id"]) for kind in self.streams.by.split(",") if f"{kind}_id" in ids), None)
+        keys = self.streams.keys_of(s) if s else {}
+        self.seal(make_body(len(self.leaves), "tool_call", service_name="desk", **ids), keys)
+        if s:
+            self.streams.took(keys, self.prev)
+
+    def close(self, word="closed"):
+        self.generations.append((len(self.leaves), self.streams))
+        self.own("streams.closed", self.streams.statement(word))
+        self.streams = Streams(len(self.leaves), self.streams.by)
+
+
+def make(ledger=None, kind="session", name=SESSION, selected=(1, 3, 6, 10, 11), generations=None, **changed):
+    """All files but the manifest. `generations`: which of the ledger's are covered."""
+    ledger = ledger or StreamLedger()
+    selection = {"kind": kind, f"{kind}_id": name}
+    files = make_bundle.make_bundle(ledger, selection, list(selected))
+    files["bundle.json"] = files["bundle.json"].replace(b'"bundle":"1"', b'"bundle":"2"')
+    s = changed.get("secret", secret(kind, name))
+    covered = [ledger.generations[at] for at in (generations or range(len(ledger.generations)))]
+    streams = {"generations": [{"closed": str(closed), "entries": streams.proof(s)} for closed, streams in covered], "kind": kind, "secret": s.hex()}
+    files["streams.json"] = (json.dumps(streams, separators=(",", ":")) + "\n").encode()
+    for closed, _ in covered:
+        files[f"closed/{closed:020}.tlog-proof"] = ledger.proof(closed, len(ledger.hashes), files["witnessed"].decode()).encode()
+    return files
+
+
+def main():
+    folder, files = HERE / "bundle-v2", make_bundle.with_manifest(make())
+    if sys.argv[1:] == ["--check"]:
+        there = make_bundle.read(folder)
+        if differ := sorted(path for path in {*there, *files} if there.get(path) != files.get(path)):
+            sys.exit(f"{folder.name} differs from what this script makes: {', '.join(differ)}")
+    elif sys.argv[1:]:
+        sys.exit(__doc__)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        make_bundle.write(files, folder)
+
+
+if __name__ == "__main__":
+    main()
