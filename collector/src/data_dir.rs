@@ -141,6 +141,8 @@ pub struct Birth<'a> {
     pub signing_key: Option<&'a SigningKey>,
     /// The first MAC key.
     pub mac: &'a [u8; 32],
+    /// Whether it is written to an escrow file: not if a key service can make it again.
+    pub escrow: bool,
     /// How files with keys are encrypted.
     pub protection: Protection,
 }
@@ -160,7 +162,7 @@ impl DataDir {
         let (signing, mac) = (Zeroizing::new(half(seeds, 0)), Zeroizing::new(half(seeds, 32)));
         let key = SigningKey::from_seed(name.clone(), *signing);
         let (vkey, protection) = (&key.public(), Protection::default());
-        Self::create(root, now, Birth { vkey, signing_key: Some(&key), mac: &mac, protection })
+        Self::create(root, now, Birth { vkey, signing_key: Some(&key), mac: &mac, escrow: true, protection })
     }
 
     /// Creates a ledger with the keys that are given.
@@ -183,7 +185,9 @@ impl DataDir {
         }
         let mac_key = MacKey::initial(MacScheme::V2, *birth.mac);
         this.write_mac_key(&mac_key)?;
-        this.write_new_secret(ESCROW, escrow::text(name, &mac_key).as_bytes(), 0o400)?;
+        if birth.escrow {
+            this.write_new_secret(ESCROW, escrow::text(name, &mac_key).as_bytes(), 0o400)?;
+        }
         write_new(&root.join("ledger.vkey"), format!("{vkey_line}\n").as_bytes(), 0o644)?;
         // Last: a directory without it is not taken for a ledger.
         let identity =
@@ -391,7 +395,7 @@ impl DataDir {
 
     /// Keys of epochs that are over, until they are published.
     pub fn ended_keys(&self) -> EndedKeys {
-        EndedKeys::of(self.root.join("keys"))
+        EndedKeys::of(self.root.join("keys"), self.protection.clone())
     }
 
     /// Writes the files with keys that are there as `protection` says: encrypted, or plain. Each is replaced whole; what was there is
@@ -414,7 +418,10 @@ impl DataDir {
             replace_secret(&path, &written, mode)?;
             changed.push(name);
         }
+        let ended = self.ended_keys();
+        let keys = ended.epochs()?.into_iter().map(|epoch| ended.read(epoch)).collect::<Result<Vec<_>, _>>()?;
         self.protection = protection;
+        self.ended_keys().keep(&keys)?;
         Ok(changed)
     }
 
@@ -441,13 +448,7 @@ impl DataDir {
     }
 
     fn read_own_secret(&self, name: &str, what: &str) -> Result<Zeroizing<String>, DataDirError> {
-        let path = self.root.join(name);
-        let bytes = read_bounded(&path)?.ok_or_else(|| DataDirError::damaged(&path, format!("missing: {what}")))?;
-        let plain = self.protection.open(bytes).map_err(|what| DataDirError::damaged(&path, what))?;
-        match std::str::from_utf8(&plain) {
-            Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-            Err(_) => Err(DataDirError::damaged(&path, "not a key, but bytes that are no text")),
-        }
+        read_sealed(&self.root.join(name), &self.protection, what)
     }
 
     /// Whether streams were ever sealed from here.
@@ -619,6 +620,20 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), DataDirError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(DataDirError::io(path))
 }
 
+/// The text of a file with a key, be it encrypted or not.
+pub(crate) fn read_sealed(
+    path: &Path,
+    protection: &Protection,
+    what: &str,
+) -> Result<Zeroizing<String>, DataDirError> {
+    let bytes = read_bounded(path)?.ok_or_else(|| DataDirError::damaged(path, format!("missing: {what}")))?;
+    let plain = protection.open(bytes).map_err(|what| DataDirError::damaged(path, what))?;
+    match std::str::from_utf8(&plain) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => Err(DataDirError::damaged(path, "not a key, but bytes that are no text")),
+    }
+}
+
 /// A file with a key, whole; `None` if there is none.
 fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DataDirError> {
     // Room for all of it at once: no copy is left behind where it grew.
@@ -632,7 +647,7 @@ fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DataDirError>
 
 /// Puts a file with a key in the place of the one before, whole or not at all, and wipes the bytes of that one as far as the file
 /// system allows; durable on return.
-fn replace_secret(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
+pub(crate) fn replace_secret(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
     let (dir, mut temporary) = (path.parent().unwrap_or(Path::new(".")), path.as_os_str().to_owned());
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);

@@ -1,7 +1,7 @@
 //! What MACs of epochs that are over were made with, until it is published.
 //!
 //! ```text
-//! DIR/keys/mac-<epoch, 20 digits>.ended      tachograph-mac-ended/v2, epoch, 64 hex; mode 0600
+//! DIR/keys/mac-<epoch, 20 digits>.ended      tachograph-mac-ended/v2, epoch, 64 hex; mode 0600; an age file with `keys.encryption`
 //! ```
 //!
 //! The writer puts a key here before the key file that it follows from goes on to the next epoch, so that no crash loses it; putting it
@@ -18,7 +18,8 @@ use tachograph_ledger::EpochKey;
 use tachograph_record::Hex;
 use zeroize::Zeroizing;
 
-use crate::data_dir::{DataDirError, read_secret, sync_dir, wipe, write_new};
+use crate::data_dir::{DataDirError, read_sealed, replace_secret, sync_dir, wipe};
+use crate::keys::Protection;
 
 /// Most keys that wait for their publication: 67 million records.
 pub const MAX_ENDED: u64 = 1_024;
@@ -31,11 +32,12 @@ const SUFFIX: &str = ".ended";
 #[derive(Debug)]
 pub struct EndedKeys {
     dir: PathBuf,
+    protection: Protection,
 }
 
 impl EndedKeys {
-    pub(crate) fn of(dir: PathBuf) -> Self {
-        Self { dir }
+    pub(crate) fn of(dir: PathBuf, protection: Protection) -> Self {
+        Self { dir, protection }
     }
 
     /// Keeps these keys; durable on return. Of those that wait for longest so many go that [`MAX_ENDED`] are left.
@@ -44,16 +46,15 @@ impl EndedKeys {
     /// If a file can't be written.
     pub fn keep(&self, keys: &[EpochKey]) -> Result<(), DataDirError> {
         for key in keys {
-            let (path, temporary) = (self.path(key.epoch()), self.dir.join("mac-ended.new"));
+            let path = self.path(key.epoch());
             let text = Zeroizing::new(format!("{HEADER}\n{}\n{}\n", key.epoch(), Hex(*key.expose())));
-            let _ = fs::remove_file(&temporary);
-            write_new(&temporary, text.as_bytes(), 0o600)?;
-            fs::rename(&temporary, &path).map_err(DataDirError::io(&path))?;
+            let bytes =
+                self.protection.seal(text.as_bytes()).map_err(|what| DataDirError::damaged(&path, what))?;
+            replace_secret(&path, &bytes, 0o600)?;
         }
         if keys.is_empty() {
             return Ok(());
         }
-        sync_dir(&self.dir)?;
         let epochs = self.epochs()?;
         for epoch in &epochs[..epochs.len().saturating_sub(MAX_ENDED as usize)] {
             tracing::error!(
@@ -86,8 +87,11 @@ impl EndedKeys {
     /// If it is not there, or is damaged.
     pub fn read(&self, epoch: u64) -> Result<EpochKey, DataDirError> {
         let path = self.path(epoch);
-        let text =
-            read_secret(&path, "the MAC key of an epoch that is over. It can be checked with the escrowed key only")?;
+        let text = read_sealed(
+            &path,
+            &self.protection,
+            "the MAC key of an epoch that is over. It can be checked with the escrowed key only",
+        )?;
         let mut lines = text.lines();
         let key = match (lines.next(), lines.next(), lines.next().and_then(Hex::<32>::parse), lines.next()) {
             (Some(HEADER), Some(stated), Some(Hex(key)), None) if stated.parse() == Ok(epoch) => Some(key),
@@ -127,7 +131,7 @@ mod tests {
     #[test]
     fn a_key_is_kept_until_it_is_wiped_and_the_oldest_give_way() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = EndedKeys::of(dir.path().to_owned());
+        let kept = EndedKeys::of(dir.path().to_owned(), Protection::default());
         let key = |epoch: u64| EpochKey::at(epoch, [epoch as u8; 32]);
         kept.keep(&[key(7), key(3)]).unwrap();
         // A crash before the key file was written has it kept once more.

@@ -91,16 +91,34 @@ impl Outbound {
         body: &[u8],
         max_answer: u64,
     ) -> Result<Answer, OutboundError> {
-        let failed = |error: ureq::Error| OutboundError::Failed { url: shown(url), what: error.to_string() };
         let request = headers.iter().fold(self.agent.post(url), |request, (name, value)| request.header(*name, *value));
-        let mut response = request.send(body).map_err(failed)?;
-        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-        Ok(Answer {
-            status: response.status().as_u16(),
-            content_type: content_type.unwrap_or_default().to_owned(),
-            body: response.body_mut().with_config().limit(max_answer).read_to_vec().map_err(failed)?,
-        })
+        whole(url, request.send(body), max_answer)
     }
+
+    /// Asks for what is at `url`, with the same bounds.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub fn get(&self, url: &str, headers: &[(&str, &str)], max_answer: u64) -> Result<Answer, OutboundError> {
+        let request = headers.iter().fold(self.agent.get(url), |request, (name, value)| request.header(*name, *value));
+        whole(url, request.call(), max_answer)
+    }
+}
+
+/// Reads an answer to its end.
+fn whole(
+    url: &str,
+    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    max_answer: u64,
+) -> Result<Answer, OutboundError> {
+    let failed = |error: ureq::Error| OutboundError::Failed { url: shown(url), what: error.to_string() };
+    let mut response = response.map_err(failed)?;
+    let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+    Ok(Answer {
+        status: response.status().as_u16(),
+        content_type: content_type.unwrap_or_default().to_owned(),
+        body: response.body_mut().with_config().limit(max_answer).read_to_vec().map_err(failed)?,
+    })
 }
 
 /// A URL without what may be a secret in it: user, password and query.

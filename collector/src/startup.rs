@@ -210,6 +210,7 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
     let protection = Protection::load(config.keys.encryption.as_ref())?;
     let data_dir = Arc::new(DataDir::open(&config.data)?.protected_by(protection));
     let lock = data_dir.lock()?;
+    keys::check_commits(config, data_dir.vkey())?;
     let signer = keys::signer(&config.keys, &data_dir)?;
     let mac_key = data_dir.mac_key()?;
     let vkey = data_dir.vkey().clone();

@@ -88,6 +88,12 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// What `tachograph verify --json` said.
+    pub fn of(outcome: &Outcome) -> Self {
+        let report = serde_json::from_str(&outcome.stdout).unwrap_or(Value::Null);
+        Self { code: outcome.code, report, stderr: outcome.stderr.clone() }
+    }
+
     /// The verdict on an axis: `pass`, `incomplete` or `fail`.
     pub fn verdict(&self, axis: Axis) -> &str {
         self.report["axes"][axis.as_str()]["verdict"].as_str().unwrap_or("missing")
@@ -108,9 +114,7 @@ impl Verified {
 pub fn verify(place: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Verified {
     let mut all: Vec<&dyn AsRef<OsStr>> = vec![&"verify", &place, &"--json"];
     all.extend(arguments);
-    let outcome = tachograph(&all);
-    let report = serde_json::from_str(&outcome.stdout).unwrap_or(Value::Null);
-    Verified { code: outcome.code, report, stderr: outcome.stderr }
+    Verified::of(&tachograph(&all))
 }
 
 /// Verifies a data directory, and then its archive as somebody who has only the public key, the escrowed MAC key and a

@@ -46,6 +46,20 @@ impl Home {
         home
     }
 
+    /// A new ledger whose keys are where its configuration says, with these variables for all its processes.
+    ///
+    /// # Panics
+    /// If it can't be made.
+    pub fn born(config: &str, variables: &[(&str, &str)]) -> Self {
+        let home = Self::temporary().with_environment(variables);
+        home.configure(config);
+        let mut command = programs::command();
+        command.arg("init").arg(&home.data).args(["--name", LEDGER, "--config"]).arg(home.config());
+        command.envs(home.environment.iter().cloned());
+        command::run(command).expect(0, &[]);
+        home
+    }
+
     /// A new ledger below `root`, a directory that somebody else takes care of.
     ///
     /// # Panics

@@ -75,8 +75,16 @@ impl Connection {
     /// # Errors
     /// If the connection ended before the whole answer was here.
     pub fn get(&mut self, path: &str) -> io::Result<Response> {
-        let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
-        self.exchange(head.as_bytes())
+        self.get_with(path, &[])
+    }
+
+    /// The same with any headers.
+    ///
+    /// # Errors
+    /// If the connection ended before the whole answer was here.
+    pub fn get_with(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        self.exchange(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", self.host).as_bytes())
     }
 
     fn exchange(&mut self, request: &[u8]) -> io::Result<Response> {
@@ -96,6 +104,9 @@ impl Connection {
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         let mut response = Response { status, headers, body: Vec::new() };
+        if status == 204 {
+            return Ok(response);
+        }
         let length = match response.header("content-length").map(str::parse) {
             Some(Ok(length)) if length <= MAX_BODY_BYTES => length,
             other => return Err(io::Error::other(format!("an answer of a length that is not understood: {other:?}"))),

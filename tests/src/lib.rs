@@ -8,17 +8,21 @@
 //! Everything panics with a message that says what to do: this is test code, and a panic is how a test fails.
 
 pub mod bucket;
+pub mod child;
 pub mod collector;
 pub mod command;
 pub mod home;
 pub mod http;
+pub mod kms;
 pub mod load;
 pub mod minio;
+pub mod openbao;
 pub mod otlp;
 pub mod programs;
 pub mod proxy;
 pub mod receipts;
 pub mod seed;
+pub mod softhsm;
 pub mod stored;
 pub mod tree;
 pub mod tsa;

@@ -75,6 +75,16 @@ pub fn interpreter() -> Command {
     Command::new(python)
 }
 
+/// A program that the tests' Python packages brought along.
+///
+/// # Panics
+/// If the environment names no interpreter, or the program is not there.
+pub fn beside_python(name: &str) -> PathBuf {
+    let path = Path::new(interpreter().get_program()).with_file_name(name);
+    assert!(path.is_file(), "{} is missing; run `cargo xtask setup`", path.display());
+    path
+}
+
 /// A command that runs one of the scripts in `tests/python`.
 ///
 /// # Panics

@@ -66,6 +66,14 @@ impl WeakStore {
         })
     }
 
+    /// Any other server, which listens where it is told.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn of(server: impl FnOnce(SocketAddr) -> Command) -> Self {
+        Self::start(|_, address| server(address))
+    }
+
     /// moto, which is never told of these header fields: a store that does not know them, and answers as if all were well.
     ///
     /// # Panics

@@ -51,6 +51,7 @@ pub fn verify_archive(arguments: &Arguments, store: &dyn Store, options: Options
         (None, identity) => identity.ok().map(|identity| identity.vkey),
     };
     let mac_key = key.map(|key| arguments.mac_key(key.name())).transpose()?.flatten();
+    let mac_key = mac_key.or(options.mac_key);
     Ok(verify(store, Options { mac_key, ..options })?)
 }
 

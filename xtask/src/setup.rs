@@ -22,6 +22,7 @@ pub(crate) fn run(place: &Place) -> Result<bool> {
     println!("cargo-deny {}", deny::ensure(place)?.display());
     println!("c++        {}", ensure_compiler()?.display());
     println!("openssl    {}", ensure_openssl()?.display());
+    println!("softhsm    {}", ensure_softhsm()?.display());
     Ok(true)
 }
 
@@ -32,7 +33,8 @@ pub(crate) type Named = (&'static str, Result<PathBuf>);
 pub(crate) fn programs(place: &Place) -> Vec<Named> {
     let servers = go::PROGRAMS.into_iter().map(|program| (program.variable, go::ensure(place, program)));
     let tlogcheck = (go::TLOGCHECK, go::ensure_tlogcheck(place));
-    [(python::VARIABLE, python::ensure(place)), tlogcheck].into_iter().chain(servers).collect()
+    let softhsm = (SOFTHSM, ensure_softhsm());
+    [(python::VARIABLE, python::ensure(place)), tlogcheck, softhsm].into_iter().chain(servers).collect()
 }
 
 /// Holds off other set-ups in the same target directory until it is dropped.
@@ -69,6 +71,24 @@ pub(crate) fn ensure_openssl() -> Result<PathBuf> {
         );
     }
     Ok(path)
+}
+
+/// The variable that tells the tests where SoftHSM's module is.
+const SOFTHSM: &str = "TACHOGRAPH_TEST_SOFTHSM";
+
+/// SoftHSM 2, a PKCS#11 token in software, with the tools that make tokens and keys; gives the path of its module.
+pub(crate) fn ensure_softhsm() -> Result<PathBuf> {
+    for (tool, package) in [("softhsm2-util", "softhsm2"), ("pkcs11-tool", "opensc")] {
+        if process::find_program(tool).is_none() {
+            install_package(package, &format!("{tool} (tests of keys in PKCS#11 tokens)"))?;
+        }
+    }
+    let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib"];
+    let module = folders.into_iter().map(|folder| PathBuf::from(folder).join("softhsm/libsofthsm2.so"));
+    module
+        .into_iter()
+        .find(|path| path.is_file())
+        .context("SoftHSM is installed, but there is no softhsm/libsofthsm2.so")
 }
 
 fn compiler() -> Option<PathBuf> {

@@ -85,6 +85,7 @@ fn check_bucket(settings: &S3Settings, retention: &Retention) -> Result<(), Buck
 fn check_ledger(config: &Config, warnings: &mut Vec<String>) -> Result<DataDir, KeysError> {
     let protection = Protection::load(config.keys.encryption.as_ref())?;
     let data_dir = DataDir::open(&config.data)?.protected_by(protection);
+    keys::check_commits(config, data_dir.vkey())?;
     let signer = keys::signer(&config.keys, &data_dir)?;
     // No note begins so: what is signed here can be taken for nothing else.
     const PROBE: &str = "tachograph check\n";

@@ -39,30 +39,40 @@ impl Init {
             None => default_name()?,
         };
         let name = LedgerName::parse(&name).with_context(|| format!("--name {name}"))?;
-        let mac = match keys::first_mac_key(&keys, &protection)? {
-            Some(mac) => mac,
-            None => random_32()?,
-        };
-        let data_dir = match keys::born(&keys, &protection, &name)? {
-            Born::Elsewhere(vkey) => {
-                let birth = Birth { vkey: &vkey, signing_key: None, mac: &mac, protection };
-                DataDir::create(&self.dir, SystemClock.now(), birth)?
-            }
+        let (signing_key, vkey) = match keys::born(&keys, &protection, &name)? {
+            Born::Elsewhere(vkey) => (None, vkey),
             Born::New => {
                 let key = SigningKey::from_seed(name.clone(), *random_32()?);
-                let birth = Birth { vkey: &key.public(), signing_key: Some(&key), mac: &mac, protection };
-                DataDir::create(&self.dir, SystemClock.now(), birth)?
+                let vkey = key.public();
+                (Some(key), vkey)
             }
         };
+        let of_service = keys::mac_key_of_service(&keys, &vkey)?;
+        let mac = match (&of_service, keys::first_mac_key(&keys, &protection)?) {
+            (Some(mac), _) => Zeroizing::new(*mac.expose()),
+            (None, Some(mac)) => mac,
+            (None, None) => random_32()?,
+        };
+        let escrow = of_service.is_none();
+        let birth = Birth { vkey: &vkey, signing_key: signing_key.as_ref(), mac: &mac, escrow, protection };
+        let data_dir = DataDir::create(&self.dir, SystemClock.now(), birth)?;
         let (dir, vkey) = (self.dir.display(), data_dir.vkey().to_line());
         if self.json {
             output::json(&json!({ "data": self.dir, "ledger": name.as_str(), "vkey": vkey }));
         } else {
+            let first_mac_key = match escrow {
+                true => format!(
+                    "Move {dir}/mac-escrow.key into other hands, off this machine: with it every record's MAC can be\n\
+                     checked, and forged."
+                ),
+                false => "Take the right to the MAC key in the key service away from the collector now: who has it can check\n\
+                          every record's MAC, and forge it."
+                    .to_owned(),
+            };
             output::line(&format!(
                 "Ledger {name} created in {dir}.\n\n\
                  Public key, for all who verify (also in {dir}/ledger.vkey):\n  {vkey}\n\n\
-                 Move {dir}/mac-escrow.key into other hands, off this machine: with it every record's MAC can be\n\
-                 checked, and forged.\n\
+                 {first_mac_key}\n\
                  Back up {dir}/keys. Then: tachograph run --data {dir}"
             ));
         }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use tachograph_collector::audit::verify_data_dir;
-use tachograph_collector::config::{Config, Overrides};
+use tachograph_collector::config::{Config, Keys, Overrides};
 use tachograph_collector::data_dir::DataDir;
-use tachograph_collector::keys::Protection;
+use tachograph_collector::keys::{self, Protection};
 use tachograph_collector::place::Place;
 use tachograph_exporters::verify::{Options, Report};
+use tachograph_ledger::{MacKey, VerifyingKey};
 use tachograph_verifier::{Arguments, Bar, is_bundle, tell, verify_archive, verify_bundle};
 
 use super::Exit;
@@ -25,7 +26,8 @@ use super::Exit;
 pub(super) struct Verify {
     #[command(flatten)]
     arguments: Arguments,
-    /// For a data directory whose keys are encrypted: the configuration file, whose `keys.encryption` opens the MAC key
+    /// The configuration file: its `keys.encryption` opens the MAC key of a data directory, its `keys.mac` asks a key service for the
+    /// first one
     #[arg(short, long, env = "TACHOGRAPH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// For an archive in a bucket: a store other than Amazon's, such as http://127.0.0.1:9000
@@ -34,6 +36,14 @@ pub(super) struct Verify {
     /// For an archive in a bucket: its region [default: as the environment or profile says]
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
+}
+
+/// The first MAC key from a key service. Without it all but the MACs is verified, as without an escrow file.
+fn of_service(keys: Option<&Keys>, vkey: &VerifyingKey) -> Option<MacKey> {
+    keys::mac_key_of_service(keys?, vkey).unwrap_or_else(|error| {
+        eprintln!("warning: the archive's MACs are not checked: keys.mac: {error}");
+        None
+    })
 }
 
 impl Verify {
@@ -60,15 +70,17 @@ impl Verify {
 
     fn report(&self, options: Options<'_>) -> anyhow::Result<Report> {
         let place = self.place()?;
+        let config = self.config.as_deref().map(|path| Config::load(Some(path), &Overrides::default())).transpose()?;
+        let keys = config.map(|config| config.keys);
         if let Some(data) = place.directory().filter(|path| DataDir::is_one(path)) {
-            let config =
-                self.config.as_deref().map(|path| Config::load(Some(path), &Overrides::default())).transpose()?;
-            let protection = Protection::load(config.and_then(|config| config.keys.encryption).as_ref())?;
+            let protection = Protection::load(keys.as_ref().and_then(|keys| keys.encryption.as_ref()))?;
             let data_dir = DataDir::open(data)?.protected_by(protection);
-            let mac_key = self.arguments.mac_key(data_dir.vkey().name())?;
+            let given = self.arguments.mac_key(data_dir.vkey().name())?;
+            let mac_key = given.or_else(|| of_service(keys.as_ref(), data_dir.vkey()));
             return Ok(verify_data_dir(&data_dir, Options { mac_key, ..options })?);
         }
-        verify_archive(&self.arguments, &*place.auditor()?, options)
+        let mac_key = options.key.as_ref().and_then(|vkey| of_service(keys.as_ref(), vkey));
+        verify_archive(&self.arguments, &*place.auditor()?, Options { mac_key, ..options })
     }
 
     fn place(&self) -> anyhow::Result<Place> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::key_services::{self, AwsKmsFile, Pkcs11File, Use, VaultFile};
 use super::{Encryption, KeySource, Keys};
 
 #[derive(Deserialize, Default)]
@@ -20,6 +21,9 @@ pub(super) struct KeysFile {
 enum SourceFile {
     File(FileFile),
     Env(String),
+    AwsKms(AwsKmsFile),
+    Pkcs11(Pkcs11File),
+    Vault(VaultFile),
 }
 
 #[derive(Deserialize)]
@@ -40,19 +44,25 @@ struct EncryptionFile {
 impl KeysFile {
     pub(super) fn check(self, problems: &mut Vec<String>) -> Keys {
         Keys {
-            signing: self.signing.map_or_else(KeySource::default, |file| file.check("keys.signing", problems)),
-            mac: self.mac.map(|file| file.check("keys.mac", problems)),
+            signing: self
+                .signing
+                .map_or_else(KeySource::default, |file| file.check("keys.signing", Use::Signing, problems)),
+            mac: self.mac.map(|file| file.check("keys.mac", Use::Mac, problems)),
             encryption: self.encryption.and_then(|file| file.check(problems)),
         }
     }
 }
 
 impl SourceFile {
-    fn check(self, key: &str, problems: &mut Vec<String>) -> KeySource {
+    fn check(self, key: &'static str, r#use: Use, problems: &mut Vec<String>) -> KeySource {
+        let mut place = key_services::Place { name: key, r#use, problems };
         match self {
+            Self::AwsKms(file) => KeySource::Service(file.check(&mut place)),
+            Self::Pkcs11(file) => KeySource::Service(file.check(&mut place)),
+            Self::Vault(file) => KeySource::Service(file.check(&mut place)),
             Self::File(file) => KeySource::File { path: file.path },
             Self::Env(variable) => {
-                check_variable(&format!("{key}.env"), &variable, problems);
+                check_variable(&format!("{key}.env"), &variable, place.problems);
                 KeySource::Env(variable)
             }
         }

@@ -5,6 +5,7 @@
 
 mod archive;
 mod file;
+mod key_services;
 mod keys;
 mod quantity;
 mod streams;
@@ -19,6 +20,7 @@ use tachograph_exporters::archive::Retention;
 use tachograph_exporters::archive::store::s3::S3Settings;
 use tachograph_ledger::StreamBy;
 
+use crate::keys::service::ServiceSettings;
 use crate::receive::{Auth, Limits, Secret, Tls};
 use crate::retention::Class;
 use crate::witness::Witnesses;
@@ -173,6 +175,8 @@ pub enum KeySource {
     },
     /// In this variable of the environment.
     Env(String),
+    /// In a service, which never gives it out.
+    Service(ServiceSettings),
 }
 
 impl Default for KeySource {

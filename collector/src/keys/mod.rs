@@ -6,20 +6,27 @@
 //! - what can't be reached is no reason not to start: the signer is there, and [`Signer::sign`] fails until the key is;
 //! - an error names the place and the remedy, and never holds a secret.
 
+pub mod aws_kms;
 mod env;
 mod file;
 mod on_demand;
+pub mod pkcs11;
+mod pkcs11_module;
 mod protection;
+pub mod service;
+pub mod source;
+pub mod vault;
 
 use std::sync::Arc;
 
-use tachograph_ledger::{LedgerName, Signer, SigningKey, VerifyingKey};
+use tachograph_ledger::{LedgerName, MacKey, MacScheme, Signer, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
-use crate::config::{KeySource, Keys};
+use crate::config::{Config, KeySource, Keys};
 use crate::data_dir::{DataDir, DataDirError};
 
 pub use protection::{MAX_WORK_FACTOR, Protection, WORK_FACTOR};
+use service::{PublicKey, ServiceError, ServiceSettings, ServiceSigner};
 
 /// The most that is read of a file or a variable that holds a key.
 pub(crate) const MAX_KEY_FILE_BYTES: u64 = 64 << 10;
@@ -33,6 +40,12 @@ pub enum KeysError {
     /// It is wrong, or missing for good: a person must act.
     #[error("{0}")]
     Wrong(String),
+}
+
+impl From<ServiceError> for KeysError {
+    fn from(error: ServiceError) -> Self {
+        Self::Away(error.what)
+    }
 }
 
 impl From<DataDirError> for KeysError {
@@ -50,7 +63,39 @@ pub fn signer(keys: &Keys, data_dir: &DataDir) -> Result<Arc<dyn Signer>, KeysEr
         KeySource::File { path: None } => Ok(Arc::new(data_dir.signing_key()?)),
         KeySource::File { path: Some(path) } => file::signer(path, data_dir),
         KeySource::Env(variable) => Ok(Arc::new(checked(env::signing_key(variable)?, data_dir.vkey(), variable)?)),
+        KeySource::Service(settings) => {
+            // Nothing is asked of the service by these two: what fails is wrong here.
+            let signer = settings.open().and_then(|service| ServiceSigner::new(data_dir.vkey().clone(), service));
+            let signer = Arc::new(signer.map_err(|error| KeysError::Wrong(error.what))?);
+            match service::compare_soon(&signer) {
+                Ok(()) => {}
+                Err(KeysError::Away(what)) => tracing::error!(
+                    %what,
+                    "THE LEDGER'S KEY IS OUT OF REACH: nothing is archived until it is there. Records are taken and stay in the journal"
+                ),
+                Err(error) => return Err(error),
+            }
+            Ok(signer)
+        }
     }
+}
+
+/// Refuses a configuration whose commits the key's service could not sign one day: all that comes behind such a commit would wait for ever.
+///
+/// # Errors
+/// If it is one.
+pub fn check_commits(config: &Config, vkey: &VerifyingKey) -> Result<(), KeysError> {
+    const MOST: usize = aws_kms::MAX_CLASSES_ED25519;
+    let classes = config.archive.classes.len() + 2;
+    let is_kms = matches!(config.keys.signing, KeySource::Service(ServiceSettings::AwsKms(_)));
+    if is_kms && classes > MOST && matches!(PublicKey::of(vkey), Some(PublicKey::Ed25519(_))) {
+        return Err(KeysError::Wrong(format!(
+            "KMS signs at most 4,096 bytes with an Ed25519 key, and commits of {classes} retention classes (with the default one and the recorder's) \
+             may be longer: keep at most {} in archive.retention.classes, or begin a ledger with a P-256 key",
+            MOST - 2
+        )));
+    }
+    Ok(())
 }
 
 /// What a ledger that is about to be created signs with.
@@ -70,6 +115,9 @@ pub fn born(keys: &Keys, protection: &Protection, name: &LedgerName) -> Result<B
         KeySource::File { path: None } => return Ok(Born::New),
         KeySource::File { path: Some(path) } => (file::signing_key(path, protection)?, path.display().to_string()),
         KeySource::Env(variable) => (env::signing_key(variable)?, format!("${variable}")),
+        KeySource::Service(settings) => {
+            return Ok(Born::Elsewhere(settings.open()?.public_key()?.named(name.clone())?));
+        }
     };
     if key.name() != name {
         let what = format!(
@@ -81,13 +129,22 @@ pub fn born(keys: &Keys, protection: &Protection, name: &LedgerName) -> Result<B
     Ok(Born::Elsewhere(key.public()))
 }
 
+/// The first MAC key of the ledger with this key, if a service can make it again at any time: then there is no escrow file.
+///
+/// # Errors
+/// If the service is away, or refuses.
+pub fn mac_key_of_service(keys: &Keys, vkey: &VerifyingKey) -> Result<Option<MacKey>, KeysError> {
+    let Some(KeySource::Service(settings)) = &keys.mac else { return Ok(None) };
+    Ok(Some(MacKey::initial(MacScheme::V2, *service::first_mac_key(&*settings.open()?, vkey)?)))
+}
+
 /// The first MAC key for a ledger that is about to be created: 32 bytes as 64 hex digits, if it is to come from somewhere.
 ///
 /// # Errors
 /// If there is none.
 pub fn first_mac_key(keys: &Keys, protection: &Protection) -> Result<Option<Zeroizing<[u8; 32]>>, KeysError> {
     let (text, place) = match &keys.mac {
-        None => return Ok(None),
+        None | Some(KeySource::Service(_)) => return Ok(None),
         Some(KeySource::File { path: None }) => {
             return Err(KeysError::Wrong("keys.mac.file: `path` is missing".to_owned()));
         }

@@ -108,6 +108,7 @@ fn a_file_that_is_not_there_yet_is_waited_for_and_a_wrong_one_is_not() {
         vkey: &right.public(),
         signing_key: None,
         mac: &mac,
+        escrow: true,
         protection: Protection::default(),
     };
     let data_dir = DataDir::create(&dir.path().join("data"), tachograph_record::Time::default(), birth).unwrap();
