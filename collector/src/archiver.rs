@@ -34,15 +34,17 @@ use signing::Alarm;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// When a segment is closed.
+/// When a segment is closed, and with it a checkpoint signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
-    /// It has waited this long.
+    /// It has waited this long …
     pub max_age: Duration,
+    /// … or has this many records …
+    pub max_records: u64,
+    /// … and this many objects were not made in a day for one of the two.
+    pub max_objects_per_day: u64,
     /// It has this many bytes of bodies.
     pub max_bytes: u64,
-    /// Most objects in a day that segments closed for their age alone may make.
-    pub max_objects_per_day: u64,
     /// At shutdown: how long a store that fails is tried again.
     pub drain_timeout: Duration,
 }
@@ -218,8 +220,7 @@ impl Archiver {
         let mut frames = None;
         loop {
             let wait = open.as_ref().map_or(self.cut.max_age, |open| {
-                let age = self.cut.max_age.saturating_sub(open.since.elapsed());
-                age.max(budget.wait_for(open.objects(), Instant::now()))
+                open.due_in(&self.cut).max(budget.wait_for(open.objects(), Instant::now()))
             });
             let state = self.progress.wait_beyond(position, wait);
             if state.durable > position {
@@ -232,18 +233,16 @@ impl Archiver {
                         self.metrics.oldest_unarchived.set(frame.sealed_at());
                     }
                     for record in frame.records() {
-                        self.push(&mut open, &record)?;
+                        self.push(&mut open, &record, budget)?;
                         position = record.index + 1;
                     }
                 }
             }
             let drained = position >= self.progress.now().durable;
-            let old = open.as_ref().is_some_and(|open| {
-                open.since.elapsed() >= self.cut.max_age && budget.take(open.objects(), Instant::now())
-            });
+            let due = open.as_ref().is_some_and(|open| open.is_due(&self.cut, budget));
             let now = self.progress.now();
             let wanted = now.wanted.min(position) > now.archived;
-            if open.is_some() && (old || wanted || (state.ended && drained)) {
+            if open.is_some() && (due || wanted || (state.ended && drained)) {
                 self.close(&mut open)?;
             }
             if drained && open.is_none() {
@@ -255,7 +254,12 @@ impl Archiver {
         }
     }
 
-    fn push(&mut self, open: &mut Option<Open>, record: &StoredRecord<'_>) -> Result<(), ArchiverError> {
+    fn push(
+        &mut self,
+        open: &mut Option<Open>,
+        record: &StoredRecord<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), ArchiverError> {
         let hash = leaf_hash(record.leaf);
         let row = Row { index: record.index, leaf: record.leaf, hash: &hash, mac: &record.mac, body: record.body };
         loop {
@@ -265,7 +269,8 @@ impl Archiver {
             };
             let pushed = current.segment.push(row, &*self.classify)?;
             let full = current.segment.body_bytes() >= self.cut.max_bytes
-                || self.archive.resume_at() == Some(record.index + 1);
+                || self.archive.resume_at() == Some(record.index + 1)
+                || (current.segment.rows() >= self.cut.max_records && current.is_due(&self.cut, budget));
             *open = Some(current);
             match pushed {
                 Pushed::Taken if full => return self.close(open),
@@ -328,6 +333,18 @@ impl Archiver {
 }
 
 impl Open {
+    fn due_in(&self, cut: &Cut) -> Duration {
+        match self.segment.rows() >= cut.max_records {
+            true => Duration::ZERO,
+            false => cut.max_age.saturating_sub(self.since.elapsed()),
+        }
+    }
+
+    /// Whether to close it now, which takes its objects from the budget.
+    fn is_due(&self, cut: &Cut, budget: &mut Budget) -> bool {
+        self.due_in(cut).is_zero() && budget.take(self.objects(), Instant::now())
+    }
+
     /// Objects that it makes: one for each class, leaves, commit, checkpoint.
     fn objects(&self) -> u64 {
         self.segment.classes() as u64 + 3

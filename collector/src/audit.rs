@@ -20,7 +20,7 @@ pub enum AuditError {
     DataDir(#[from] DataDirError),
     /// There is no archive in it.
     #[error(
-        "nothing is archived in {0} yet: start the collector, or wait `archive.max_age` (one minute by default). If `archive.path` places it \
+        "nothing is archived in {0} yet: start the collector, or wait `archive.max_age` (some seconds by default). If `archive.path` places it \
          elsewhere, verify that place, with --key {0}/ledger.vkey --checkpoint {0}/checkpoint"
     )]
     NoArchive(String),
@@ -44,7 +44,7 @@ pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<R
         return Err(AuditError::NoArchive(data_dir.root().display().to_string()));
     }
     let key = options.key.get_or_insert_with(|| data_dir.vkey().clone()).clone();
-    options.checkpoints.extend(data_dir.checkpoint()?);
+    options.own_checkpoint = data_dir.checkpoint()?;
     let store = place.auditor()?;
     // The escrowed key would be used up by the archive; the journal's own MACs need the present epoch's.
     let own = data_dir.mac_key();

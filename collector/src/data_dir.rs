@@ -621,11 +621,7 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), DataDirError> {
 }
 
 /// The text of a file with a key, be it encrypted or not.
-pub(crate) fn read_sealed(
-    path: &Path,
-    protection: &Protection,
-    what: &str,
-) -> Result<Zeroizing<String>, DataDirError> {
+pub(crate) fn read_sealed(path: &Path, protection: &Protection, what: &str) -> Result<Zeroizing<String>, DataDirError> {
     let bytes = read_bounded(path)?.ok_or_else(|| DataDirError::damaged(path, format!("missing: {what}")))?;
     let plain = protection.open(bytes).map_err(|what| DataDirError::damaged(path, what))?;
     match std::str::from_utf8(&plain) {

@@ -48,8 +48,7 @@ impl EndedKeys {
         for key in keys {
             let path = self.path(key.epoch());
             let text = Zeroizing::new(format!("{HEADER}\n{}\n{}\n", key.epoch(), Hex(*key.expose())));
-            let bytes =
-                self.protection.seal(text.as_bytes()).map_err(|what| DataDirError::damaged(&path, what))?;
+            let bytes = self.protection.seal(text.as_bytes()).map_err(|what| DataDirError::damaged(&path, what))?;
             replace_secret(&path, &bytes, 0o600)?;
         }
         if keys.is_empty() {

@@ -545,6 +545,7 @@ impl Starting {
             )),
             cut: Cut {
                 max_age: config.archive.max_age,
+                max_records: config.archive.max_records,
                 max_bytes: config.archive.max_bytes,
                 max_objects_per_day: config.archive.max_objects_per_day,
                 drain_timeout: ARCHIVE_DRAIN,

@@ -23,7 +23,7 @@ use crate::view::View;
 pub enum ProveError {
     /// There is no archive.
     #[error(
-        "nothing is archived here yet: a record can be proven when its segment is archived (`archive.max_age`, one minute by default)"
+        "nothing is archived here yet: a record can be proven when its segment is archived (`archive.max_age`, some seconds by default)"
     )]
     NoArchive,
     /// No record answers.

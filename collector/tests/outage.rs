@@ -209,6 +209,7 @@ fn simulate() {
         classify: Box::new(Classifier::new(Vec::new(), config.archive.retention.clone(), Arc::clone(&metrics))),
         cut: Cut {
             max_age: config.archive.max_age,
+            max_records: config.archive.max_records,
             max_bytes: config.archive.max_bytes,
             max_objects_per_day: config.archive.max_objects_per_day,
             drain_timeout: Duration::from_secs(60),

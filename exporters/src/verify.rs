@@ -61,6 +61,9 @@ pub struct Options<'a> {
     pub key: Option<VerifyingKey>,
     /// Checkpoints of this ledger that were remembered elsewhere: signed notes.
     pub checkpoints: Vec<Vec<u8>>,
+    /// The checkpoint that a data directory remembers beside its archive. Whoever rolls one back can roll back the other: it contradicts, and
+    /// confirms nothing.
+    pub own_checkpoint: Option<Vec<u8>>,
     /// Which witnesses' cosignatures are enough, by the auditor's own judgement.
     pub policy: Option<Policy>,
     /// Receipts that senders of records kept: files, or directories of files.
@@ -134,7 +137,8 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     if let Some(progress) = options.progress {
         progress.begin(history.size());
     }
-    let mut outside = checkpoints::remembered(&options.checkpoints, &key, &collector);
+    let mut outside =
+        checkpoints::remembered(&options.checkpoints, options.own_checkpoint.as_deref(), &key, &collector);
     let foreign = commits::compare_objects(&listed, &history, &collector);
     let in_folder = |folder: &str| listed.iter().filter(|path| path.starts_with(folder)).cloned().collect::<Vec<_>>();
     let checkpoints = in_folder(paths::CHECKPOINTS);
@@ -144,7 +148,11 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
         witnessed::check(store, witnessed, &key, options.policy.as_ref(), &history, &mut outside, &collector);
     let nobody = options.checkpoints.is_empty() && options.policy.is_none();
     if nobody && options.receipts.is_empty() {
-        let hint = if witnessed.is_empty() { "" } else { " (witnesses have cosigned checkpoints: give a policy)" };
+        let hint = match (witnessed.is_empty(), &options.own_checkpoint) {
+            (false, _) => " (witnesses have cosigned checkpoints: give a policy)",
+            (true, Some(_)) => " (the one that the data directory remembers lies beside the archive)",
+            (true, None) => "",
+        };
         collector.incomplete(
             Axis::NonEquivocation,
             format!(

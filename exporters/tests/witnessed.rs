@@ -119,7 +119,7 @@ fn a_quorum_passes_and_says_how_far_it_reaches() {
     for word in [
         "35 records, all but the newest 10, are under a checkpoint that 2 of 3 witnesses cosigned (w1, w3; the policy asks for 2 of 3 (group few))",
         "lastly at 2026-11-20T10:00:01.000000000Z",
-        "the tree of 35 records has the root that was remembered outside",
+        "the tree of 35 records has the root that somebody outside remembers",
     ] {
         assert!(said.contains(word), "{said}");
     }

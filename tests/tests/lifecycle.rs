@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tachograph_exporters::verify::Axis;
@@ -320,4 +320,48 @@ fn verify_beside_a_running_collector_sees_no_tampering() {
     load.drain();
     collector.stop();
     expect_verified(&home.data());
+}
+
+#[test]
+fn with_the_defaults_news_is_under_a_checkpoint_within_seconds() {
+    let home = Home::new("{}");
+    let collector = home.start();
+    // What the collector says of its start is news too.
+    collector.wait_until("the start is archived", Duration::from_secs(20), |collector| {
+        collector.metric("tachograph_archived_records") >= 1.0
+    });
+    let began = Instant::now();
+    send(&collector, vec![Events::new(&mut Random::of_test("news")).generation().1]);
+    collector.wait_until("the news is archived", Duration::from_secs(20), |collector| {
+        collector.metric("tachograph_archived_records") >= 2.0
+    });
+    let took = began.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_secs(15)).contains(&took), "archived after {took:?}");
+    collector.stop();
+    assert_eq!(checkpoints(&home), [1, 2, 3]);
+}
+
+#[test]
+fn a_checkpoint_every_so_many_records() {
+    let home = Home::new("archive: {max_age: 1h, max_records: 100}");
+    let events = Events::new(&mut Random::of_test("checkpoints"));
+    let collector = home.start();
+    for _ in 0..3 {
+        send(&collector, events.generations(80).1);
+    }
+    collector.wait_until("two segments are full", Duration::from_secs(20), |collector| {
+        collector.metric("tachograph_archived_records") >= 200.0
+    });
+    collector.stop();
+    // And what was left, with the collector's own words at start and stop.
+    assert_eq!(checkpoints(&home), [100, 200, 242]);
+    expect_verified(&home.data());
+}
+
+/// Sizes of all checkpoints.
+fn checkpoints(home: &Home) -> Vec<u64> {
+    let files = fs::read_dir(home.archive().join("checkpoint")).expect("checkpoints").flatten();
+    let mut sizes: Vec<u64> = files.filter_map(|file| file.file_name().to_str()?.parse().ok()).collect();
+    sizes.sort_unstable();
+    sizes
 }

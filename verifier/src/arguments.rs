@@ -41,7 +41,8 @@ pub struct Arguments {
     /// The escrowed MAC key (mac-escrow.key): checks every MAC of an archive too
     #[arg(long, value_name = "FILE")]
     mac_key: Option<PathBuf>,
-    /// Axes that must pass for exit code 0, or `all` [default: integrity,authenticity,coverage]
+    /// Axes that must pass for exit code 0, or `all` [default: integrity, authenticity and coverage, non_equivocation with --checkpoint,
+    /// --policy or --receipts, time with --tsa-ca]
     #[arg(long, value_name = "AXES", value_delimiter = ',')]
     require: Vec<String>,
     /// Threads [default: one per CPU]
@@ -53,13 +54,16 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// The axes that must pass.
+    /// The axes that must pass: by default also those about which something was given.
     ///
     /// # Errors
     /// If one is unknown.
     pub fn required(&self) -> anyhow::Result<Vec<Axis>> {
         if self.require.is_empty() {
-            return Ok(DEFAULT_REQUIRED.to_vec());
+            let is_outside = self.policy.is_some() || !self.checkpoint.is_empty() || !self.receipts.is_empty();
+            let given = [(is_outside, Axis::NonEquivocation), (!self.tsa_ca.is_empty(), Axis::Time)];
+            let given = given.into_iter().filter_map(|(is_given, axis)| is_given.then_some(axis));
+            return Ok(DEFAULT_REQUIRED.iter().copied().chain(given).collect());
         }
         if self.require == ["all"] {
             return Ok(Axis::ALL.to_vec());
@@ -74,20 +78,6 @@ impl Arguments {
         self.require.iter().map(axis).collect()
     }
 
-    /// The axes that a bundle must pass: by default also those about which something was given.
-    ///
-    /// # Errors
-    /// If one is unknown.
-    pub fn required_of_bundle(&self) -> anyhow::Result<Vec<Axis>> {
-        let mut required = self.required()?;
-        if self.require.is_empty() {
-            let is_outside = self.policy.is_some() || !self.checkpoint.is_empty();
-            required.extend(is_outside.then_some(Axis::NonEquivocation));
-            required.extend((!self.tsa_ca.is_empty()).then_some(Axis::Time));
-        }
-        Ok(required)
-    }
-
     /// For an archive; the MAC key is read when the ledger's name is known.
     ///
     /// # Errors
@@ -98,6 +88,7 @@ impl Arguments {
             key: self.key()?,
             checkpoints: self.checkpoints()?,
             policy: self.policy()?,
+            own_checkpoint: None,
             receipts: self.receipts.clone(),
             timestamp_authorities: self.authorities()?,
             now: Some(now()),

@@ -30,7 +30,7 @@ pub fn is_bundle(place: &Path) -> bool {
 /// # Errors
 /// If it can't be read, or an argument is wrong or of no use for a bundle.
 pub fn verify_bundle(arguments: &Arguments) -> anyhow::Result<u8> {
-    let required = arguments.required_of_bundle()?;
+    let required = arguments.required()?;
     let options = arguments.for_bundle()?;
     let files = Files::read(Path::new(&arguments.place))?;
     let report = check(&files, &arguments.place, &options);

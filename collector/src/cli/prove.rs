@@ -54,6 +54,9 @@ pub(super) struct Prove {
     /// For a data directory whose keys are encrypted: the configuration file, whose `keys.encryption` opens the stream key
     #[arg(short, long, env = "TACHOGRAPH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Make the bundle although objects that may hold records that answer are gone
+    #[arg(long)]
+    allow_missing: bool,
     /// Print JSON: `bundle`, `records` (how many, with the one that bounds their time), `size` (of the checkpoint), `bytes` (of all files)
     #[arg(long)]
     json: bool,
@@ -96,9 +99,17 @@ impl Prove {
         if let Some(why) = why {
             eprintln!("That nothing was left out can't be shown, and is not claimed: {why}");
         }
-        for object in view.gone() {
+        let gone = view.gone();
+        for object in &gone {
             eprintln!(
                 "Not looked at, because it is gone: {object}. `tachograph verify` says whether the ledger certifies that its retention had ended."
+            );
+        }
+        // A run of records names each of them, those without bodies too: nothing is left out of it.
+        if !gone.is_empty() && !self.allow_missing && self.indexes.is_none() {
+            bail!(
+                "{} objects are gone, and records that answer may have been in them: no bundle was made. With --allow-missing it is made of what is left",
+                gone.len()
             );
         }
         match self.output.extension().is_some_and(|extension| extension == "zip") {

@@ -18,6 +18,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const PROOFS_BEYOND: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The longest that S3 takes: 100 years.
 const LONGEST_KEEP: Duration = Duration::from_secs(36_500 * 24 * 3600);
+/// News is under a checkpoint after this, as long as the budget of objects allows.
+const DEFAULT_AGE: Duration = Duration::from_secs(5);
 const DEFAULT_OBJECTS_PER_DAY: u64 = 20_000;
 /// With durability `archive`, where senders wait for every segment: one a second, in eight classes.
 const DEFAULT_OBJECTS_PER_DAY_AWAITED: u64 = 1_000_000;
@@ -28,6 +30,7 @@ pub(super) struct ArchiveFile {
     path: Option<PathBuf>,
     s3: Option<S3File>,
     max_age: Option<Span>,
+    max_records: Option<u64>,
     max_bytes: Option<Size>,
     compression_level: Option<i32>,
     immutable: bool,
@@ -100,12 +103,13 @@ impl ArchiveFile {
         }
         let (retention, classes) = self.retention.map(|file| file.check(lock, problems)).unzip();
         let (default_age, default_objects) = match durability {
-            Durability::Wal => (Duration::from_secs(60), DEFAULT_OBJECTS_PER_DAY),
+            Durability::Wal => (DEFAULT_AGE, DEFAULT_OBJECTS_PER_DAY),
             Durability::Archive => (Duration::from_secs(1), DEFAULT_OBJECTS_PER_DAY_AWAITED),
         };
         let archive = Archive {
             path: self.path,
             max_age: self.max_age.map_or(default_age, |span| span.0),
+            max_records: self.max_records.unwrap_or(u64::MAX),
             max_bytes: self.max_bytes.map_or(256 << 20, |size| size.0),
             compression_level: self.compression_level.unwrap_or(2),
             immutable: self.immutable,
@@ -116,6 +120,9 @@ impl ArchiveFile {
         };
         if archive.max_age.is_zero() {
             problems.push("archive.max_age is 0; the least is 1ms".to_owned());
+        }
+        if archive.max_records == 0 {
+            problems.push("archive.max_records is 0; the least is 1".to_owned());
         }
         if !(1 << 20..=4 << 30).contains(&archive.max_bytes) {
             problems.push(format!("archive.max_bytes is {}; it must lie between 1MiB and 4GiB", archive.max_bytes));

@@ -94,8 +94,10 @@ pub struct Journal {
 pub struct Archive {
     /// Which directory, if not the one in the data directory.
     pub path: Option<PathBuf>,
-    /// A segment is closed when it has waited this long.
+    /// A segment is closed when it has waited this long …
     pub max_age: Duration,
+    /// … or has this many records …
+    pub max_records: u64,
     /// … or has this many bytes of bodies.
     pub max_bytes: u64,
     /// Zstandard level.
@@ -108,7 +110,7 @@ pub struct Archive {
     pub retention: Option<Retention>,
     /// Which records belong to which class.
     pub classes: Vec<Class>,
-    /// Most objects that segments closed for their age alone may make in a day.
+    /// Most objects that segments closed for their age or number of records may make in a day.
     pub max_objects_per_day: u64,
 }
 

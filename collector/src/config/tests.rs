@@ -11,6 +11,7 @@ fn no_file_gives_the_documented_defaults() {
     assert_eq!(config.receive.grpc, "127.0.0.1:4317".parse().ok());
     assert_eq!(config.receive.http, "127.0.0.1:4318".parse().ok());
     assert_eq!(config.admin, "127.0.0.1:9464".parse().ok());
+    assert_eq!((config.archive.max_age, config.archive.max_records), (Duration::from_secs(5), u64::MAX));
     assert!(config.receive.tls.is_none() && config.receive.auth.tokens.is_empty());
 }
 
@@ -26,10 +27,11 @@ fn the_command_line_wins() {
 
 #[test]
 fn sizes_and_durations() {
-    let text = "journal: { max_bytes: 1GiB, max_file_bytes: 4MiB }\narchive: { max_age: 90s, max_bytes: 64MiB }\n";
+    let text = "journal: { max_bytes: 1GiB, max_file_bytes: 4MiB }\narchive: { max_age: 90s, max_records: 1000, max_bytes: 64MiB }\n";
     let config = Config::parse("t", text, &Overrides::default()).unwrap();
     assert_eq!((config.journal.max_bytes, config.journal.max_file_bytes), (1 << 30, 4 << 20));
     assert_eq!((config.archive.max_age, config.archive.max_bytes), (Duration::from_secs(90), 64 << 20));
+    assert_eq!(config.archive.max_records, 1_000);
 }
 
 #[test]
@@ -37,10 +39,12 @@ fn mistakes_are_named() {
     assert!(problems("receive: { gprc: 127.0.0.1:1 }").contains("gprc"));
     assert!(problems("receive: { grpc: localhost }").contains("localhost"));
     assert!(problems("archive: { max_age: 5 years }").contains("5 years"));
+    assert!(problems("archive: { max_records: 0 }").contains("the least is 1"));
     assert!(problems("receive: { bearer_tokens: [x], bearer_token_file: /x }").contains("exclude each other"));
     assert!(problems("receive: { grpc: off, http: off }").contains("both off"));
     assert!(problems("admin: 127.0.0.1:4317").contains("same address"));
     assert!(problems("duplicates: { retention: 1h }").contains("24h"));
+    assert!(problems("archive: { max_records: 0 }").contains("the least is 1"));
     assert!(problems("receive: { bearer_tokens: [\"${env:TACHOGRAPH_NO_SUCH}\"] }").contains("TACHOGRAPH_NO_SUCH"));
     assert!(problems("[1, 2").starts_with("test.yaml: "));
 }

@@ -96,17 +96,26 @@ pub fn ask(
 ) -> Asked {
     // What it has seen beyond us it will say itself.
     let known = if known > signed.size { 0 } else { known };
-    let post = |old| post(carrier, proofs, witness, signed, old).map(|answer| (answer, old));
+    let post = |old| post(carrier, proofs, witness, signed, old);
     let mut seen = None;
-    let answered = post(known).and_then(|(answer, old)| {
-        seen = conflict(&answer);
+    let answered = post(known).and_then(|posted| {
+        seen = conflict(&posted.answer);
         match seen {
-            Some(theirs) if theirs != old && theirs <= signed.size => post(theirs),
-            _ => Ok((answer, old)),
+            Some(theirs) if theirs != posted.old && theirs <= signed.size => post(theirs),
+            _ => Ok(posted),
         }
     });
-    let cosigned = answered.and_then(|(answer, old)| judge(&answer, witness, text, old, signed.size));
+    let cosigned = answered.and_then(|posted| judge(&posted, witness, text, signed.size));
     Asked { seen: if cosigned.is_ok() { Some(signed.size) } else { seen }, cosigned }
+}
+
+/// An answer, and what was asked.
+struct Posted {
+    answer: Answer,
+    /// The size that the proof begins at.
+    old: u64,
+    /// This ledger never had a checkpoint of that size: there was no proof to send.
+    is_unprovable: bool,
 }
 
 fn post(
@@ -115,23 +124,39 @@ fn post(
     witness: &Witness,
     signed: &Signed,
     old: u64,
-) -> Result<Answer, Failure> {
+) -> Result<Posted, Failure> {
     let new = signed.size;
+    let mut is_unprovable = false;
     let proof = match old {
         0 => Vec::new(),
         old if old == new => Vec::new(),
-        old => proofs.consistency(old, new).map_err(|no_proof| match no_proof {
-            NoProof::NoSuchTree => other_history(old, new, "no commit of this archive ends there"),
-            NoProof::Unreadable(what) => Failure::NoProof { old, new, what },
+        old => proofs.consistency(old, new).or_else(|no_proof| match no_proof {
+            // The witness is to see it all the same, and to keep what it refuses: it may be the only one who knows of both histories.
+            NoProof::NoSuchTree => {
+                is_unprovable = true;
+                Ok(Vec::new())
+            }
+            NoProof::Unreadable(what) => Err(Failure::NoProof { old, new, what }),
         })?,
     };
     let request = AddCheckpoint { old, proof, checkpoint: &signed.note };
-    carrier.post(&witness.url, request.encode().as_bytes()).map_err(|error| Failure::Unanswered(error.to_string()))
+    match carrier.post(&witness.url, request.encode().as_bytes()) {
+        Ok(answer) => Ok(Posted { answer, old, is_unprovable }),
+        Err(_) if is_unprovable => Err(no_such_tree(old, new)),
+        Err(error) => Err(Failure::Unanswered(error.to_string())),
+    }
+}
+
+fn no_such_tree(old: u64, new: u64) -> Failure {
+    other_history(old, new, "no commit of this archive ends there")
 }
 
 /// The last answer.
-fn judge(answer: &Answer, witness: &Witness, text: &str, old: u64, new: u64) -> Result<String, Failure> {
+fn judge(posted: &Posted, witness: &Witness, text: &str, new: u64) -> Result<String, Failure> {
+    let Posted { answer, old, is_unprovable } = posted;
     match answer.status {
+        // Whatever it says: it could not see that this continues what it cosigned.
+        _ if *is_unprovable => Err(no_such_tree(*old, new)),
         200 => {
             let lines = String::from_utf8_lossy(&answer.body);
             let taken = witness.key.take(text, &lines);
@@ -142,7 +167,9 @@ fn judge(answer: &Answer, witness: &Witness, text: &str, old: u64, new: u64) -> 
             _ => Err(refused(answer)),
         },
         // The proof is from this archive, so that the witness has seen another one; or this one was changed.
-        422 if old > 0 => Err(other_history(old, new, "it refuses the proof that the newest checkpoint continues it")),
+        422 if *old > 0 => {
+            Err(other_history(*old, new, "it refuses the proof that the newest checkpoint continues it"))
+        }
         404 => Err(Failure::Refused(
             "it does not follow this ledger: have its operator run `tachograph witness add DIR VKEY`".to_owned(),
         )),

@@ -6,7 +6,7 @@
 //!
 //! Nothing that is read is believed: each proof is checked against the signed root that it leads to before it is handed out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tachograph_ledger::{
@@ -24,6 +24,10 @@ const LOWEST_REMEMBERED: u32 = 4;
 
 /// Nodes that are remembered: some 60 MiB.
 const MAX_REMEMBERED: usize = 1 << 20;
+
+/// Row groups whose hashes are held, of 2 MiB at most. A proof goes to and fro between the record's own row group, its neighbours' where
+/// segments are short, and the ledger's last one.
+const HELD_GROUPS: usize = 8;
 
 /// Why there is no proof.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -60,8 +64,8 @@ struct State {
     /// Commits by their first record; `None` until one is needed.
     commits: BTreeMap<u64, Option<Arc<Commit>>>,
     nodes: HashMap<(u32, u64), Hash>,
-    /// The row group that was read last, and the index of its first leaf.
-    hashes: Option<(u64, Vec<Hash>)>,
+    /// The row groups that were read last, each with the index of its first leaf; the latest first.
+    hashes: VecDeque<(u64, Vec<Hash>)>,
     leaves: Option<(u64, LeafGroup)>,
 }
 
@@ -278,13 +282,18 @@ impl TreeReader {
     }
 
     fn hash(&self, state: &mut State, index: u64) -> Result<Hash, TreeError> {
-        let held = |(first, hashes): &(u64, Vec<Hash>)| (*first..*first + hashes.len() as u64).contains(&index);
-        if !state.hashes.as_ref().is_some_and(held) {
-            let (object, group, first) = self.group_of(state, index)?;
-            state.hashes = Some((first, object.hashes(group)?));
-        }
-        let hash = state.hashes.as_ref().and_then(|(first, hashes)| hashes.get(usize::try_from(index - first).ok()?));
-        hash.copied().ok_or_else(|| short(index))
+        let holds = |(first, hashes): &(u64, Vec<Hash>)| (*first..*first + hashes.len() as u64).contains(&index);
+        let group = match state.hashes.iter().position(holds).and_then(|at| state.hashes.remove(at)) {
+            Some(held) => held,
+            None => {
+                let (object, group, first) = self.group_of(state, index)?;
+                (first, object.hashes(group)?)
+            }
+        };
+        let hash = usize::try_from(index - group.0).ok().and_then(|at| group.1.get(at).copied());
+        state.hashes.truncate(HELD_GROUPS - 1);
+        state.hashes.push_front(group);
+        hash.ok_or_else(|| short(index))
     }
 
     /// The object and row group with the leaf at `index`, and the index of that group's first leaf.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use tachograph_ledger::{Hash, sha256};
@@ -14,6 +14,13 @@ use super::{ABOUT, MANIFEST, MAX_BYTES, MAX_RECORDS};
 
 /// Files beside the proofs, which are one a record.
 const MAX_OTHER_FILES: usize = 1_000;
+const MAX_FILES: usize = MAX_RECORDS + MAX_OTHER_FILES;
+const TOO_MANY: &str = "101,000 files";
+
+/// What a zip may unpack to whatever its size is …
+const FREE_BYTES: u64 = 64 << 20;
+/// … and beyond it at most so many times its size. Texts pack to a tenth; a bomb to a thousandth.
+const MAX_RATIO: u64 = 100;
 
 /// The files of a bundle by their paths, with `/` between parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,7 +143,7 @@ impl Files {
     /// # Errors
     /// If it can't be read, or has more or larger files than a bundle may have.
     pub fn read(place: &Path) -> Result<Self, FilesError> {
-        let mut taken = Taken { place, files: Self::default(), left: MAX_BYTES };
+        let mut taken = Taken { place, files: Self::default(), left: MAX_BYTES, bound: "1 GiB" };
         if place.is_dir() {
             read_folder(&mut taken, place, "", 0)?;
         } else {
@@ -174,8 +181,19 @@ impl Files {
             _ => FilesError::Io { path: place.to_owned(), source: error },
         })?;
         let folder = place.file_stem().and_then(|stem| stem.to_str()).unwrap_or("bundle");
+        self.pack(&file, place, folder, CompressionMethod::Deflated)?;
+        let packed = file.metadata().map_err(FilesError::io(place))?.len();
+        if self.bytes() > most_unpacked(packed) {
+            // One that packs too well would be taken for a bomb.
+            file.set_len(0).and_then(|()| (&file).rewind()).map_err(FilesError::io(place))?;
+            self.pack(&file, place, folder, CompressionMethod::Stored)?;
+        }
+        Ok(())
+    }
+
+    fn pack(&self, file: &File, place: &Path, folder: &str, method: CompressionMethod) -> Result<(), FilesError> {
         let mut zip = ZipWriter::new(file);
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        let options = SimpleFileOptions::default().compression_method(method);
         for (path, bytes) in self.iter() {
             zip.start_file(format!("{folder}/{path}"), options).map_err(FilesError::zip(place))?;
             zip.write_all(bytes).map_err(FilesError::io(place))?;
@@ -185,22 +203,33 @@ impl Files {
     }
 }
 
+/// To how many bytes a zip of so many may unpack.
+fn most_unpacked(packed: u64) -> u64 {
+    packed.saturating_mul(MAX_RATIO).clamp(FREE_BYTES, MAX_BYTES)
+}
+
 /// What was read so far, and how much more may be.
 struct Taken<'p> {
     place: &'p Path,
     files: Files,
     left: u64,
+    /// What `left` began as, for messages.
+    bound: &'static str,
 }
 
 impl Taken<'_> {
+    fn too_large(&self, what: &'static str) -> FilesError {
+        FilesError::TooLarge { path: self.place.to_owned(), what }
+    }
+
     fn take(&mut self, path: String, file: impl Read, what: &Path) -> Result<(), FilesError> {
-        let too_large = |what| FilesError::TooLarge { path: self.place.to_owned(), what };
-        if self.files.0.len() >= MAX_RECORDS + MAX_OTHER_FILES {
-            return Err(too_large("101,000 files"));
+        if self.files.0.len() >= MAX_FILES {
+            return Err(self.too_large(TOO_MANY));
         }
         let mut bytes = Vec::new();
         file.take(self.left + 1).read_to_end(&mut bytes).map_err(FilesError::io(what))?;
-        self.left = self.left.checked_sub(bytes.len() as u64).ok_or(too_large("1 GiB"))?;
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or_else(|| self.too_large(self.bound))?;
         self.files.insert(path, bytes);
         Ok(())
     }
@@ -230,6 +259,22 @@ fn read_zip(taken: &mut Taken<'_>) -> Result<(), FilesError> {
     let place = taken.place;
     let file = File::open(place).map_err(FilesError::io(place))?;
     let mut zip = ZipArchive::new(io::BufReader::new(file)).map_err(FilesError::zip(place))?;
+    if zip.len() > MAX_FILES {
+        return Err(taken.too_large(TOO_MANY));
+    }
+    let packed = fs::metadata(place).map_err(FilesError::io(place))?.len();
+    taken.left = most_unpacked(packed);
+    if taken.left < MAX_BYTES {
+        taken.bound = "64 MiB that unpack from less than a hundredth of that";
+    }
+    // By its own word first, before anything is unpacked; then by what comes.
+    let mut said = 0_u64;
+    for at in 0..zip.len() {
+        said = said.saturating_add(zip.by_index_raw(at).map_err(FilesError::zip(place))?.size());
+    }
+    if said > taken.left {
+        return Err(taken.too_large(taken.bound));
+    }
     let folder = common_folder(&zip).map_err(FilesError::zip(place))?;
     for at in 0..zip.len() {
         let entry = zip.by_index(at).map_err(FilesError::zip(place))?;
@@ -247,7 +292,7 @@ fn read_zip(taken: &mut Taken<'_>) -> Result<(), FilesError> {
 }
 
 /// The folder that all files of a zip are in, as people and tools pack them; empty if there is none.
-fn common_folder<R: Read + io::Seek>(zip: &ZipArchive<R>) -> ZipResult<String> {
+fn common_folder<R: Read + Seek>(zip: &ZipArchive<R>) -> ZipResult<String> {
     let names = zip.file_names().collect::<ZipResult<Vec<_>>>()?;
     let folder = names.iter().find_map(|name| name.strip_suffix(ABOUT)).unwrap_or_default();
     Ok(if names.iter().all(|name| name.starts_with(folder)) { folder.to_owned() } else { String::new() })

@@ -51,7 +51,7 @@ pub enum MakeError {
     /// The newest records are under no checkpoint.
     #[error(
         "record {index} is under no checkpoint yet, only {size} records are: it can be proven when its segment is archived \
-         (`archive.max_age`, one minute by default)"
+         (`archive.max_age`, some seconds by default)"
     )]
     NotYet {
         /// The record.

@@ -11,20 +11,50 @@ use super::report::{Axis, Finding};
 use crate::archive::store::{ErrorKind, Store, StoreError};
 use crate::archive::{MAX_NOTE_BYTES, paths};
 
-/// Roots that were seen outside, by tree size.
-pub(crate) type Remembered = BTreeMap<u64, Vec<Hash>>;
+/// Roots that were seen, by tree size.
+pub(crate) type Remembered = BTreeMap<u64, Vec<Seen>>;
 
-/// Reads the checkpoints that the auditor brought along.
-pub(crate) fn remembered(notes: &[Vec<u8>], key: &VerifyingKey, collector: &Collector) -> Remembered {
+/// A root that somebody saw.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) root: Hash,
+    /// Who: for sentences such as "the root that … remembers".
+    pub(crate) by: &'static str,
+}
+
+impl Seen {
+    /// By somebody outside.
+    pub(crate) fn outside(root: Hash) -> Self {
+        Self { root, by: "somebody outside" }
+    }
+}
+
+/// Reads the checkpoints that the auditor brought along, and the one that lies beside the archive.
+pub(crate) fn remembered(
+    notes: &[Vec<u8>],
+    own: Option<&[u8]>,
+    key: &VerifyingKey,
+    collector: &Collector,
+) -> Remembered {
     let mut roots = Remembered::new();
     for (number, note) in notes.iter().enumerate() {
         match Checkpoint::open(note, key) {
-            Ok(checkpoint) => roots.entry(checkpoint.size).or_default().push(checkpoint.root),
+            Ok(checkpoint) => roots.entry(checkpoint.size).or_default().push(Seen::outside(checkpoint.root)),
             Err(error) => collector.incomplete(
                 Axis::NonEquivocation,
                 format!("the checkpoint number {} that was given is of no use: {error}", number + 1),
             ),
         }
+    }
+    match own.map(|note| Checkpoint::open(note, key)) {
+        Some(Ok(Checkpoint { size, root, .. })) => {
+            roots.entry(size).or_default().push(Seen { root, by: "the data directory" });
+        }
+        Some(Err(error)) => {
+            let what = format!("the checkpoint that the data directory remembers is of no use: {error}");
+            collector.unreadable(what);
+        }
+        None => {}
     }
     roots
 }

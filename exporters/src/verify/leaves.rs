@@ -5,7 +5,7 @@ use tachograph_ledger::{
 };
 
 use super::Totals;
-use super::checkpoints::Remembered;
+use super::checkpoints::{Remembered, Seen};
 use super::collector::Collector;
 use super::receipts::Receipts;
 use super::report::{Axis, Finding};
@@ -153,15 +153,15 @@ impl<'c> Walk<'c> {
     }
 
     fn compare_outside(&mut self, size: u64, root: Hash) {
-        for remembered in self.outside.remove(&size).unwrap_or_default() {
+        for Seen { root: remembered, by } in self.outside.remove(&size).unwrap_or_default() {
             if remembered == root {
                 self.collector.rests_on(
                     Axis::NonEquivocation,
-                    format!("the tree of {size} records has the root that was remembered outside"),
+                    format!("the tree of {size} records has the root that {by} remembers"),
                 );
             } else {
                 let what = format!(
-                    "the tree of {size} records has root {root}, but a signed checkpoint from outside has {remembered}: there are two histories"
+                    "the tree of {size} records has root {root}, but a signed checkpoint that {by} remembers has {remembered}: there are two histories"
                 );
                 self.collector.fail(
                     Axis::NonEquivocation,
@@ -268,15 +268,16 @@ impl<'c> Walk<'c> {
                 self.collector.fail(Axis::Time, step);
             }
         }
-        for (remembered, _) in std::mem::take(&mut self.outside) {
+        for (remembered, seen) in std::mem::take(&mut self.outside) {
+            let by = seen.first().map_or("somebody", |seen| seen.by);
             if remembered > size {
                 let what = format!(
-                    "a signed checkpoint from outside has {remembered} records, the archive only {size}: it was rolled back"
+                    "a signed checkpoint that {by} remembers has {remembered} records, the archive only {size}: it was rolled back"
                 );
                 self.collector.fail(Axis::NonEquivocation, Finding::of_object("commit", what));
             } else {
                 let reason = format!(
-                    "the root of {remembered} records could not be computed to compare it with the checkpoint from outside"
+                    "the root of {remembered} records could not be computed to compare it with the checkpoint that {by} remembers"
                 );
                 self.collector.incomplete(Axis::NonEquivocation, reason);
             }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use tachograph_ledger::{Checkpoint, Policy, VerifyingKey, parse_note};
 use tachograph_record::Time;
 
-use super::checkpoints::Remembered;
+use super::checkpoints::{Remembered, Seen};
 use super::collector::Collector;
 use super::commits::History;
 use super::report::{Axis, Finding};
@@ -57,7 +57,7 @@ pub(crate) fn check(
         return None;
     };
     let Checkpoint { size, root, .. } = newest.checkpoint;
-    outside.entry(size).or_default().push(root);
+    outside.entry(size).or_default().push(Seen::outside(root));
     collector.rests_on(Axis::NonEquivocation, said(policy, &newest, history.size()));
     Some(size)
 }
@@ -146,7 +146,7 @@ fn compare(
     match history.ending_at(*size) {
         // The walk finds out whether the tree had this root.
         None => {
-            outside.entry(*size).or_default().push(*root);
+            outside.entry(*size).or_default().push(Seen::outside(*root));
             fail(Axis::Integrity, format!("no commit ends with {size} records"))
         }
         Some(commit) if commit.root != *root => fail(

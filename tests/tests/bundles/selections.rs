@@ -1,10 +1,12 @@
 //! What can be asked for, in which form it comes, and what is said where nothing can be proven.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
+use tachograph_exporters::bundle::files::Files;
 use tachograph_tests::command::tachograph;
-use tachograph_tests::programs;
+use tachograph_tests::programs::{self, interpreter};
 
 use crate::expect;
 
@@ -95,5 +97,49 @@ fn a_zip_that_lies_about_itself_is_refused() {
             0 => assert_eq!(told.json()["findings"], Value::Array(Vec::new())),
             code => assert!(matches!(code, 1 | 2), "changed at {at}: {code} {}", told.stderr),
         }
+    }
+}
+
+/// A small zip that would unpack to much is refused before anything of it is unpacked; one of ours that packs well is not.
+#[test]
+fn a_bomb_is_refused_by_what_it_says_and_by_what_comes() {
+    let place = tempfile::tempdir().unwrap();
+    let zeros = vec![0; 70 << 20];
+    let bomb = place.path().join("bomb.zip");
+    let mut files = Files::default();
+    files.insert("bundle.json", "{}");
+    files.insert("records.jsonl", zeros);
+    files.write_zip(&bomb).unwrap();
+    // What this program writes it reads.
+    assert_eq!(Files::read(&bomb).unwrap(), files);
+    assert!(fs::metadata(&bomb).unwrap().len() > 70 << 20, "stored, since it packs too well");
+
+    let mut told = Vec::new();
+    for (name, lie) in [("honest", None), ("lying", Some(1_000_u32))] {
+        let path = place.path().join(format!("{name}.zip"));
+        pack_zeros(&path, lie);
+        let packed = fs::metadata(&path).unwrap().len();
+        assert!(packed < 1 << 18, "{packed}");
+        told.push(tachograph(&[&"verify", &path, &"--key", &KEY]));
+    }
+    expect(&told[0], 2, &["64 MiB that unpack from less than a hundredth"]);
+    assert_eq!(told[1].code, 2, "{}{}", told[1].stdout, told[1].stderr);
+}
+
+/// 70 MiB of zeros as one entry, by a foreign program. `said` is what the directory says of its size instead.
+fn pack_zeros(path: &Path, said: Option<u32>) {
+    let script = "import sys, zipfile\n\
+        with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as zip:\n\
+        \x20   zip.writestr('bundle.json', '{}')\n\
+        \x20   zip.writestr('records.jsonl', bytes(70 << 20))\n";
+    let mut python = interpreter();
+    assert!(python.args(["-c", script]).arg(path).status().unwrap().success());
+    if let Some(said) = said {
+        let mut bytes = fs::read(path).unwrap();
+        let (real, said) = ((70_u32 << 20).to_le_bytes(), said.to_le_bytes());
+        let places: Vec<usize> = (0..bytes.len() - 4).filter(|at| bytes[*at..*at + 4] == real).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at..at + 4].copy_from_slice(&said));
+        fs::write(path, bytes).unwrap();
     }
 }

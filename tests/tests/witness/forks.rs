@@ -48,6 +48,11 @@ fn a_second_history_is_refused_and_becomes_an_alarm() {
     // Recording goes on: what is lost otherwise is evidence.
     assert_eq!(second.metric("tachograph_ready"), 1.0);
     second.stop();
+    // It is longer than what the witnesses cosigned, and they keep what they were shown of it.
+    for witness in &scene.witnesses {
+        let list = witness.list();
+        assert!(list["unproven"].as_u64() > Some(0), "{list:#}\n{}", witness.log_text());
+    }
     let log = twin.log_text();
     assert!(log.contains("FORK OR ROLLBACK") && log.contains("w1.example+"), "{log}");
 

@@ -125,8 +125,16 @@ fn a_witness_that_saw_another_history_is_an_alarm() {
     assert!(fork(0, vec![answer(409, "12\n")]).contains("rolled back"));
     assert!(fork(0, vec![answer(409, "4\n"), answer(422, "no")]).contains("cosigned a checkpoint of 4 records"));
     assert!(fork(SIZE, vec![answer(422, "no")]).contains("It was shown another history"));
-    // It cosigned a size at which this ledger never had a checkpoint.
+    // It cosigned a size at which this ledger never had a checkpoint: it is shown ours, and whatever it answers, that is one.
+    let line = key().cosign(&text(), 5);
+    for last in [answer(422, "no"), answer(200, line), answer(500, "")] {
+        let answers = vec![answer(409, "5\n"), last];
+        assert!(fork(0, answers.clone()).contains("no commit of this archive ends there"));
+        assert_eq!(asked(0, answers).1, [(0, 0), (5, 0)]);
+    }
     assert!(fork(0, vec![answer(409, "5\n")]).contains("no commit of this archive ends there"));
+    // What we remember of it may be out of date.
+    assert!(asked(5, vec![answer(409, "4\n"), answer(200, key().cosign(&text(), 5))]).0.cosigned.is_ok());
 }
 
 #[test]

@@ -1,9 +1,10 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tachograph_ledger::{Hash, consistency_proof, inclusion_proof, root_of};
 
-use super::super::store::{DirectoryStore, Store};
-use super::super::tests::sample::{Ledger, Sample};
+use super::super::store::{Destroyed, DirectoryStore, ReadAt, Removal, Store, StoreError, Upload};
+use super::super::tests::sample::{Ledger, Sample, left_to_inner};
 use super::super::tests::{append, create, store_at};
 use super::super::{Archive, DEFAULT_ZSTD_LEVEL, Settings};
 use super::*;
@@ -66,6 +67,43 @@ fn proofs_are_those_of_the_whole_tree_wherever_segments_end() {
                 assert_eq!(reader(&directory).consistency(*old, *size).unwrap(), expected, "{runs:?} {old} {size}");
             }
         }
+    }
+}
+
+/// A store that counts how often an object is opened.
+struct Counted {
+    inner: DirectoryStore,
+    opened: AtomicUsize,
+}
+
+impl Store for Counted {
+    left_to_inner!();
+    fn open(&self, path: &str) -> Result<Arc<dyn ReadAt>, StoreError> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        self.inner.open(path)
+    }
+    fn remove_orphan(&self, path: &str) -> Result<Removal, StoreError> {
+        self.inner.remove_orphan(path)
+    }
+}
+
+/// However many proofs are made in a row, each object is read a few times.
+#[test]
+fn proofs_of_all_records_read_no_object_again_and_again() {
+    for runs in [&[300, 300, 300, 77][..], &[3; 40], &[1; 33]] {
+        let (directory, samples) = archive(runs);
+        let inner = DirectoryStore::reader(directory.path()).unwrap();
+        let store = Arc::new(Counted { inner, opened: AtomicUsize::new(0) });
+        let tree = TreeReader::open(Arc::<Counted>::clone(&store)).unwrap();
+        let size = samples.len() as u64;
+        for sample in &samples {
+            tree.leaf(sample.index).unwrap();
+            tree.inclusion(sample.index, size).unwrap();
+        }
+        let opened = store.opened.load(Ordering::Relaxed);
+        println!("{size} records, {} objects, opened {opened} times", runs.len());
+        // For its leaves, for its hashes, and as a neighbour.
+        assert!(opened <= 5 * runs.len(), "{opened} for {} objects and {size} records", runs.len());
     }
 }
 

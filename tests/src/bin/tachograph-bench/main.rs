@@ -4,6 +4,7 @@
 //! generator on the same cores, fsync on. The collector is the real binary in a process of its own. The parts `s3-…` need MinIO,
 //! which `TACHOGRAPH_TEST_MINIO` names; `s3` is all of them.
 
+mod cadence;
 mod collector;
 mod ingest;
 mod instrument;
@@ -11,8 +12,10 @@ mod latency;
 mod load;
 mod process;
 mod s3;
+mod seal;
 mod startup;
 mod verify;
+mod written;
 
 use std::path::PathBuf;
 
@@ -25,7 +28,7 @@ struct Plan {
     dir: PathBuf,
 }
 
-const PARTS: [&str; 5] = ["ingest", "latency", "verify", "startup", "instrument"];
+const PARTS: [&str; 7] = ["ingest", "latency", "verify", "seal", "startup", "instrument", "cadence"];
 
 fn main() {
     let plan = plan();
@@ -41,6 +44,8 @@ fn main() {
             "latency" => latency::run(&plan.dir, plan.seconds),
             "verify" => verify::run(&plan.dir, plan.seconds),
             "startup" => startup::run(&plan.dir),
+            "seal" => seal::run(),
+            "cadence" => cadence::run(&plan.dir),
             part if s3::PARTS.contains(&part) => s3::run(part, &plan.dir, plan.seconds),
             _ => instrument::run(),
         };

@@ -1,4 +1,6 @@
-//! `tachograph export-tlog`, and Go's own transparency-log packages as the reader.
+//! `tachograph export-tlog`, and as its readers Go's own transparency-log packages and two Rust crates of another project.
+
+mod azul;
 
 use std::fs;
 use std::path::Path;
@@ -17,14 +19,21 @@ use tachograph_tests::tree;
 const TLOGCHECK: &str = "TACHOGRAPH_TEST_TLOGCHECK";
 
 fn check(log: &Path, key: &Path) -> (i32, String) {
+    let vkey = fs::read_to_string(key).expect("a key");
     let Some(program) = std::env::var_os(TLOGCHECK) else {
         panic!("{TLOGCHECK} is not set; run `cargo xtask test rust`, which builds the program and names it")
     };
-    let vkey = fs::read_to_string(key).expect("a key");
     let mut command = Command::new(program);
     command.arg(log).arg(vkey.trim());
     let told = run(command);
-    (told.code, told.stdout + &told.stderr)
+    let (code, told) = (told.code, told.stdout + &told.stderr);
+    // Both find the same.
+    let azul = azul::check(log, vkey.trim(), 1);
+    assert_eq!(azul.is_ok(), code == 0, "Go: {told}, Rust: {azul:?}");
+    if let Ok(size) = azul {
+        assert_eq!(told, format!("{size} entries are good\n"));
+    }
+    (code, told)
 }
 
 /// Stands in for a key service.
@@ -59,7 +68,7 @@ impl Signer for Service {
 }
 
 #[test]
-fn go_reads_what_was_exported_and_what_was_brought_up_to_date() {
+fn others_read_what_was_exported_and_what_was_brought_up_to_date() {
     let home = Home::new("archive: { max_age: 100ms }\n");
     let place = tempfile::tempdir().expect("a temporary directory");
     let (log, key) = (place.path().join("log"), home.data().join("ledger.vkey"));
