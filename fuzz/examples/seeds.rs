@@ -43,7 +43,9 @@ fn main() -> std::io::Result<()> {
     write("leaf", "minimal", &leaf(false))?;
     write("leaf", "full", &leaf(true))?;
     let checkpoint = Checkpoint { origin: name(), size: 1, root: leaf_hash(&leaf(false)) }.sign(key());
-    let (commit, commit_2) = (commit().sign(key()), commit_2().sign(key()));
+    let checkpoint = checkpoint.expect("the key is here");
+    let signed = |commit: Commit| commit.sign(key()).expect("the key is here");
+    let (commit, commit_2) = (signed(commit()), signed(commit_2()));
     write("checkpoint", "signed", checkpoint.as_bytes())?;
     write("checkpoint", "text", text_of(&checkpoint))?;
     write("commit", "signed", commit.as_bytes())?;

@@ -93,6 +93,26 @@ fn a_key_that_is_away_stops_nobody_and_everything_is_archived_when_it_comes() {
 }
 
 #[test]
+fn a_sender_that_asked_for_the_archive_waits_for_the_key() {
+    let key = new_key();
+    let scene =
+        Scene::new("archive", "{ signing: { file: { path: PLACE/mounted.key } } }\ndurability: archive", |place| {
+            fs::write(place.join("mounted.key"), &key).expect("written");
+        });
+    fs::remove_file(scene.path("mounted.key")).expect("it was there");
+    let collector = scene.home.start();
+    let (http, body) = (collector.http, request(scene.events.generations(10).1));
+    let waiting = std::thread::spawn(move || export(http, "/v1/traces", &body).status);
+    collector.wait_until("the alarm", SOON, |c| c.metric("tachograph_signing_failures_total") >= 2.0);
+    assert!(!waiting.is_finished(), "acknowledged before it was archived");
+    fs::write(scene.path("mounted.key"), &key).expect("written");
+    assert_eq!(waiting.join().expect("an answer"), 200);
+    assert!(collector.metric("tachograph_archived_records") >= 11.0);
+    collector.stop();
+    expect_verified(&scene.home.data());
+}
+
+#[test]
 fn a_stop_while_the_key_is_away_loses_nothing() {
     let key = new_key();
     let scene = Scene::new("stop", "{ signing: { file: { path: PLACE/mounted.key } } }", |place| {
