@@ -40,7 +40,7 @@ impl Init {
         };
         let name = LedgerName::parse(&name).with_context(|| format!("--name {name}"))?;
         let (signing_key, vkey) = match keys::born(&keys, &protection, &name)? {
-            Born::Elsewhere(vkey) => (None, vkey),
+            Born::Elsewhere(vkey) => (None, *vkey),
             Born::New => {
                 let key = SigningKey::from_seed(name.clone(), *random_32()?);
                 let vkey = key.public();

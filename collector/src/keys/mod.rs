@@ -101,7 +101,7 @@ pub fn check_commits(config: &Config, vkey: &VerifyingKey) -> Result<(), KeysErr
 /// What a ledger that is about to be created signs with.
 pub enum Born {
     /// A key that is elsewhere already: its public half.
-    Elsewhere(VerifyingKey),
+    Elsewhere(Box<VerifyingKey>),
     /// None yet: one is to be made, in the data directory.
     New,
 }
@@ -116,7 +116,7 @@ pub fn born(keys: &Keys, protection: &Protection, name: &LedgerName) -> Result<B
         KeySource::File { path: Some(path) } => (file::signing_key(path, protection)?, path.display().to_string()),
         KeySource::Env(variable) => (env::signing_key(variable)?, format!("${variable}")),
         KeySource::Service(settings) => {
-            return Ok(Born::Elsewhere(settings.open()?.public_key()?.named(name.clone())?));
+            return Ok(Born::Elsewhere(Box::new(settings.open()?.public_key()?.named(name.clone())?)));
         }
     };
     if key.name() != name {
@@ -126,7 +126,7 @@ pub fn born(keys: &Keys, protection: &Protection, name: &LedgerName) -> Result<B
         );
         return Err(KeysError::Wrong(what));
     }
-    Ok(Born::Elsewhere(key.public()))
+    Ok(Born::Elsewhere(Box::new(key.public())))
 }
 
 /// The first MAC key of the ledger with this key, if a service can make it again at any time: then there is no escrow file.

@@ -82,7 +82,7 @@ impl Signer for Service {
         // The same r with −s is as good, and other bytes.
         let (r, s) = (signature.r(), signature.s());
         let other = p256::ecdsa::Signature::from_scalars(*r, -*s).unwrap();
-        let given = if self.signed.fetch_add(1, Ordering::Relaxed) % 2 == 0 { signature } else { other };
+        let given = if self.signed.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { signature } else { other };
         Ok(given.to_der().as_bytes().to_vec())
     }
 }
