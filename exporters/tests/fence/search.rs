@@ -64,7 +64,7 @@ pub(crate) fn search(rules: Rules) -> Found {
     let first = Step { from: 0, writer: None, what: "an empty archive", path: None };
     search.reach(first, World::new(rules, identity.as_bytes()));
     while let Some((at, world)) = search.waiting.pop_front() {
-        if search.broken.is_some() {
+        if search.broken.is_some() || search.seen.len() >= rules.worlds {
             break;
         }
         search.expand(at, &world);

@@ -18,6 +18,8 @@ pub(crate) struct Rules {
     pub(crate) commits: u64,
     /// Most crashes, doubts, lost replies and replacements together; `None` for any number.
     pub(crate) faults: Option<u8>,
+    /// The search ends at so many worlds, the nearest to the beginning.
+    pub(crate) worlds: usize,
 }
 
 /// Bytes, or a path, by number: equal ones have one number.
