@@ -244,7 +244,7 @@ fn a_session_is_shown_as_a_whole() {
     }
     // Of the last generation nothing is claimed then, but what is claimed is true.
     let without = scene.bundle("a", Some(10));
-    assert!(reasons(&without).contains("complete from record 0 to record 4"), "{}", reasons(&without));
+    assert!(reasons(&without).contains("complete from record 0 to record 3"), "{}", reasons(&without));
 }
 
 #[test]
