@@ -157,6 +157,25 @@ fn vault() {
     );
 }
 
+/// With the double, since moto has no such keys.
+#[test]
+fn an_ed25519_key_in_kms_takes_few_retention_classes() {
+    let kms = Kms::double();
+    let key = kms.make("ECC_NIST_EDWARDS25519", "SIGN_VERIFY");
+    let config = |classes: usize| {
+        let classes = (0..classes).map(|at| format!("{{ name: c{at}, when: 'kind == \"policy\"', keep: 2d }}"));
+        let classes = classes.collect::<Vec<_>>().join(", ");
+        let signing = format!("{{ aws_kms: {{ key: '{key}', endpoint: '{}' }} }}", kms.endpoint());
+        format!("archive: {{ retention: {{ default: 1d, classes: [{classes}] }} }}\nkeys: {{ signing: {signing} }}\n")
+    };
+    let home = Home::born(&config(2), &Minio::environment());
+    let collector = home.start();
+    collector.stop();
+    command::verify(&home.data(), &[]).expect_clean();
+    home.configure(&config(3));
+    home.refused().expect(2, &["4,096 bytes", "P-256"]);
+}
+
 #[test]
 fn another_key_ends_the_start_and_check_names_it() {
     let bao = OpenBao::start();
