@@ -138,6 +138,7 @@ impl Publisher {
             "first": first.to_string(),
             "key": Hex(*key.expose()).to_string(),
             "last": last.to_string(),
+            "ledger": self.data_dir.ledger().as_str(),
             "scheme": "2",
         });
         let batch = self.own.batch(self.clock.now(), MAC_PUBLISHED, Some(details.to_string()), &*self.entropy);

@@ -268,7 +268,10 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
     }
     check_mac_key(&mac_key, next).map_err(StartError::MacKey)?;
     let mut tracker = archived_streams(&archive, &data_dir);
-    let end = replay(&journal, &mut dedup, &vkey, &mac_key, first, &tail, &mut tracker)?;
+    let end = replay(&journal, &mut dedup, &vkey, copy(&mac_key), first, &tail, &mut tracker)?;
+    if journal.next_index().is_none() {
+        check_last_mac(&archive, &vkey, copy(&mac_key), tail.size)?;
+    }
     // Only now is it sure that what an interrupted segment left is in the journal too.
     let mut settled = archive.settle(next)?;
     settled.kept.extend(archive.strays()?);
@@ -412,12 +415,33 @@ struct End {
     sealed_at: Time,
 }
 
-/// Reads the journal through: chain, bodies, MACs of the present epoch, duplicates.
+/// The key a second time, to go on with to later epochs.
+fn copy(key: &MacKey) -> MacKey {
+    MacKey::at(key.scheme(), key.epoch(), *key.expose())
+}
+
+const FOREIGN_MAC_KEY: &str =
+    "its MAC is wrong: either the record is not the one that was sealed, or keys/mac.key is not this ledger's";
+
+/// Whether the archive's last record was sealed with this key, where the journal has none to try it on. With another one nothing may be
+/// sealed, and nothing published of what follows from it.
+fn check_last_mac(archive: &Archive, vkey: &VerifyingKey, key: MacKey, size: u64) -> Result<(), StartError> {
+    let Some(index) = size.checked_sub(1) else { return Ok(()) };
+    let damaged = |what: String| StartError::Record { index, what };
+    let found = Reader::open(Arc::clone(archive.store())).and_then(|reader| reader.mac(index));
+    let (hash, mac) = found
+        .map_err(|error| damaged(error.to_string()))?
+        .ok_or_else(|| damaged("the archive holds no MAC of it".to_owned()))?;
+    let key = key.evolve_to(epoch_of(index)).map_err(|error| StartError::MacKey(error.to_string()))?;
+    key.verify(vkey.name(), index, &hash, &mac).map_err(|_| damaged(FOREIGN_MAC_KEY.to_owned()))
+}
+
+/// Reads the journal through: chain, bodies, MACs from the key's epoch on, duplicates. The newest record is always among those.
 fn replay(
     journal: &Journal,
     dedup: &mut Dedup,
     vkey: &VerifyingKey,
-    mac_key: &MacKey,
+    mut mac_key: MacKey,
     first: u64,
     tail: &Tail,
     streams: &mut StreamTracker,
@@ -455,9 +479,12 @@ fn replay(
                 }
                 leaf
             };
+            // A key that was put back may be of an earlier epoch: what follows from it must fit.
+            if epoch_of(index) > mac_key.epoch() {
+                mac_key = mac_key.evolve_to(epoch_of(index)).map_err(|error| StartError::MacKey(error.to_string()))?;
+            }
             if epoch_of(index) == mac_key.epoch() && mac_key.verify(vkey.name(), index, &hash, &record.mac).is_err() {
-                let what = "its MAC is wrong: either the record is not the one that was sealed, or keys/mac.key is not this ledger's";
-                return Err(damaged(what.to_owned()));
+                return Err(damaged(FOREIGN_MAC_KEY.to_owned()));
             }
             if tachograph_ledger::sha256(record.body) != leaf.body_sha256 {
                 return Err(damaged("its body is not the one that was sealed".to_owned()));

@@ -166,7 +166,7 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let timestamps = Timestamps::read(store, tokens, &history, &auditor, &collector);
     let escrowed = options.mac_key.is_some();
     let mut walk = Walk::new(&key, options.mac_key, outside, timestamps.sizes(), receipts, &collector);
-    let statements = Statements::new(&history, &foreign, &timestamps);
+    let statements = Statements::new(key.name(), &history, &foreign, &timestamps);
     let workshop = Workshop::new(store, statements, options.progress, &collector);
     let mut certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let published = std::mem::take(&mut certificates.published);

@@ -55,7 +55,8 @@ fn statement(ledger: &mut Ledger, producer: &'static str, details: &str) -> Samp
 
 fn details(epoch: u64, key: [u8; 32]) -> String {
     let (first, last) = (epoch * EPOCH, epoch * EPOCH + EPOCH - 1);
-    format!(r#"{{"epoch":"{epoch}","first":"{first}","key":"{}","last":"{last}","scheme":"2"}}"#, Hex(key))
+    let (key, ledger) = (Hex(key), Ledger::new().key.public().name().clone());
+    format!(r#"{{"epoch":"{epoch}","first":"{first}","key":"{key}","last":"{last}","ledger":"{ledger}","scheme":"2"}}"#)
 }
 
 /// Archives the first `size` records and those behind, one of them with another MAC, and verifies with the public key alone.
@@ -150,6 +151,20 @@ fn a_key_that_is_published_before_its_epoch_is_over_is_found() {
 fn what_others_than_the_recorder_say_of_keys_is_of_no_account() {
     let said = statement(&mut ledger_at(RECORDS), "somebody", &details(0, [9; 32]));
     let report = verified(RECORDS, &[said], None, None);
+    assert_eq!((report.verdict(Axis::Authenticity), report.published_macs), (Verdict::Pass, 0), "{}", report.to_json());
+}
+
+#[test]
+fn what_another_ledger_published_before_it_was_sealed_anew_here_is_of_no_account() {
+    let mut ledger = ledger_at(RECORDS);
+    let name = ledger.key.public().name().to_string();
+    let of_another = |details: String| details.replace(&format!(r#""{name}""#), r#""fenced/ledger""#);
+    let said = [details(0, [9; 32]), details(1, [9; 32])].map(|details| {
+        let details = of_another(details);
+        assert!(details.contains("fenced/ledger"));
+        statement(&mut ledger, RECORDER_PRODUCER, &details)
+    });
+    let report = verified(RECORDS, &said, None, None);
     assert_eq!((report.verdict(Axis::Authenticity), report.published_macs), (Verdict::Pass, 0), "{}", report.to_json());
 }
 

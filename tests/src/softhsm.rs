@@ -132,6 +132,24 @@ pub fn pull_out(configuration: &Path) {
     std::fs::create_dir(&tokens).expect("a directory");
 }
 
+/// Logs in by hand at the token of this configuration.
+///
+/// # Panics
+/// If it does not take the PIN.
+pub fn log_in(configuration: &Path, pin: &str) {
+    let mut command = Command::new("pkcs11-tool");
+    command.arg("--module").arg(SoftHsm::module()).args([
+        "--token-label",
+        TOKEN,
+        "--login",
+        "--pin",
+        pin,
+        "--list-objects",
+    ]);
+    let done = command.env(CONFIGURATION, configuration).output().expect("pkcs11-tool, which `cargo xtask setup` gets");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 /// Puts it back.
 ///
 /// # Panics

@@ -155,11 +155,17 @@ pub(super) fn parse(text: &str, overrides: &Overrides) -> Result<Config, Vec<Str
     if text.len() > MAX_BYTES {
         return Err(vec![format!("{} bytes long; a configuration has at most {MAX_BYTES}", text.len())]);
     }
-    let text = substitute(text)?;
+    let (text, values) = substitute(text)?;
+    read(&text, overrides).map_err(|problems| problems.into_iter().map(|problem| mask(problem, &values)).collect())
+}
+
+fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
     let file: File = if text.trim().is_empty() {
         File::default()
     } else {
-        serde_saphyr::from_str(&text).map_err(|e| vec![e.to_string()])?
+        // Without the lines around a mistake: there may be secrets in them.
+        let options = serde_saphyr::options! { with_snippet: false };
+        serde_saphyr::from_str_with_options(text, options).map_err(|e| vec![e.to_string()])?
     };
     let mut problems = Vec::new();
     let receive = receive(file.receive, overrides, &mut problems);
@@ -304,9 +310,33 @@ fn journal(file: &JournalFile, overrides: &Overrides, problems: &mut Vec<String>
     Journal { max_bytes, max_file_bytes, lost: overrides.journal_lost }
 }
 
-/// Replaces `${env:NAME}` by the variable's value, and `$$` by `$`, as the OpenTelemetry collector does.
-fn substitute(text: &str) -> Result<String, Vec<String>> {
+/// A variable that was replaced by its value.
+struct Substituted {
+    name: String,
+    value: String,
+}
+
+/// A message with the variables' names in the place of their values, which may be secrets.
+fn mask(problem: String, values: &[Substituted]) -> String {
+    /// What is shorter is no secret, and stands in any message.
+    const LEAST: usize = 4;
+    let mut parts: Vec<(&str, &str)> = Vec::new();
+    for Substituted { name, value } in values {
+        parts.extend(value.lines().chain([value.as_str()]).map(|part| (part.trim(), name.as_str())));
+    }
+    parts.retain(|(part, _)| part.len() >= LEAST);
+    // One may be in another.
+    parts.sort_unstable_by_key(|(part, _)| std::cmp::Reverse(part.len()));
+    parts.iter().fold(problem, |problem, (part, name)| {
+        let name = format!("${{env:{name}}}");
+        problem.replace(&part.escape_debug().to_string(), &name).replace(part, &name)
+    })
+}
+
+/// Replaces `${env:NAME}` by the variable's value, and `$$` by `$`, as the OpenTelemetry collector does. Gives the values too.
+fn substitute(text: &str) -> Result<(String, Vec<Substituted>), Vec<String>> {
     let mut out = String::with_capacity(text.len());
+    let mut values = Vec::new();
     let mut problems = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -317,7 +347,10 @@ fn substitute(text: &str) -> Result<String, Vec<String>> {
             rest = after;
         } else if let Some((name, after)) = rest.strip_prefix("{env:").and_then(|inner| inner.split_once('}')) {
             match std::env::var(name) {
-                Ok(value) => out.push_str(&value),
+                Ok(value) => {
+                    out.push_str(&value);
+                    values.push(Substituted { name: name.to_owned(), value });
+                }
                 Err(_) => problems.push(format!("${{env:{name}}}: the environment has no variable {name}")),
             }
             rest = after;
@@ -326,5 +359,5 @@ fn substitute(text: &str) -> Result<String, Vec<String>> {
         }
     }
     out.push_str(rest);
-    if problems.is_empty() { Ok(out) } else { Err(problems) }
+    if problems.is_empty() { Ok((out, values)) } else { Err(problems) }
 }

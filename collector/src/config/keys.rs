@@ -15,15 +15,15 @@ pub(super) struct KeysFile {
     encryption: Option<EncryptionFile>,
 }
 
-/// Exactly one of these.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SourceFile {
-    File(FileFile),
-    Env(String),
-    AwsKms(AwsKmsFile),
-    Pkcs11(Pkcs11File),
-    Vault(VaultFile),
+/// Exactly one of these. A struct and no enum: of text in its place, which may be the secret itself, an enum's error repeats it.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct SourceFile {
+    file: Option<FileFile>,
+    env: Option<String>,
+    aws_kms: Option<AwsKmsFile>,
+    pkcs11: Option<Pkcs11File>,
+    vault: Option<VaultFile>,
 }
 
 #[derive(Deserialize)]
@@ -56,14 +56,20 @@ impl KeysFile {
 impl SourceFile {
     fn check(self, key: &'static str, r#use: Use, problems: &mut Vec<String>) -> KeySource {
         let mut place = key_services::Place { name: key, r#use, problems };
-        match self {
-            Self::AwsKms(file) => KeySource::Service(file.check(&mut place)),
-            Self::Pkcs11(file) => KeySource::Service(file.check(&mut place)),
-            Self::Vault(file) => KeySource::Service(file.check(&mut place)),
-            Self::File(file) => KeySource::File { path: file.path },
-            Self::Env(variable) => {
+        match (self.file, self.env, self.aws_kms, self.pkcs11, self.vault) {
+            (Some(file), None, None, None, None) => KeySource::File { path: file.path },
+            (None, Some(variable), None, None, None) => {
                 check_variable(&format!("{key}.env"), &variable, place.problems);
                 KeySource::Env(variable)
+            }
+            (None, None, Some(file), None, None) => KeySource::Service(file.check(&mut place)),
+            (None, None, None, Some(file), None) => KeySource::Service(file.check(&mut place)),
+            (None, None, None, None, Some(file)) => KeySource::Service(file.check(&mut place)),
+            _ => {
+                place.problems.push(format!(
+                    "{key} is one of: file: {{path: …}}, env: VARIABLE, aws_kms: {{…}}, pkcs11: {{…}}, vault: {{…}}; never a key itself"
+                ));
+                KeySource::default()
             }
         }
     }

@@ -100,3 +100,40 @@ fn keys() {
     }
     assert!(!problems("keys: { signing: { env: 'PRIVATE+KEY+x' } }").contains("KEY+x"));
 }
+
+#[test]
+fn no_error_shows_a_secret() {
+    const SECRET: &str = "PRIVATE+KEY+a/b+0123abcd+c2VjcmV0";
+    // In the place of everything that is a mapping or a list, or is one of few words, and beside mistakes.
+    let written = [
+        "keys: { signing: \"SECRET\" }",
+        "keys: { mac: SECRET }",
+        "keys: { signing: { file: SECRET } }",
+        "keys: { signing: { env: SECRET } }",
+        "keys: { signing: { aws_kms: SECRET } }",
+        "keys: { signing: { env: A, file: { path: SECRET } } }",
+        "keys: { encryption: SECRET }",
+        "keys: { encryption: { passphrase_env: SECRET } }",
+        "keys: SECRET",
+        "receive: { bearer_tokens: [SECRET], gprc: off }",
+        "receive:\n  bearer_tokens:\n    - SECRET\n  gprc: off\n",
+        "timestamps: { authorities: [{ url: tsa.example, authorization: SECRET }] }",
+        "receive: { bearer_tokens: [SECRET]",
+    ];
+    for text in written {
+        let said = problems(&text.replace("SECRET", SECRET));
+        assert!(!said.contains("c2VjcmV0"), "{text}: {said}");
+    }
+    assert!(problems("keys: { signing: { env: A, file: {} } }").contains("keys.signing is one of"));
+    assert!(problems("keys: { signing: {} }").contains("never a key itself"));
+}
+
+#[test]
+fn an_error_names_a_variable_and_not_its_value() {
+    // The one variable that a test has without setting any.
+    let value = std::env::var("PATH").unwrap();
+    for text in ["receive: { grpc: \"${env:PATH}\" }", "\"${env:PATH}\": 1", "log: { format: \"${env:PATH}\" }"] {
+        let said = problems(text);
+        assert!(said.contains("${env:PATH}") && !said.contains(&value), "{text}: {said}");
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! Each call opens a session, logs in, finds the key, uses it and closes the session: nothing is kept that could go stale. If any
 //! of that fails, the module is initialised anew and the call made once more, for many modules know of a token that came back only
-//! then. A PIN that a token refused is not shown to it again, since some tries later it would be locked for good.
+//! then. A PIN that a token refused is not shown to it again, since some tries later it would be locked for good; and since each start
+//! would be one more try, none is shown to a token that says that the last one was wrong.
 
 use std::path::PathBuf;
 
@@ -156,6 +157,22 @@ fn open_session(context: &Pkcs11, settings: &Pkcs11Settings, pin: &AuthPin) -> R
         [] => return Err(Failure::Other("there is no token of this label; is it connected?".to_owned())),
         _ => return Err(Failure::Other("several tokens have this label; give them labels of their own".to_owned())),
     };
+    // Said by the token itself, so that it outlasts this process.
+    let token = context.get_token_info(slot)?;
+    if token.user_pin_locked() {
+        return Err(Failure::Other(
+            "the token has locked the user's PIN: its security officer sets a new one".to_owned(),
+        ));
+    }
+    if token.user_pin_count_low() || token.user_pin_final_try() {
+        let left = if token.user_pin_final_try() { "one more wrong try locks it" } else { "some more lock it" };
+        return Err(Failure::Other(format!(
+            "the token was shown a wrong PIN since the last right one, and {left}: no PIN is shown to it from here. Correct the PIN's \
+             file, then log in once by hand with the right PIN (pkcs11-tool --module {} --token-label {} --login --list-objects)",
+            settings.module.display(),
+            settings.token
+        )));
+    }
     let session = context.open_ro_session(slot)?;
     match session.login(UserType::User, Some(pin)) {
         // Who logs in does so for all sessions of a process.

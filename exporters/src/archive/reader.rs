@@ -357,14 +357,32 @@ impl Reader {
         Ok(Some(false))
     }
 
-    /// Hash of the leaf at `index`.
-    pub fn leaf_hash(&self, index: u64) -> Result<Option<Hash>, ReadError> {
+    /// The object with the leaf at `index`, and the index of its first.
+    fn leaves_of(&self, index: u64) -> Result<Option<(LeavesObject, u64)>, ReadError> {
         let holder =
             self.commits.iter().find(|commit| index.checked_sub(commit.first).is_some_and(|at| at < commit.count));
         let leaves = holder.and_then(|commit| commit.objects.iter().find(|object| object.kind == ObjectKind::Leaves));
         let (Some(commit), Some(object)) = (holder, leaves) else { return Ok(None) };
-        let leaves = LeavesObject::open(&*self.store, object)?;
-        let mut first = commit.first;
+        Ok(Some((LeavesObject::open(&*self.store, object)?, commit.first)))
+    }
+
+    /// Hash and MAC of the leaf at `index`.
+    pub fn mac(&self, index: u64) -> Result<Option<(Hash, [u8; 32])>, ReadError> {
+        let Some((leaves, mut first)) = self.leaves_of(index)? else { return Ok(None) };
+        for group in 0..leaves.group_count() {
+            let rows = leaves.rows(group) as u64;
+            if index < first + rows {
+                let at = usize::try_from(index - first).unwrap_or(usize::MAX);
+                return Ok(leaves.macs(group)?.into_iter().nth(at));
+            }
+            first += rows;
+        }
+        Ok(None)
+    }
+
+    /// Hash of the leaf at `index`.
+    pub fn leaf_hash(&self, index: u64) -> Result<Option<Hash>, ReadError> {
+        let Some((leaves, mut first)) = self.leaves_of(index)? else { return Ok(None) };
         for group in 0..leaves.group_count() {
             let rows = leaves.rows(group) as u64;
             if index < first + rows {

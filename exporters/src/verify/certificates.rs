@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
-use tachograph_ledger::{Hash, Object, ObjectKind};
+use tachograph_ledger::{Hash, LedgerName, Object, ObjectKind};
 use tachograph_record::{Body, Kind};
 
 use super::collector::Collector;
@@ -34,6 +34,7 @@ pub(crate) fn holds_statements(object: &Object) -> bool {
 
 /// Hears the recorder's statements, from several threads and in any order.
 pub(crate) struct Statements<'a> {
+    ledger: &'a LedgerName,
     history: &'a History,
     foreign: &'a BTreeSet<String>,
     timestamps: &'a Timestamps,
@@ -81,9 +82,14 @@ struct Named {
 }
 
 impl<'a> Statements<'a> {
-    /// For an archive in which `foreign` are the objects that no commit names.
-    pub(crate) fn new(history: &'a History, foreign: &'a BTreeSet<String>, timestamps: &'a Timestamps) -> Self {
-        Self { history, foreign, timestamps, heard: Mutex::default() }
+    /// For the archive of `ledger`, in which `foreign` are the objects that no commit names.
+    pub(crate) fn new(
+        ledger: &'a LedgerName,
+        history: &'a History,
+        foreign: &'a BTreeSet<String>,
+        timestamps: &'a Timestamps,
+    ) -> Self {
+        Self { ledger, history, foreign, timestamps, heard: Mutex::default() }
     }
 
     /// Takes a record that says that it has the hash of a time stamp, of any class: that it has, is proof enough.
@@ -101,7 +107,7 @@ impl<'a> Statements<'a> {
     pub(crate) fn hear_published(&self, index: u64, body: &SealedBody<'_>, collector: &Collector) {
         let Some(details) = details_of(body.bytes()) else { return };
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.published.hear(index, &details, self.history.size(), collector);
+        heard.published.hear(index, &details, self.ledger, self.history.size(), collector);
     }
 
     /// Takes a record of the recorder's class.

@@ -44,18 +44,23 @@ struct Details {
     first: String,
     key: String,
     last: String,
+    ledger: String,
     scheme: String,
 }
 
 impl Published {
     /// Takes what record `index` of a ledger of `size` says.
-    pub(crate) fn hear(&mut self, index: u64, details: &str, size: u64, collector: &Collector) {
+    pub(crate) fn hear(&mut self, index: u64, details: &str, ledger: &LedgerName, size: u64, collector: &Collector) {
         let fail = |what: String| {
             collector.fail(Axis::Authenticity, Finding { index: Some(index), ..Finding::of_object("leaves", what) });
         };
         let Ok(details) = serde_json::from_str::<Details>(details) else {
             return fail("publishes a MAC key, but not in the form of such a statement".to_owned());
         };
+        // Among what was sealed anew here may be what another ledger said of its own MACs.
+        if details.ledger != ledger.as_str() {
+            return;
+        }
         if details.scheme != "2" {
             let reason =
                 format!("record {index} publishes a MAC key of scheme {:?}, which is not known here", details.scheme);

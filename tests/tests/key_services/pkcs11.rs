@@ -93,7 +93,30 @@ fn a_wrong_pin_is_shown_to_the_token_once() {
         let error = key("mac").mac(b"x").expect_err("not asked").to_string();
         assert!(error.contains("not asked again"), "{error}");
         std::fs::write(&pin_file, PIN).expect("the PIN");
+        // Not even the right one, as long as the token remembers the wrong one: whoever starts here could not tell.
+        let error = signing.public_key().expect_err("not shown").to_string();
+        assert!(error.contains("log in once by hand"), "{error}");
+        softhsm::log_in(&configuration(), PIN);
         signs(&signing, "ECDSA P-256", &[100]);
+    });
+}
+
+#[test]
+fn a_wrong_pin_is_shown_once_however_often_one_starts() {
+    const NAME: &str = "pkcs11::a_wrong_pin_is_shown_once_however_often_one_starts";
+    // The token remembers a wrong PIN of another process.
+    let wrong_before = |command: &mut Command| {
+        let token = token(command);
+        let shown = std::panic::catch_unwind(|| softhsm::log_in(&token.configuration(), "999999"));
+        assert!(shown.is_err(), "the token takes any PIN");
+        std::fs::write(token.pin_file(), "999998\n").expect("yet another PIN");
+        token
+    };
+    in_child(NAME, wrong_before, || {
+        for _ in 0..2 {
+            let error = key("p256").public_key().expect_err("not shown").to_string();
+            assert!(error.contains("log in once by hand") && !error.contains("refuses the PIN"), "{error}");
+        }
     });
 }
 

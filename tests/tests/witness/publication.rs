@@ -9,6 +9,7 @@ use tachograph_tests::stored;
 
 use crate::scene::{PATIENCE, Scene};
 
+const FREE: &str = "127.0.0.1:0";
 const EPOCH: usize = 1 << 16;
 
 /// Keys of epochs that are over.
@@ -55,6 +56,35 @@ fn the_key_of_an_epoch_is_published_once_witnesses_have_seen_all_of_it_and_not_b
     verified.expect_clean();
     assert_eq!(verified.verdict(Axis::Authenticity), "pass");
     assert_eq!(verified.report["published_macs"], EPOCH, "{:#}", verified.report);
+    a_key_that_is_put_back_is_tried(&mut scene);
+}
+
+/// From an escrow file a key is of epoch 0, and the journal is of a later one by now: another ledger's would seal, and its keys be
+/// published, where nothing can be taken back.
+fn a_key_that_is_put_back_is_tried(scene: &mut Scene) {
+    let data = scene.home.data();
+    let escrow = fs::read_to_string(data.join("mac-escrow.key")).unwrap();
+    let escrowed = escrow.lines().nth(2).unwrap();
+    let put = |key: &str| fs::write(data.join("keys/mac.key"), format!("tachograph-mac-key/v2\n0\n{key}\n")).unwrap();
+    let foreign = "5a".repeat(32);
+    put(&foreign);
+    scene.home.refused().expect(1, &["its MAC is wrong", "keys/mac.key is not this ledger's"]);
+    // Without a journal it is tried on the archive.
+    let journal = data.join("journal");
+    fs::rename(&journal, data.join("journal.away")).unwrap();
+    fs::create_dir(&journal).unwrap();
+    let lost = ["--journal-lost", "--grpc", FREE, "--http", FREE, "--admin", FREE];
+    scene.home.refused_with(&lost).expect(1, &["its MAC is wrong", "keys/mac.key is not this ledger's"]);
+    assert_eq!(waiting(&data), Vec::<PathBuf>::new());
+    fs::remove_dir_all(&journal).unwrap();
+    fs::rename(data.join("journal.away"), &journal).unwrap();
+
+    put(escrowed);
+    let collector = scene.home.start();
+    scene.send(&collector, 5);
+    collector.stop();
+    assert!(fs::read_to_string(data.join("keys/mac.key")).unwrap().starts_with("tachograph-mac-key/v2\n1\n"));
+    expect_verified(&data);
 }
 
 /// What the ledger publishes.
