@@ -9,7 +9,7 @@ use std::time::Duration;
 use tachograph_ledger::stream::MAX_GENERATION;
 use tachograph_ledger::{
     Entry, Generation, LedgerName, MacKey, MacScheme, Sealer, SigningKey, StreamBy, StreamKey, StreamKind, StreamPlace,
-    StreamSecret, sha256,
+    StreamRule, StreamSecret, sha256,
 };
 
 /// A generation that is full.
@@ -56,7 +56,7 @@ fn without(name: &LedgerName) -> Duration {
 fn with(name: &LedgerName, secrets: &[StreamSecret]) -> (Duration, Duration) {
     let (mut sealer, mut leaf) = (sealer(name), Vec::new());
     let by = StreamBy::new(&[StreamKind::Session]).expect("a kind");
-    let mut open = Generation::new(0, by);
+    let mut open = Generation::new(0, StreamRule { by, key: StreamKey::new([3; 32]).id() });
     let begun = spent();
     for number in 0..RECORDS {
         leaf.clear();

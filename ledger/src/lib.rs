@@ -59,7 +59,8 @@ pub use note::{
 pub use policy::{Policy, PolicyError};
 pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};
 pub use stream::{
-    Generation, Statement, StreamBy, StreamId, StreamKey, StreamKind, StreamPlace, StreamSecret, StreamTracker, Tail,
+    Generation, Statement, StreamBy, StreamId, StreamKey, StreamKind, StreamPlace, StreamRule, StreamSecret,
+    StreamTracker, Tail,
 };
 pub use tree::{
     Edge, ProofError, consistency_nodes, consistency_proof, inclusion_nodes, inclusion_proof, root_of,

@@ -26,7 +26,7 @@ mod tracker;
 
 pub use generation::{Generation, StreamEntry, Tail};
 pub use key::{StreamId, StreamKey, StreamKind, StreamSecret};
-pub use place::{RECORDER, Statement, StreamBy, StreamPlace};
+pub use place::{RECORDER, Statement, StreamBy, StreamPlace, StreamRule};
 pub use proof::{EntryProof, StreamProofError, in_generation};
 pub use tracker::{StreamEvent, StreamFault, StreamTracker};
 

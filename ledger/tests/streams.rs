@@ -12,6 +12,7 @@ const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/stre
 struct Vectors {
     ledger: String,
     stream_key: String,
+    key_id: String,
     secrets: Vec<Secret>,
     leaves: Vec<String>,
     generations: Vec<Stated>,
@@ -59,6 +60,7 @@ fn secrets_and_ids() {
     let vectors = vectors();
     let ledger = LedgerName::parse(&vectors.ledger).unwrap();
     let key = StreamKey::new(*Hash::from_hex(&vectors.stream_key).unwrap().as_bytes());
+    assert_eq!(key.id().to_hex(), vectors.key_id);
     for stream in &vectors.secrets {
         let secret = key.secret(StreamKind::parse(&stream.kind).unwrap(), &stream.id);
         assert_eq!(secret.to_hex(), stream.secret);

@@ -28,7 +28,7 @@ WITNESS, WITNESS_SEED, WITNESSED_AT = "witness.example/w1", bytes(range(64, 96))
 CREATED_AT = "2026-11-27T06:00:00.000000000Z"
 NOW = 1_790_000_000_000_000_000
 TRACE, CASE = "4bf92f3577b34da6a3ce929d0e0e4736", "loan-A-17"
-EVENTS = [f"01a0c450-6c7b-7000-8000-{number:012}" for number in range(16)]
+EVENTS = [f"01a0c450-6c7b-7000-8000-{number:012}" for number in range(20)]
 SELECTION, SELECTED = {"kind": "chain", "id": CASE}, [2, 3, 5]
 
 

@@ -15,35 +15,41 @@ import sys
 import make_bundle
 from make_bundle import make_body
 from make_ledger_vectors import leaf_hash, sha256
-from make_stream_vectors import RECORDER, Streams, secret
+from make_stream_vectors import RECORDER, STREAM_KEY, Streams, secret
 
 HERE = pathlib.Path(__file__).resolve().parent
 SESSION, AGENT = "s-1", "bot-7"
 
 
 class StreamLedger(make_bundle.Ledger):
-    """Three generations. Session s-1 has records in the first and the third, the agent bot-7 one beside sessions."""
+    """Three generations. Session s-1 has records in the first and the third, the agent bot-7 one beside sessions.
 
-    def __init__(self, by="session,agent", without=(), name=make_bundle.NAME, seed=make_bundle.SEED, ending="closed", gap=False):
+    `second`: `by` and stream key of the second generation, if they are others. It has a record of s-1 and bot-7 too then: 10.
+    """
+
+    def __init__(self, by="session,agent", name=make_bundle.NAME, seed=make_bundle.SEED, ending="closed", gap=False, second=None):
         self.streams, self.generations, self.run = None, [], "c1"
         super().__init__([], name, seed)
         self.prev = sha256(f"tachograph/genesis/v1\n{self.vkey}\n".encode())
-        self.own("collector.start", f"open 0 {by}")
-        self.streams = Streams(0, by)
+        self.start(by)
         self.record(session_id=SESSION)                     # 1
         self.record(session_id="s-2", agent_id=AGENT)       # 2
         self.record(session_id=SESSION, agent_id=AGENT)     # 3
         self.record()                                       # 4
         self.record(agent_id=AGENT)                         # 5
         self.record(session_id=SESSION)                     # 6
-        self.close()                                        # 7
+        self.close("ended" if second else "closed")         # 7
+        if second:
+            self.start(*second)
         self.record(session_id="s-2")                       # 8
+        if second:
+            self.record(session_id=SESSION, agent_id=AGENT)
+            ending = "ended"
         self.close(ending)                                  # 9
         if gap:
             self.seal(make_body(len(self.leaves), "tool_call", service_name="desk", session_id=SESSION))
         if ending == "ended":
-            self.own("collector.start", f"open {len(self.leaves)} {by}")
-            self.streams = Streams(len(self.leaves) - 1, by)
+            self.start(by)
         self.record(session_id=SESSION)                     # 10
         self.record(session_id=SESSION)                     # 11
         self.close()                                        # 12
@@ -61,8 +67,12 @@ class StreamLedger(make_bundle.Ledger):
         body = make_body(index, "lifecycle", action_type=action, producer=RECORDER, producer_epoch=self.run, producer_seq=str(index))
         self.seal(body, {"stream": stream} if stream else None)
 
+    def start(self, by, key=STREAM_KEY):
+        self.streams = Streams(len(self.leaves), by, key)
+        self.own("collector.start", self.streams.opening())
+
     def record(self, **ids):
-        s = next((secret(kind, ids[f"{kind}_id"]) for kind in self.streams.by.split(",") if f"{kind}_id" in ids), None)
+        s = next((secret(kind, ids[f"{kind}_id"], self.streams.key) for kind in self.streams.by.split(",") if f"{kind}_id" in ids), None)
         keys = self.streams.keys_of(s) if s else {}
         self.seal(make_body(len(self.leaves), "tool_call", service_name="desk", **ids), keys)
         if s:
@@ -71,7 +81,7 @@ class StreamLedger(make_bundle.Ledger):
     def close(self, word="closed"):
         self.generations.append((len(self.leaves), self.streams))
         self.own("streams.closed", self.streams.statement(word))
-        self.streams = Streams(len(self.leaves), self.streams.by)
+        self.streams = Streams(len(self.leaves), self.streams.by, self.streams.key)
 
 
 def make(ledger=None, kind="session", name=SESSION, selected=(1, 3, 6, 10, 11), generations=None, **changed):

@@ -25,6 +25,10 @@ def secret(kind, name, key=STREAM_KEY):
     return hmac.digest(key, f"tachograph/stream/v1\0{kind}\0{name}".encode(), "sha256")
 
 
+def key_id(key=STREAM_KEY):
+    return sha256(b"tachograph/stream/key/v1\0" + key).hex()
+
+
 def stream_id(s, generation, ledger=NAME):
     return hmac.digest(s, b"tachograph/stream/generation/v1\0" + ledger.encode() + b"\0" + generation.to_bytes(8, "big"), "sha256").hex()
 
@@ -32,8 +36,11 @@ def stream_id(s, generation, ledger=NAME):
 class Streams:
     """What a recorder keeps of the generation that is open: stream id → number of records and hash of the last."""
 
-    def __init__(self, first, by):
-        self.first, self.by, self.tails = first, by, {}
+    def __init__(self, first, by, key=STREAM_KEY):
+        self.first, self.by, self.key, self.tails = first, by, key, {}
+
+    def opening(self):
+        return f"open {self.first} {self.by} {key_id(self.key)}"
 
     def keys_of(self, s):
         """The keys of the leaf of the stream's next record."""
@@ -51,7 +58,7 @@ class Streams:
         return root([leaf_hash(entry) for entry in self.entries()])
 
     def statement(self, word="closed"):
-        return f"{word} {self.first} {len(self.tails)} {self.root().hex()} {self.by}"
+        return f"{word} {self.first} {len(self.tails)} {self.root().hex()} {self.by} {key_id(self.key)}"
 
     def proof(self, s):
         """The entry of the stream, or those between which it would stand."""
@@ -97,23 +104,23 @@ def make():
         generations.append({"closed": len(ledger.leaves), "statement": streams.statement(word), "entries": streams.entries(),
                             "proofs": [streams.proof(s) for _, _, s in secrets]})
         ledger.own(run, stream=streams.statement(word))
-        return Streams(len(ledger.leaves), streams.by)
+        return Streams(len(ledger.leaves), streams.by, streams.key)
 
     ledger.seal()  # before streams were sealed
     streams = Streams(1, "session,agent")
-    ledger.own("r1", stream="open 1 session,agent")
+    ledger.own("r1", stream=streams.opening())
     for s in (s1, s2, s1, bot, s1, s2):
         ledger.stream(streams, s)
     ledger.seal()
     streams = close(streams)
     ledger.stream(streams, s3)
-    ledger.own("r2", stream=f"open {streams.first} session,agent")
+    ledger.own("r2", stream=streams.opening())
     ledger.stream(streams, s3)
     ledger.stream(streams, s1)
     streams = close(streams, run="r2")
     close(streams, word="ended", run="r3")
     return {
-        "ledger": NAME, "stream_key": STREAM_KEY.hex(),
+        "ledger": NAME, "stream_key": STREAM_KEY.hex(), "key_id": key_id(),
         "secrets": [{"kind": kind, "id": name, "secret": s.hex(), "ids": [stream_id(s, g) for g in (0, 1, 9, 2**40)]} for kind, name, s in secrets],
         "leaves": ledger.leaves, "generations": generations,
     }

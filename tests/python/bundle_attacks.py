@@ -1,6 +1,7 @@
 """Ways to cheat with an evidence bundle, for test_bundle.py: each takes the files of a good one and gives those of a false one.
 
-    bundle_attacks.py DIR    writes each into a folder of its own, for other programs, and the axes that must fail into DIR/expected.json
+    bundle_attacks.py DIR    writes each into a folder of its own, for other programs, and the axes that must fail into DIR/expected.json;
+                             also bundles of which only `completeness` is asked, with that verdict
 """
 
 import json
@@ -14,7 +15,7 @@ import make_stream_bundle
 from make_bundle import EVENTS, Ledger, cosign, make_bodies
 from make_ledger_vectors import b64, sha256
 from make_stream_bundle import AGENT, StreamLedger
-from make_stream_vectors import secret
+from make_stream_vectors import STREAM_KEY, secret
 
 LEDGER = Ledger(make_bodies())
 ROGUE = Ledger(make_bodies(), seed=bytes(range(1, 33)))  # the same name, another key
@@ -128,6 +129,45 @@ def false_statement():
     ledger.own("streams.closed", streams.statement())
     ledger.generations[2] = (len(ledger.leaves) - 1, streams)
     return make_stream_bundle.make(ledger)
+
+
+def switched(by="session,agent", key=STREAM_KEY):
+    """The second generation of three was sealed with another order of preference or another key, and what it has of s-1 is left out."""
+    return make_stream_bundle.make(StreamLedger(second=(by, key)), selected=(1, 3, 6, 13, 14))
+
+
+def of_agent(by, selected, **changed):
+    return make_stream_bundle.make(StreamLedger(by=by), kind="agent", name=AGENT, selected=selected, **changed)
+
+
+OTHER_KEY = bytes(range(32))
+
+# Bundles of sessions and agents, what all programs must make of their completeness, and words that Python says then.
+SHOWN = {
+    "whole session": (of_session, "pass", "of the stream no record is missing there, and 5 are here; of what lies behind record 11 nothing is shown"),
+    "later part of a session": (lambda: of_session(selected=(10, 11), generations=(2,)), "pass", "of what lies before record 10 or behind record 11 nothing"),
+    "whole agent": (lambda: of_agent("agent,session", (2, 3, 5)), "pass", "and 3 are here"),
+    "agent with its records in sessions": (lambda: of_agent("session,agent", (2, 3, 5)), "incomplete", "3 generations, the first from record 0 on, in which records of this agent may be in other streams"),
+    "agent without its records in sessions": (lambda: of_agent("session,agent", (5,)), "incomplete", "records of this agent may be in other streams"),
+    "agent where streams are those of sessions": (
+        lambda: of_agent("session", (2,), generations=(0, 1)), "incomplete", "2 generations, the first from record 0 on, in which records of this agent"),
+    "session where agents came first for a while": (
+        lambda: switched(by="agent,session"), "incomplete", "1 generations, the first from record 8 on, in which records of this session may be in other streams"),
+    "session with another stream key for a while": (
+        lambda: switched(key=OTHER_KEY), "incomplete", "1 generations, the first from record 8 on, under a stream key that none of the stream's"),
+    "session without an ended generation": (
+        lambda: make_stream_bundle.make(StreamLedger(second=("session,agent", OTHER_KEY)), selected=(1, 3, 6, 13, 14), generations=(0, 2)),
+        "incomplete", "records 8 to 11, of which nothing is shown here"),
+    "session with a changed body": (lambda: edit_lines(of_session(), change_first_body), "incomplete", "body is missing or wrong"),
+    "session by another key": (lambda: make_stream_bundle.make(StreamLedger(seed=bytes(range(1, 33)))), "incomplete", "there is no good checkpoint"),
+    "session with a false checkpoint": (
+        lambda: edit_about(of_session(), root="00" * 32), "incomplete", "there is no good checkpoint"),
+}
+
+
+def change_first_body(lines):
+    lines[0]["body"] = lines[0]["body"].replace("desk", "dusk")
+    return lines
 
 
 # What is done to a good bundle (its manifest is made anew afterwards), on which axes that fails and with what words, and whether
@@ -253,8 +293,11 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     for name in ATTACKS:
         make_bundle.write(forge(name), folder / name.replace(" ", "-"))
+    for name, (shown, _, _) in SHOWN.items():
+        make_bundle.write(make_bundle.with_manifest(shown()), folder / name.replace(" ", "-"))
     expected = {name.replace(" ", "-"): sorted(axes) for name, (_, axes, _, _) in ATTACKS.items()}
-    (folder / "expected.json").write_text(json.dumps({"key": LEDGER.vkey, "fails": expected}, indent=1) + "\n")
+    completeness = {name.replace(" ", "-"): verdict for name, (_, verdict, _) in SHOWN.items()}
+    (folder / "expected.json").write_text(json.dumps({"key": LEDGER.vkey, "fails": expected, "completeness": completeness}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

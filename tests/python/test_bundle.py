@@ -23,7 +23,7 @@ import make_bundle  # noqa: E402
 import make_p256_vectors as p256  # noqa: E402
 import make_stream_bundle  # noqa: E402
 import tokens  # noqa: E402
-from bundle_attacks import ATTACKS, LEDGER, PROOF, ROGUE, edit_about, edit_lines, forge, noted, without  # noqa: E402
+from bundle_attacks import ATTACKS, LEDGER, PROOF, ROGUE, SHOWN, edit_about, edit_lines, forge, noted, without  # noqa: E402
 from make_bundle import CASE, EVENTS, TRACE, Ledger, cosign, make_bodies, make_body, with_manifest, witness_vkey  # noqa: E402
 from make_ledger_vectors import ed25519_sign, public_key, sha256  # noqa: E402
 from make_stream_bundle import AGENT, StreamLedger  # noqa: E402
@@ -288,7 +288,7 @@ class Streams(Case):
         ledger = StreamLedger(ending="ended", gap=True)
         verdict, reasons = self.judged(make_stream_bundle.make(ledger, selected=(1, 3, 6, 12, 13)))
         self.assertEqual(verdict, "incomplete", reasons)
-        self.assertIn("records 10 to 10, where no streams were sealed", reasons)
+        self.assertIn("records 10 to 10, of which nothing is shown here", reasons)
 
     def test_an_agents_records_in_sessions_leave_it_open(self):
         verdict, reasons = self.judged(make_stream_bundle.make(kind="agent", name=AGENT, selected=(2, 3, 5)))
@@ -296,6 +296,14 @@ class Streams(Case):
         self.assertIn("2 records here belong to streams of another kind", reasons)
         verdict, reasons = self.judged(make_stream_bundle.make(StreamLedger(by="agent"), kind="agent", name=AGENT, selected=(2, 3, 5)))
         self.assertEqual(verdict, "pass", reasons)
+
+    def test_what_is_shown_and_what_is_not(self):
+        for name, (make, verdict, words) in SHOWN.items():
+            with self.subTest(name):
+                _, report = self.python(self.write(make()), "--key", LEDGER.vkey)
+                axis = report["axes"]["completeness"]
+                self.assertEqual(axis["verdict"], verdict, (axis, report["findings"]))
+                self.assertIn(words, " ".join(axis["reasons"]))
 
     def test_destroyed_body_is_still_the_streams(self):
         destroy = lambda lines: [line | {"body": None} if line["index"] == "3" else line for line in lines]

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use tachograph_ledger::stream::MAX_GENERATION;
 use tachograph_ledger::{
-    Generation, LedgerName, Sealed, Statement, StreamBy, StreamId, StreamKey, StreamPlace, StreamSecret, Tail,
+    Generation, LedgerName, Sealed, Statement, StreamBy, StreamId, StreamKey, StreamPlace, StreamRule, StreamSecret,
+    Tail,
 };
 use tachograph_record::Time;
 use tokio::sync::oneshot;
@@ -33,18 +34,18 @@ const IDS: usize = 1 << 10;
 #[derive(Debug)]
 pub struct Assigner {
     key: StreamKey,
-    by: StreamBy,
+    rule: StreamRule,
 }
 
 impl Assigner {
     /// By this key, and this order of preference.
-    pub const fn new(key: StreamKey, by: StreamBy) -> Self {
-        Self { key, by }
+    pub fn new(key: StreamKey, by: StreamBy) -> Self {
+        Self { rule: StreamRule { by, key: key.id() }, key }
     }
 
     /// The secret of the stream that a record belongs to.
     pub(crate) fn secret(&self, draft: &Draft) -> Option<StreamSecret> {
-        let (kind, id) = self.by.choose(draft.session_id.as_deref(), draft.agent_id.as_deref())?;
+        let (kind, id) = self.rule.by.choose(draft.session_id.as_deref(), draft.agent_id.as_deref())?;
         Some(self.key.secret(kind, id))
     }
 }
@@ -110,10 +111,10 @@ impl Streams {
         Self { max_records, ..self }
     }
 
-    /// What is open is of another kind than what is sealed now: it must end before anything else is sealed.
+    /// What is open is of another order of preference, or another key, than what is sealed now: it must end before anything else is sealed.
     fn must_end(&self) -> bool {
-        let by = self.assigner.as_ref().map(|assigner| assigner.by);
-        !self.opened && self.generation.as_ref().is_some_and(|generation| Some(generation.by()) != by)
+        let rule = self.assigner.as_ref().map(|assigner| assigner.rule);
+        !self.opened && self.generation.as_ref().is_some_and(|generation| Some(generation.rule()) != rule)
     }
 
     fn must_open(&self) -> bool {
@@ -137,7 +138,7 @@ impl Streams {
         if !self.opened {
             let is_own = draft.producer.as_deref() == Some(OWN_PRODUCER);
             let first = self.generation.as_ref().map_or(index, Generation::first);
-            return if is_own { StreamPlace::Open { first, by: assigner.by } } else { StreamPlace::None };
+            return if is_own { StreamPlace::Open { first, rule: assigner.rule } } else { StreamPlace::None };
         }
         let Some(generation) = &self.generation else { return StreamPlace::None };
         let found;
@@ -157,9 +158,9 @@ impl Streams {
     /// A record was sealed there.
     pub(super) fn sealed(&mut self, place: &StreamPlace, sealed: &Sealed) {
         match place {
-            StreamPlace::Open { by, .. } => {
+            StreamPlace::Open { rule, .. } => {
                 let began = self.generation.is_none();
-                self.generation.get_or_insert_with(|| Generation::new(sealed.index, *by));
+                self.generation.get_or_insert_with(|| Generation::new(sealed.index, *rule));
                 self.opened = true;
                 self.undo.push(Undo::Open { began });
             }
@@ -199,7 +200,7 @@ impl Streams {
 
     /// The statement is durable; the next record has the index `next`.
     fn closed(&mut self, statement: &Statement, next: u64) {
-        self.generation = (!statement.is_end).then(|| Generation::new(next, statement.by));
+        self.generation = (!statement.is_end).then(|| Generation::new(next, statement.rule));
         (self.since, self.tried, self.is_overdue) = (None, None, false);
         self.ids.fill(None);
     }
@@ -296,7 +297,8 @@ impl Writer {
             "last": index.saturating_sub(1).to_string(),
             "streams": statement.streams.to_string(),
             "root": statement.root.to_hex(),
-            "by": statement.by.to_string(),
+            "by": statement.rule.by.to_string(),
+            "key": statement.rule.key.to_hex(),
         });
         let parts = &self.parts;
         let batch = parts.own.batch(now, STREAMS_CLOSED, Some(details.to_string()), &*parts.entropy)?;

@@ -34,7 +34,7 @@ impl Streams {
 
     /// Which stream the record of the last leaf must belong to, if streams are sealed there.
     pub(crate) fn by(&self) -> Option<StreamBy> {
-        self.tracker.generation().map(|generation| generation.by())
+        self.tracker.generation().map(|generation| generation.rule().by)
     }
 
     /// Leaves could not be followed.

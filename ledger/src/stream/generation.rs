@@ -7,7 +7,7 @@ use crate::tree::inclusion_proof;
 use crate::{Edge, Hash, leaf_hash};
 
 use super::key::StreamId;
-use super::place::{Statement, StreamBy};
+use super::place::{Statement, StreamRule};
 use super::proof::EntryProof;
 
 /// Where a stream stands within a generation.
@@ -52,14 +52,14 @@ impl StreamEntry {
 #[derive(Clone, Debug)]
 pub struct Generation {
     first: u64,
-    by: StreamBy,
+    rule: StreamRule,
     tails: BTreeMap<StreamId, Tail>,
 }
 
 impl Generation {
     /// An empty one that begins with record `first`.
-    pub const fn new(first: u64, by: StreamBy) -> Self {
-        Self { first, by, tails: BTreeMap::new() }
+    pub const fn new(first: u64, rule: StreamRule) -> Self {
+        Self { first, rule, tails: BTreeMap::new() }
     }
 
     /// Its first record, which is its name.
@@ -67,9 +67,9 @@ impl Generation {
         self.first
     }
 
-    /// Which stream its records belong to.
-    pub const fn by(&self) -> StreamBy {
-        self.by
+    /// How its streams are made.
+    pub const fn rule(&self) -> StreamRule {
+        self.rule
     }
 
     /// Whether no record in it belongs to a stream.
@@ -107,7 +107,7 @@ impl Generation {
     pub fn statement(&self, is_end: bool) -> Statement {
         let mut edge = Edge::new();
         self.entries().for_each(|entry| edge.push(entry.hash()));
-        Statement { first: self.first, streams: self.streams(), root: edge.root(), by: self.by, is_end }
+        Statement { first: self.first, streams: self.streams(), root: edge.root(), rule: self.rule, is_end }
     }
 
     /// What proves, against the statement, how many records of the stream `id` are in it: its entry, or those between which it would

@@ -6,12 +6,13 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{Hash, LedgerName, text};
 
+const KEY_LABEL: &[u8] = b"tachograph/stream/key/v1\0";
 const SECRET_LABEL: &[u8] = b"tachograph/stream/v1\0";
 const ID_LABEL: &[u8] = b"tachograph/stream/generation/v1\0";
 
@@ -60,6 +61,11 @@ impl StreamKey {
         hmac.update(&[0]);
         hmac.update(id.as_bytes());
         StreamSecret(Zeroizing::new(hmac.finalize().into_bytes().into()))
+    }
+
+    /// Names the key in the leaves that open and close generations. It gives nothing of the key away.
+    pub fn id(&self) -> Hash {
+        Hash::from_bytes(Sha256::new().chain_update(KEY_LABEL).chain_update(*self.key).finalize().into())
     }
 
     /// The key's bytes: for the key file, nowhere else.

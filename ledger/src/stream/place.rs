@@ -40,6 +40,11 @@ impl StreamBy {
         Self::new(&kinds)
     }
 
+    /// The kind whose records are all in streams of it.
+    pub const fn first(&self) -> StreamKind {
+        self.first
+    }
+
     /// The stream of a record that has these ids, or not.
     pub fn choose<T>(&self, session: Option<T>, agent: Option<T>) -> Option<(StreamKind, T)> {
         let (mut session, mut agent) = (session, agent);
@@ -60,6 +65,27 @@ impl fmt::Display for StreamBy {
     }
 }
 
+/// How the streams of a generation are made. Another rule means another generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamRule {
+    /// Which stream a record belongs to.
+    pub by: StreamBy,
+    /// Names the stream key: [`StreamKey::id`](super::StreamKey::id).
+    pub key: Hash,
+}
+
+impl StreamRule {
+    fn parse(by: &str, key: &str) -> Option<Self> {
+        Some(Self { by: StreamBy::parse(by)?, key: Hash::from_hex(key)? })
+    }
+}
+
+impl fmt::Display for StreamRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.by, self.key)
+    }
+}
+
 /// What the recorder states of a generation, in the leaf of the record that ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement {
@@ -69,8 +95,8 @@ pub struct Statement {
     pub streams: u64,
     /// Root of the RFC 6962 tree over their entries.
     pub root: Hash,
-    /// Which stream its records belong to.
-    pub by: StreamBy,
+    /// How its streams are made.
+    pub rule: StreamRule,
     /// No generation begins behind it.
     pub is_end: bool,
 }
@@ -78,7 +104,7 @@ pub struct Statement {
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.is_end { ENDED } else { CLOSED };
-        write!(f, "{word} {} {} {} {}", self.first, self.streams, self.root, self.by)
+        write!(f, "{word} {} {} {} {}", self.first, self.streams, self.root, self.rule)
     }
 }
 
@@ -100,8 +126,8 @@ pub enum StreamPlace {
     Open {
         /// The generation.
         first: u64,
-        /// Which stream a record belongs to.
-        by: StreamBy,
+        /// How streams are made.
+        rule: StreamRule,
     },
     /// A generation ends.
     Closed(Statement),
@@ -133,12 +159,14 @@ impl StreamPlace {
     fn mark(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split(' ').collect();
         match *words.as_slice() {
-            [OPEN, first, by] => Some(Self::Open { first: parse_decimal(first)?, by: StreamBy::parse(by)? }),
-            [word @ (CLOSED | ENDED), first, streams, root, by] => Some(Self::Closed(Statement {
+            [OPEN, first, by, key] => {
+                Some(Self::Open { first: parse_decimal(first)?, rule: StreamRule::parse(by, key)? })
+            }
+            [word @ (CLOSED | ENDED), first, streams, root, by, key] => Some(Self::Closed(Statement {
                 first: parse_decimal(first)?,
                 streams: parse_decimal(streams)?,
                 root: Hash::from_hex(root)?,
-                by: StreamBy::parse(by)?,
+                rule: StreamRule::parse(by, key)?,
                 is_end: word == ENDED,
             })),
             _ => None,
@@ -150,7 +178,7 @@ impl StreamPlace {
         match self {
             Self::None => None,
             Self::In { id, .. } => Some(id.to_hex()),
-            Self::Open { first, by } => Some(format!("{OPEN} {first} {by}")),
+            Self::Open { first, rule } => Some(format!("{OPEN} {first} {rule}")),
             Self::Closed(statement) => Some(statement.to_string()),
         }
     }

@@ -11,8 +11,8 @@ fn name() -> LedgerName {
     LedgerName::parse("acme.example/test").unwrap()
 }
 
-fn by(text: &str) -> StreamBy {
-    StreamBy::parse(text).unwrap()
+fn rule(text: &str) -> StreamRule {
+    StreamRule { by: StreamBy::parse(text).unwrap(), key: StreamKey::new([3; 32]).id() }
 }
 
 /// A ledger whose leaves are kept.
@@ -63,13 +63,13 @@ impl Ledger {
 
     fn open(&mut self, run: &str) -> Generation {
         let first = self.next();
-        self.seal(Some(run), StreamPlace::Open { first, by: by("session") });
-        Generation::new(first, by("session"))
+        self.seal(Some(run), StreamPlace::Open { first, rule: rule("session") });
+        Generation::new(first, rule("session"))
     }
 
     fn close(&mut self, generation: Generation) -> Generation {
         self.seal(Some(FIRST_RUN), StreamPlace::Closed(generation.statement(false)));
-        Generation::new(self.next(), generation.by())
+        Generation::new(self.next(), generation.rule())
     }
 
     /// What each leaf meant to one who follows them from `from`.
@@ -94,10 +94,11 @@ fn secret(id: &str) -> StreamSecret {
 
 #[test]
 fn what_a_leaf_says_has_one_spelling() {
-    let statement = Statement { first: 7, streams: 2, root: sha256(b"root"), by: by("agent,session"), is_end: false };
+    let statement =
+        Statement { first: 7, streams: 2, root: sha256(b"root"), rule: rule("agent,session"), is_end: false };
     let places = [
-        StreamPlace::Open { first: 0, by: by("session") },
-        StreamPlace::Open { first: 12, by: by("session,agent") },
+        StreamPlace::Open { first: 0, rule: rule("session") },
+        StreamPlace::Open { first: 12, rule: rule("session,agent") },
         StreamPlace::Closed(statement),
         StreamPlace::Closed(Statement { is_end: true, ..statement }),
         StreamPlace::In { id: secret("s").id(&name(), 0), seq: 0, prev: None },
@@ -117,20 +118,27 @@ fn other_spellings_are_refused() {
     ledger.seal(Some(FIRST_RUN), StreamPlace::None);
     let leaf = Leaf::parse(&ledger.leaves[0]).unwrap();
     let id = secret("s").id(&name(), 0).to_string();
+    let key = rule("session").key;
+    let open = format!("open 0 session {key}");
+    assert!(StreamPlace::of(&Leaf { stream: Some(&open), ..leaf.clone() }).is_ok());
     for text in [
-        "open",
-        "open 0",
-        "open 00 session",
-        "open 0 session,session",
-        "open 0 user",
-        "open 0  session",
-        "Open 0 session",
-        "closed 0 0 session",
-        "closed 0 1 00 session",
-        "",
-        "x",
+        "open".to_owned(),
+        "open 0".to_owned(),
+        "open 0 session".to_owned(),
+        format!("{open} {key}"),
+        open.to_uppercase(),
+        format!("open 00 session {key}"),
+        format!("open 0 session,session {key}"),
+        format!("open 0 user {key}"),
+        format!("open 0  session {key}"),
+        format!("Open 0 session {key}"),
+        format!("closed 0 0 session {key}"),
+        format!("closed 0 1 00 session {key}"),
+        format!("closed 0 0 {} session", sha256(b"")),
+        String::new(),
+        "x".to_owned(),
     ] {
-        assert!(StreamPlace::of(&Leaf { stream: Some(text), ..leaf.clone() }).is_err(), "{text}");
+        assert!(StreamPlace::of(&Leaf { stream: Some(&text), ..leaf.clone() }).is_err(), "{text}");
     }
     let upper = id.to_uppercase();
     for (stream, stream_seq, stream_prev) in [
@@ -138,12 +146,12 @@ fn other_spellings_are_refused() {
         (Some(id.as_str()), Some(1), None),
         (Some(id.as_str()), Some(0), Some(sha256(b""))),
         (Some(upper.as_str()), Some(0), None),
-        (Some("open 0 session"), Some(0), None),
+        (Some(open.as_str()), Some(0), None),
         (None, Some(0), None),
     ] {
         assert!(StreamPlace::of(&Leaf { stream, stream_seq, stream_prev, ..leaf.clone() }).is_err());
     }
-    let senders = Leaf { stream: Some("open 0 session"), producer: Some("app"), ..leaf };
+    let senders = Leaf { stream: Some(&open), producer: Some("app"), ..leaf };
     assert!(StreamPlace::of(&senders).is_err(), "only the recorder opens a generation");
 }
 
@@ -158,7 +166,7 @@ fn generations_follow_one_another_and_runs() {
     let mut generation = ledger.close(generation);
     ledger.record(&mut generation, &secret("a"));
     // Another start of the recorder goes on.
-    ledger.seal(Some("run-2"), StreamPlace::Open { first: generation.first(), by: generation.by() });
+    ledger.seal(Some("run-2"), StreamPlace::Open { first: generation.first(), rule: generation.rule() });
     ledger.record(&mut generation, &secret("a"));
     let (tracker, events) = ledger.follow(StreamTracker::default(), 0);
     assert!(events.iter().all(Result::is_ok), "{events:?}");
@@ -202,11 +210,11 @@ fn what_a_recorder_must_not_do_is_found() {
     let mut ledger = Ledger::new();
     let mut generation = ledger.open(FIRST_RUN);
     ledger.record(&mut generation, &secret("a"));
-    ledger.close(Generation::new(0, generation.by()));
+    ledger.close(Generation::new(0, generation.rule()));
     assert!(matches!(ledger.faults()[..], [StreamFault::Statement { stated: 0, found: 1, .. }]));
     let mut ledger = Ledger::new();
     ledger.open(FIRST_RUN);
-    ledger.close(Generation::new(1, by("session")));
+    ledger.close(Generation::new(1, rule("session")));
     assert_eq!(ledger.faults(), [StreamFault::OtherGeneration { first: 1 }]);
     // A stream where no generation is open.
     let mut ledger = Ledger::new();
@@ -216,7 +224,7 @@ fn what_a_recorder_must_not_do_is_found() {
 
 #[test]
 fn what_was_pushed_is_taken_back() {
-    let mut generation = Generation::new(0, by("session"));
+    let mut generation = Generation::new(0, rule("session"));
     let id = |name: &str| secret(name).id(&self::name(), 0);
     generation.push(id("a"), sha256(b"0"));
     let before = generation.statement(false);
@@ -241,7 +249,7 @@ proptest! {
     /// Presence and absence of any stream are proven, and nothing else is.
     #[test]
     fn each_stream_has_its_proof(counts in prop::collection::btree_map("[a-z]{1,3}", 1_u64..4, 0..20), asked in "[a-z]{1,3}", forged in any::<[u8; 32]>()) {
-        let mut generation = Generation::new(9, by("session"));
+        let mut generation = Generation::new(9, rule("session"));
         let mut tails = BTreeMap::new();
         for (stream, count) in &counts {
             for number in 0..*count {

@@ -122,14 +122,14 @@ impl StreamTracker {
                     Err(StreamFault::Link { expected: due.0, found: seq })
                 }
             }
-            StreamPlace::Open { first, by } if first == leaf.index => {
+            StreamPlace::Open { first, rule } if first == leaf.index => {
                 let event = self.leave();
-                self.state = State::Inside { generation: Generation::new(first, by), run: epoch.to_owned() };
+                self.state = State::Inside { generation: Generation::new(first, rule), run: epoch.to_owned() };
                 Ok(event)
             }
-            StreamPlace::Open { first, by } => match &mut self.state {
+            StreamPlace::Open { first, rule } => match &mut self.state {
                 State::Unknown => Ok(StreamEvent::None),
-                State::Inside { generation, run } if (generation.first(), generation.by()) == (first, by) => {
+                State::Inside { generation, run } if (generation.first(), generation.rule()) == (first, rule) => {
                     epoch.clone_into(run);
                     Ok(StreamEvent::None)
                 }
@@ -143,7 +143,7 @@ impl StreamTracker {
                 self.state = match statement.is_end {
                     true => State::Outside,
                     false => State::Inside {
-                        generation: Generation::new(leaf.index + 1, statement.by),
+                        generation: Generation::new(leaf.index + 1, statement.rule),
                         run: epoch.to_owned(),
                     },
                 };
@@ -156,7 +156,7 @@ impl StreamTracker {
         let first = statement.first;
         match &self.state {
             State::Unknown => Ok(()),
-            State::Inside { generation, .. } if (generation.first(), generation.by()) == (first, statement.by) => {
+            State::Inside { generation, .. } if (generation.first(), generation.rule()) == (first, statement.rule) => {
                 let found = generation.statement(statement.is_end);
                 if found == *statement {
                     return Ok(());

@@ -56,6 +56,13 @@ fn every_attack_fails_on_the_axes_on_which_python_fails_it() {
             wrong.push(format!("{name}: Python fails {axes:?}, we {:?}: {}", failing(&report), report.to_json()));
         }
     }
+    for (name, verdict) in expected["completeness"].as_object().expect("bundles") {
+        let report = check(&Files::read(&attacks.path().join(name)).expect("a folder"), name, &options);
+        let ours = serde_json::to_value(report.verdict(Axis::Completeness)).expect("a word");
+        if ours != *verdict {
+            wrong.push(format!("{name}: Python says {verdict} of completeness, we {ours}: {}", report.to_json()));
+        }
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

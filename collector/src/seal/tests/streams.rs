@@ -104,7 +104,7 @@ async fn another_order_of_preference_and_none_end_what_is_open() {
         drop(lock);
         let (closed, tracker) = follow_place(&place);
         assert!(closed.last().is_some_and(|(_, statement)| statement.is_end), "{closed:?}");
-        assert_eq!(tracker.generation().map(|open| open.by().to_string()).as_deref(), next);
+        assert_eq!(tracker.generation().map(|open| open.rule().by.to_string()).as_deref(), next);
     }
 }
 

@@ -476,8 +476,8 @@ def check_records(folder, about, note, report):
                 before, leaf = index, parse_leaf(text)
                 record["sealed_at"] = number(leaf["sealed_at"])
                 need((leaf["index"], leaf["ledger"]) == (str(index), about["ledger"]), f"the leaf is that of record {leaf['index']} of {leaf['ledger']}")
-                body = None if body is None else parse_body(body, leaf)
                 record["stream"] = [sha256(b"\x00" + text.encode()).hex(), *map(leaf.get, ("stream", "stream_seq", "stream_prev"))]
+                body = None if body is None else parse_body(body, leaf)
                 record["has"] = None if body is None else {kind for kind in KINDS if isinstance(body.get(f"{kind}_id"), str)}
                 record["answer"], record["links"] = answers(about["selection"], index, leaf, body), links(leaf, body)
                 if index == about["anchor"] and body and body.get("action_type") == "time.anchor":
@@ -486,7 +486,7 @@ def check_records(folder, about, note, report):
                 break  # what else is wrong no longer matters
     return found
 
-def check_completeness(folder, names, about, found, note, report):
+def check_completeness(folder, names, about, found, note, is_signed, report):
     """Is what is here what was asked for, and is it all of that?"""
     selection, axis = about["selection"], "completeness"
     for index in sorted({*about["records"], about["anchor"]} - {None, *found}):
@@ -511,7 +511,10 @@ def check_completeness(folder, names, about, found, note, report):
         report.say(axis, f"every record from index {selection['first']} to {selection['last']} is asked for")
     elif about["bundle"] == "2" and "streams.json" in names and selection["kind"] in KINDS:
         with report.part(axis, "streams.json"):
-            check_streams(folder, names, about, found, note, report)
+            if is_signed:
+                check_streams(folder, names, about, found, note, report)
+            else:
+                report.incomplete(axis, "there is no good checkpoint that the statements could be under")
     else:
         report.incomplete(axis, "whether further records answer the question, only a verification of the whole archive can tell")
     for name in sorted(names):
@@ -528,15 +531,15 @@ BY = "session|agent|session,agent|agent,session"
 
 def stated(folder, closed, note, about):
     """What the recorder states in the record `closed` at the end of a generation: its first record, number of streams, root of their
-    tree, which stream a record belongs to, whether no generation begins behind it, and when that was sealed."""
+    tree, which stream a record belongs to, the stream key's id, whether no generation begins behind it, and when that was sealed."""
     leaf = parse_leaf(check_proof(read(folder, f"closed/{closed:020}.tlog-proof"), closed, None, note, about))
     need((leaf["index"], leaf["ledger"]) == (str(closed), about["ledger"]), f"the leaf is that of record {leaf['index']} of {leaf['ledger']}")
-    parts = re.fullmatch(f"(closed|ended) ({DECIMAL}) ({DECIMAL}) ({HASH}) ({BY})", leaf.get("stream", ""))
+    parts = re.fullmatch(f"(closed|ended) ({DECIMAL}) ({DECIMAL}) ({HASH}) ({BY}) ({HASH})", leaf.get("stream", ""))
     own = (leaf["kind"], leaf.get("producer")) == ("lifecycle", "tachograph-collector") and "producer_epoch" in leaf
     need(parts and own and not {"stream_seq", "stream_prev"} & set(leaf), f"record {closed} is no statement of the recorder about streams")
     first = number(parts[2])
     need(first <= closed, "a generation ends before it begins")
-    return first, number(parts[3]), parts[4], parts[5].split(","), parts[1] == "ended", number(leaf["sealed_at"])
+    return first, number(parts[3]), parts[4], parts[5].split(","), parts[6], parts[1] == "ended", number(leaf["sealed_at"])
 
 def stated_of(name, streams, root, entries):
     """Number of the stream's records in the generation and hash of the last; 0 and None if the entries show that it has none."""
@@ -573,7 +576,7 @@ def check_streams(folder, names, about, found, note, report):
     need(isinstance(proof["generations"], list) and 0 < len(proof["generations"]) <= MAX_RECORDS, "`generations` is no list")
     secret, label = bytes.fromhex(proof["secret"]), b"tachograph/stream/generation/v1\0" + about["ledger"].encode() + b"\0"
     records, at, begin, end, ended = [index for index in about["records"] if index in found], 0, None, 0, False
-    last, count, but, outside, elsewhere, bare, until, named = -1, 0, [], 0, 0, 0, 0, set()
+    last, count, but, outside, elsewhere, bare, until, named, other, keys = -1, 0, [], 0, 0, 0, 0, set(), [], []
     for generation in proof["generations"]:
         need(isinstance(generation, dict) and set(generation) == {"closed", "entries"}, "not a generation")
         closed = number(generation["closed"])
@@ -584,12 +587,12 @@ def check_streams(folder, names, about, found, note, report):
         report.fail("integrity", name, "the statement of no generation that streams.json names")
     for generation in proof["generations"]:
         closed = number(generation["closed"])
-        first, streams, root, by, is_end, until = stated(folder, closed, note, about)
+        first, streams, root, by, key, is_end, until = stated(folder, closed, note, about)
         if begin is None:
             begin = first
         else:
             need(first == end or (ended and first > end), f"the generation that begins with record {first} does not join the one before, whose next begins with record {end}: one was left out")
-            but += [f"records {end} to {first - 1}, where no streams were sealed"] if first > end else []
+            but += [f"records {end} to {first - 1}, of which nothing is shown here"] if first > end else []
         name = hmac.new(secret, label + first.to_bytes(8, "big"), "sha256").hexdigest()
         begun, before, at = bisect.bisect_left(records, first), at, bisect.bisect_left(records, closed)
         outside, due, end, ended = outside + begun - before, (0, None), closed + 1, is_end
@@ -607,11 +610,20 @@ def check_streams(folder, names, about, found, note, report):
         stated_count = stated_of(name, streams, root, generation["entries"])
         need(stated_count == due, f"of the generation that begins with record {first} {due[0]} records of the stream are here, the recorder states {stated_count[0]}: some were left out, or put in")
         count += due[0]
+        other += [first] if by[0] != kind else []
+        keys.append((first, key, due[0] > 0))
     outside += len(records) - at
     but += [f"{outside} records here lie where no generation is closed, or none was open"] if outside else []
     but += [f"{elsewhere} records here belong to streams of another kind: whether there are more of them is not known"] if elsewhere else []
     but += [f"of {bare} records here the body is missing, and their leaves name other streams"] if bare else []
-    whole = f"complete from record {begin} to record {max(begin, end - 2)}, which was sealed by {utc(until)}: of this {kind} no record is missing there, and {count} are here"
+    # Another key gives the stream other ids: of it only generations under the key that gave it these ids tell.
+    own = {key for _, key, is_own in keys if is_own}
+    foreign = [first for first, key, _ in keys if key not in own]
+    but += [f"{len(other)} generations, the first from record {other[0]} on, in which records of this {kind} may be in other streams"] if other else []
+    but += [f"{len(foreign)} generations, the first from record {foreign[0]} on, under a stream key that none of the stream's records here is under"] if foreign else []
+    to = max(begin, end - 2)
+    beyond = f"{f'before record {begin} or ' if begin else ''}behind record {to}"
+    whole = f"complete from record {begin} to record {to}, which was sealed by {utc(until)}: of the stream no record is missing there, and {count} are here; of what lies {beyond} nothing is shown"
     if but:
         report.incomplete(axis, f"{whole}; but for {'; '.join(but)}")
     else:
@@ -621,8 +633,8 @@ def check_streams(folder, names, about, found, note, report):
 # == Signatures, witnesses, time stamps ==
 
 def check_authenticity(folder, about, given, checkpoint, report):
-    """Gives the key that everything else is checked with: the one given, or else the bundle's own."""
-    own, axis = None, "authenticity"
+    """Gives the key that everything else is checked with, the one given, or else the bundle's own; and whether it signed the checkpoint."""
+    own, axis, is_signed = None, "authenticity", False
     with report.part(axis, "ledger.vkey"):
         line = read(folder, "ledger.vkey").decode()
         own = parse_vkey(line.rstrip("\n"), 1)
@@ -633,12 +645,15 @@ def check_authenticity(folder, about, given, checkpoint, report):
     with report.part(axis, "checkpoint"):
         need(given or own, "there is no key to check the signature with")
         check_signature(checkpoint, given or own)
+        is_signed = True
     with report.part("coverage", "checkpoint"):
+        is_signed, was_signed = False, is_signed
         name, size, root = parse_checkpoint(checkpoint)
         need(name == about["ledger"], f"a checkpoint of ledger {name}, bundle.json speaks of {about['ledger']}", axis)
         need((size, root.hex()) == (about["size"], about["root"]), "bundle.json speaks of a checkpoint of another size or root")
         report.say("coverage", f"the checkpoint covers {size} records, root {root.hex()}")
-    return given or own
+        is_signed = was_signed
+    return given or own, is_signed
 
 def check_witnesses(note, witnesses, quorum, key, report):
     axis, good = "non_equivocation", set()
@@ -750,7 +765,7 @@ def verify(folder, options, report):
         if "witnessed" in names:
             note = read(folder, "witnessed")
             need(note.startswith(checkpoint) and parse_note(note)[0] == parse_note(checkpoint)[0], "not the checkpoint with further signatures below")
-    key = check_authenticity(folder, about, options.key, checkpoint, report)
+    key, is_signed = check_authenticity(folder, about, options.key, checkpoint, report)
     report.done.add("authenticity")
     with report.part("integrity", "records.jsonl"):
         found = check_records(folder, about, note, report)
@@ -761,7 +776,7 @@ def verify(folder, options, report):
             report.incomplete("integrity", f"{destroyed} bodies are not here: of them only the leaf can be checked, and whether they were rightly destroyed only the whole ledger tells")
         report.done |= {"integrity", "coverage"} if {*about["records"], about["anchor"]} <= {None, *found} else {"integrity"}
     with report.part("completeness", "bundle.json"):
-        check_completeness(folder, names, about, found, note, report)
+        check_completeness(folder, names, about, found, note, is_signed, report)
         report.done.add("completeness")
     with report.part("non_equivocation", "witnessed"):
         check_witnesses(note, options.witness, options.quorum, key, report)

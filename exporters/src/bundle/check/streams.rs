@@ -1,6 +1,8 @@
 //! Whether a session, or an agent, is here as a whole: the recorder's statements of each generation, the stream's place in them, and the
 //! records' numbers and links.
 
+use std::collections::BTreeSet;
+
 use tachograph_ledger::stream::in_generation;
 use tachograph_ledger::{Hash, Leaf, Statement, StreamBy, StreamId, StreamKind, StreamPlace, leaf_hash};
 use tachograph_record::{Body, Time};
@@ -61,11 +63,28 @@ struct Shown {
     to: u64,
     /// When the last statement was sealed.
     until: String,
+    /// First record and key of each generation, and whether the stream has a record in it.
+    keys: Vec<(u64, Hash, bool)>,
+    /// Generations whose records are put into streams of another kind first.
+    other: Vec<u64>,
     /// Records of the stream.
     records: u64,
     is_ended: bool,
     /// What keeps it from being all.
     but: Vec<String>,
+}
+
+impl Shown {
+    fn from(first: u64) -> Self {
+        let (keys, other, but) = (Vec::new(), Vec::new(), Vec::new());
+        Self { from: first, to: first, until: String::new(), keys, other, records: 0, is_ended: false, but }
+    }
+
+    /// Another key gives the stream other ids: of it only generations under the key that gave it these ids tell.
+    fn of_other_keys(&self) -> Vec<u64> {
+        let own: BTreeSet<Hash> = self.keys.iter().filter(|(.., is_own)| *is_own).map(|(_, key, _)| *key).collect();
+        self.keys.iter().filter(|(_, key, _)| !own.contains(key)).map(|(first, ..)| *first).collect()
+    }
 }
 
 impl Check<'_> {
@@ -141,7 +160,7 @@ impl Check<'_> {
                 }
                 if statement.first > shown.to {
                     shown.but.push(format!(
-                        "records {} to {}, where no streams were sealed",
+                        "records {} to {}, of which nothing is shown here",
                         shown.to,
                         statement.first - 1
                     ));
@@ -166,7 +185,7 @@ impl Check<'_> {
                         }
                         due = (seq + 1, Some(record.hash));
                     }
-                    _ => match record.kind(statement.by) {
+                    _ => match record.kind(statement.rule.by) {
                         Some(kind) if kind == Some(proof.stream.kind) => {
                             return wrong(
                                 "it belongs to the stream, but its leaf names another: the secret is not the stream's, or it was sealed falsely".to_owned(),
@@ -186,16 +205,15 @@ impl Check<'_> {
                 );
                 return Err((RECORDS.to_owned(), Some(covered.closed), what));
             }
-            let (from, records, but) =
-                shown.map_or((statement.first, 0, Vec::new()), |shown| (shown.from, shown.records, shown.but));
-            shown = Some(Shown {
-                from,
-                to: covered.closed + 1,
-                until: sealed_at,
-                records: records + due.0,
-                is_ended: statement.is_end,
-                but,
-            });
+            let mut so_far = shown.take().unwrap_or_else(|| Shown::from(statement.first));
+            so_far.to = covered.closed + 1;
+            so_far.until = sealed_at;
+            so_far.records += due.0;
+            so_far.is_ended = statement.is_end;
+            so_far.keys.push((statement.first, statement.rule.key, due.0 > 0));
+            // There only the records of whoever has nothing else are in streams of this kind: how many others are not is not known.
+            so_far.other.extend((statement.rule.by.first() != proof.stream.kind).then_some(statement.first));
+            shown = Some(so_far);
         }
         outside += left.len();
         // A file without a generation is none.
@@ -208,6 +226,19 @@ impl Check<'_> {
         }
         if bare > 0 {
             shown.but.push(format!("of {bare} records here the body is missing, and their leaves name other streams"));
+        }
+        if let Some(first) = shown.other.first() {
+            let (count, kind) = (shown.other.len(), proof.stream.kind.as_str());
+            shown.but.push(format!(
+                "{count} generations, the first from record {first} on, in which records of this {kind} may be in other streams"
+            ));
+        }
+        let foreign = shown.of_other_keys();
+        if let Some(first) = foreign.first() {
+            shown.but.push(format!(
+                "{} generations, the first from record {first} on, under a stream key that none of the stream's records here is under",
+                foreign.len()
+            ));
         }
         Ok(shown)
     }
@@ -233,9 +264,11 @@ impl Check<'_> {
     fn say(&self, about: &About, shown: Shown) {
         let Shown { from, to, until, records, but, .. } = shown;
         let what = about.selection.describe();
+        let to = to.saturating_sub(2).max(from);
+        let before = if from > 0 { format!("before record {from} or ") } else { String::new() };
         let whole = format!(
-            "complete from record {from} to record {}, which was sealed by {until}: of the stream of {what} no record is missing there, and {records} are here",
-            to.saturating_sub(2).max(from)
+            "complete from record {from} to record {to}, which was sealed by {until}: of the stream of {what} no record is missing there, and {records} are here; of what \
+             lies {before}behind record {to} nothing is shown"
         );
         if but.is_empty() {
             self.collector.rests_on(Axis::Completeness, whole);
