@@ -43,7 +43,9 @@ pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<R
     if place.directory().is_some_and(|path| !path.is_dir()) {
         return Err(AuditError::NoArchive(data_dir.root().display().to_string()));
     }
-    let key = options.key.get_or_insert_with(|| data_dir.vkey().clone()).clone();
+    options.key.get_or_insert_with(|| data_dir.vkey().clone());
+    // What the chain begins with, whichever of the ledger's keys the auditor gave.
+    let key = data_dir.vkey().clone();
     options.own_checkpoint = data_dir.checkpoint()?;
     let store = place.auditor()?;
     // The escrowed key would be used up by the archive; the journal's own MACs need the present epoch's.

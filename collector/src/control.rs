@@ -22,10 +22,13 @@ pub use client::{Client, ControlError};
 pub use server::{Speaker, bind, serve};
 
 use crate::holds::{Added, Released, check_reason};
-use crate::inventory::{Destroy, DestroyedNow, Named};
+use crate::inventory::{self, Destroy, DestroyedNow};
+use crate::key_ring::Named;
 use crate::statements::{BY_PEOPLE, HOLD_ADD, HOLD_RELEASE};
 use std::time::Duration;
 use tachograph_exporters::verify::{RETENTION_DESTROY, RETENTION_DESTROYED};
+use tachograph_ledger::VerifyingKey;
+use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE};
 use tachograph_record::Time;
 
 /// Name of the socket in the data directory.
@@ -88,12 +91,16 @@ fn check(action: &str, details: &Json, now: Time) -> Result<(), String> {
         HOLD_RELEASE => check_reason(&Released::deserialize(details).map_err(odd)?.reason),
         RETENTION_DESTROY => past(&Destroy::deserialize(details).map_err(odd)?.objects, now),
         RETENTION_DESTROYED => past(&DestroyedNow::deserialize(details).map_err(odd)?.objects, now),
+        KEY_ANNOUNCE | KEY_RETIRE => {
+            let named = Named::deserialize(details).map_err(odd)?;
+            VerifyingKey::parse(&named.vkey).map(drop).map_err(|error| error.to_string())
+        }
         _ => Err("unknown".to_owned()),
     }
 }
 
 /// Checks that the recorder's clock, which dates the statement, is past the objects' dates too.
-fn past(objects: &[Named], now: Time) -> Result<(), String> {
+fn past(objects: &[inventory::Named], now: Time) -> Result<(), String> {
     for object in objects {
         let until = Time::parse(&object.retain_until).map_err(|error| format!("{}: {error}", object.path))?;
         if until > now {

@@ -4,6 +4,7 @@
 //! DIR/ledger.json        name and public key (docs/format.md, section 7)
 //! DIR/ledger.vkey        the public key alone, for those who verify
 //! DIR/keys/signing.key   the private key, mode 0600, unless the configuration has it elsewhere
+//! DIR/keys/signing-<key id>.key  a later private key, mode 0600
 //! DIR/keys/mac.key       the MAC key of the present epoch, mode 0600
 //! DIR/keys/mac-<epoch>.ended  what MACs of an epoch that is over were made with, until it is published, mode 0600
 //! DIR/keys/stream.key    the stream key, mode 0600: made by the first start that seals streams
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use tachograph_ledger::{
-    Checkpoint, CheckpointError, LedgerName, MacKey, MacScheme, SigningKey, StreamKey, VerifyingKey,
+    Checkpoint, CheckpointError, KeyHistory, LedgerName, MacKey, MacScheme, SigningKey, StreamKey, VerifyingKey,
 };
 use tachograph_record::{Hex, Time};
 use tachograph_verifier::escrow;
@@ -253,9 +254,10 @@ impl DataDir {
         }
     }
 
-    /// Whether `place` is a data directory and not an archive, which has neither key nor journal in it.
+    /// Whether `place` is a data directory and not an archive, which has neither MAC key nor journal in it.
     pub fn is_one(place: &Path) -> bool {
-        place.join("keys").is_dir() || place.join("journal").is_dir() || place.join("ledger.vkey").is_file()
+        // An archive has a folder `keys` too, with links in it.
+        place.join("keys/mac.key").is_file() || place.join("journal").is_dir() || place.join("ledger.vkey").is_file()
     }
 
     /// Takes the right to write, for as long as the lock lives.
@@ -362,6 +364,69 @@ impl DataDir {
         Ok(key)
     }
 
+    /// Reads the private half of a later key, which [`keep_later_key`](Self::keep_later_key) wrote.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub fn later_key(&self, key: &VerifyingKey) -> Result<SigningKey, DataDirError> {
+        let path = self.root.join(later_key_file(key));
+        let what = format!(
+            "the private key of {}. Restore it from your backup: without it nothing can be signed",
+            key.to_line()
+        );
+        let line = self.read_own_secret(&later_key_file(key), &what)?;
+        match SigningKey::parse(line.trim_end()) {
+            Ok(found) if found.public() == *key => Ok(found),
+            Ok(_) => Err(DataDirError::damaged(&path, format!("this is not the private key of {}", key.to_line()))),
+            Err(error) => Err(DataDirError::damaged(&path, error.to_string())),
+        }
+    }
+
+    /// Keeps the private half of a key that is to be announced; durable on return.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn keep_later_key(&self, key: &SigningKey) -> Result<PathBuf, DataDirError> {
+        let name = later_key_file(&key.public());
+        self.write_new_secret(&name, Zeroizing::new(format!("{}\n", *key.to_line())).as_bytes(), 0o600)?;
+        sync_dir(&self.root.join("keys"))?;
+        Ok(self.root.join(name))
+    }
+
+    /// The later keys whose private halves are here.
+    ///
+    /// # Errors
+    /// If one can't be read.
+    pub fn later_keys(&self) -> Result<Vec<SigningKey>, DataDirError> {
+        let read = |name: String| {
+            let line = self.read_own_secret(&name, "a private key")?;
+            let key = SigningKey::parse(line.trim_end());
+            key.map_err(|error| DataDirError::damaged(&self.root.join(name), error.to_string()))
+        };
+        self.later_key_files()?.into_iter().map(read).collect()
+    }
+
+    fn later_key_files(&self) -> Result<Vec<String>, DataDirError> {
+        let dir = self.root.join("keys");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(DataDirError::io(&dir))? {
+            let name = entry.map_err(DataDirError::io(&dir))?.file_name();
+            let later = |name: &&str| name.starts_with("signing-") && name.ends_with(".key");
+            found.extend(name.to_str().filter(later).map(|name| format!("keys/{name}")));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// The files with keys that may be encrypted, and their modes.
+    fn protectable(&self) -> Result<Vec<(String, u32)>, DataDirError> {
+        let mut files: Vec<(String, u32)> = [(SIGNING_KEY, 0o600), (MAC_KEY, 0o600), (ESCROW, 0o400)]
+            .map(|(name, mode)| (name.to_owned(), mode))
+            .into();
+        files.extend(self.later_key_files()?.into_iter().map(|name| (name, 0o600)));
+        Ok(files)
+    }
+
     /// Reads the MAC key of the present epoch.
     ///
     /// # Errors
@@ -403,10 +468,10 @@ impl DataDir {
     ///
     /// # Errors
     /// If one can't be read or written. Those before it are done then, and the same call goes on.
-    pub fn protect(&mut self, protection: Protection) -> Result<Vec<&'static str>, DataDirError> {
+    pub fn protect(&mut self, protection: Protection) -> Result<Vec<String>, DataDirError> {
         let mut changed = Vec::new();
-        for (name, mode) in [(SIGNING_KEY, 0o600), (MAC_KEY, 0o600), (STREAM_KEY, 0o600), (ESCROW, 0o400)] {
-            let path = self.root.join(name);
+        for (name, mode) in self.protectable()? {
+            let path = self.root.join(&name);
             let Some(bytes) = read_bounded(&path)? else { continue };
             if Protection::is_sealed(&bytes) == protection.is_on() {
                 // As it is to be; but what could not be opened later is said now.
@@ -429,10 +494,10 @@ impl DataDir {
     ///
     /// # Errors
     /// If one can't be read.
-    pub fn unprotected(&self) -> Result<Vec<&'static str>, DataDirError> {
+    pub fn unprotected(&self) -> Result<Vec<String>, DataDirError> {
         let mut found = Vec::new();
-        for name in [SIGNING_KEY, MAC_KEY, STREAM_KEY, ESCROW] {
-            if read_bounded(&self.root.join(name))?.is_some_and(|bytes| !Protection::is_sealed(&bytes)) {
+        for (name, _) in self.protectable()? {
+            if read_bounded(&self.root.join(&name))?.is_some_and(|bytes| !Protection::is_sealed(&bytes)) {
                 found.push(name);
             }
         }
@@ -535,13 +600,21 @@ impl DataDir {
     ///
     /// # Errors
     /// If it can't be read, or is not this ledger's.
-    pub fn signed_size(&self) -> Result<u64, DataDirError> {
-        let Some(note) = self.checkpoint()? else { return Ok(0) };
+    pub fn signed_size(&self, keys: &KeyHistory) -> Result<u64, DataDirError> {
+        self.size_of(self.checkpoint()?, keys)
+    }
+
+    /// The same of what [`checkpoint`](Self::checkpoint) gave.
+    ///
+    /// # Errors
+    /// If it is not this ledger's.
+    pub fn size_of(&self, checkpoint: Option<Vec<u8>>, keys: &KeyHistory) -> Result<u64, DataDirError> {
+        let Some(note) = checkpoint else { return Ok(0) };
         let damaged = |error: CheckpointError| DataDirError::Damaged {
             path: self.root.join("checkpoint"),
             what: error.to_string(),
         };
-        Ok(Checkpoint::open(&note, self.vkey()).map_err(damaged)?.size)
+        Ok(Checkpoint::open(&note, keys).map_err(damaged)?.size)
     }
 
     /// Remembers the newest checkpoint.
@@ -586,6 +659,10 @@ pub(crate) fn wipe(file: &mut File) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&vec![0; len])?;
     file.sync_all()
+}
+
+fn later_key_file(key: &VerifyingKey) -> String {
+    format!("keys/signing-{}.key", Hex(key.key_id()))
 }
 
 fn half(seeds: &[u8; 64], at: usize) -> [u8; 32] {

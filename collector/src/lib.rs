@@ -22,6 +22,7 @@ pub mod holds;
 pub mod intake;
 pub mod inventory;
 pub mod journal;
+pub mod key_ring;
 pub mod keys;
 pub mod mailbox;
 pub mod normalise;

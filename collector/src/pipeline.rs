@@ -13,7 +13,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ use crate::config::Config;
 use crate::control::{self, Speaker};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::journal::JournalReader;
+use crate::key_ring::KeyDesk;
 use crate::mailbox::Mailbox;
 use crate::observe::Metrics;
 use crate::progress::Progress;
@@ -159,7 +160,7 @@ pub async fn run(
         () = &mut stop => return Ok(()),
     };
 
-    if let Some(problem) = config.witnesses.as_ref().and_then(|witnesses| witnesses.problem(ready.data_dir.vkey())) {
+    if let Some(problem) = config.witnesses.as_ref().and_then(|witnesses| witnesses.problem(ready.archive.keys())) {
         return Err(RunError::Witnesses(problem));
     }
     let receive_metrics = Arc::new(ReceiveMetrics::default());
@@ -197,6 +198,11 @@ pub async fn run(
     }
     let start_details = start_details(&ready, config.journal.lost);
     let data_dir = Arc::clone(&ready.data_dir);
+    let keys = KeyDesk {
+        store: Arc::clone(ready.archive.store()),
+        first: ready.data_dir.vkey().clone(),
+        ring: Arc::clone(&ready.keyring),
+    };
     let orphans = ready.settled.kept.clone();
     let bucket = ready.bucket.as_ref().map(probed);
     let assigner = assigner(&config, &ready.data_dir, &shared)?;
@@ -235,7 +241,7 @@ pub async fn run(
         clock: Arc::clone(&shared.clock),
     };
     let admin = admin.map(|listener| tokio::spawn(admin::serve(listener, health)));
-    let control = control.map(|listener| begin_control(listener, &shared, &queue, &stages, &config));
+    let control = control.map(|listener| begin_control(listener, &shared, &queue, &stages, &config, keys));
     let intake = seal::Intake {
         queue: queue.clone(),
         clock: Arc::clone(&shared.clock),
@@ -379,6 +385,7 @@ fn begin_control(
     queue: &Queue,
     stages: &Stages,
     config: &Config,
+    keys: KeyDesk,
 ) -> tokio::task::JoinHandle<()> {
     let speaker = Speaker {
         queue: queue.clone(),
@@ -387,6 +394,9 @@ fn begin_control(
         entropy: Arc::clone(&shared.entropy),
         progress: Arc::clone(&stages.progress),
         retention: config.archive.retention.is_some(),
+        keys,
+        // What an earlier process sealed and did not archive may be a change of keys.
+        key_change: AtomicU64::new(stages.progress.now().durable),
     };
     tokio::spawn(control::serve(listener, speaker))
 }

@@ -10,10 +10,10 @@ use tachograph_exporters::archive::store::s3::{Patience, S3Store};
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, ErrorKind, Store, StoreError};
 use tachograph_exporters::archive::streams;
 use tachograph_exporters::archive::tree::TreeReader;
-use tachograph_exporters::archive::{Archive, ArchiveError, SegmentError, Settings, Settled, Tail};
+use tachograph_exporters::archive::{Archive, ArchiveError, Keyring, Links, SegmentError, Settings, Settled, Tail};
 use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Outcome, Trials};
 use tachograph_ledger::{
-    ChainError, ChainVerifier, Generation, Hash, Leaf, MacKey, SealError, Sealer, Signer, StreamTracker, VerifyingKey,
+    ChainError, ChainVerifier, Generation, Hash, Leaf, MacKey, SealError, Sealer, StreamTracker, VerifyingKey,
     epoch_of, leaf_hash,
 };
 use tachograph_record::{Body, Time, content_digest};
@@ -24,6 +24,7 @@ use crate::data_dir::{DataDir, DataDirError, Lock};
 use crate::dedup::{self, Dedup, DedupError};
 use crate::journal::disk::RealDisk;
 use crate::journal::{self, Journal, JournalError, Recovered};
+use crate::key_ring::KeyRing;
 use crate::keys::{self, KeysError, Protection};
 use crate::place::Place;
 
@@ -198,6 +199,8 @@ pub struct Ready {
     pub bucket: Option<Probed>,
     /// The generation of streams that is open.
     pub generation: Option<Generation>,
+    /// Who signs.
+    pub keyring: Arc<dyn Keyring>,
 }
 
 /// Opens everything, in the order in which each part can be checked against the one before.
@@ -211,7 +214,7 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
     let data_dir = Arc::new(DataDir::open(&config.data)?.protected_by(protection));
     let lock = data_dir.lock()?;
     keys::check_commits(config, data_dir.vkey())?;
-    let signer = keys::signer(&config.keys, &data_dir)?;
+    let first = keys::signer(&config.keys, &data_dir);
     let mac_key = data_dir.mac_key()?;
     let vkey = data_dir.vkey().clone();
 
@@ -220,7 +223,11 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         None => Place::Directory(config.archive.path.clone().unwrap_or_else(|| data_dir.own_archive())),
     };
     let (store, bucket) = open_store(config, &place, writer, patience)?;
-    let signed = data_dir.signed_size()?;
+    let signed = data_dir.signed_size(&Links::read(&*store, vkey.clone())?.history)?;
+    let keyring: Arc<dyn Keyring> = Arc::new(KeyRing::new(
+        Arc::clone(&data_dir),
+        first.as_ref().map(Arc::clone).map_err(|error| error.to_string()),
+    ));
     let settings = Settings {
         zstd_level: config.archive.compression_level,
         retention: config.archive.retention.clone(),
@@ -228,7 +235,13 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         known: signed,
         opened_at: now,
     };
-    let mut archive = open_archive(settings, &data_dir, store, &vkey, signer, now)?;
+    let mut archive = open_archive(settings, &data_dir, store, &vkey, Arc::clone(&keyring), now)?;
+    // A first key that is retired need not be here any more.
+    if let Err(error) = first
+        && archive.keys().present().any(|key| *key == vkey)
+    {
+        return Err(error.into());
+    }
     if config.archive.path.is_some() || config.archive.s3.is_some() {
         // It is ours and it is good: from now on it can be found without the configuration.
         data_dir.remember_archive(&place)?;
@@ -292,6 +305,7 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         settled,
         bucket,
         generation: tracker.into_generation(),
+        keyring,
     })
 }
 
@@ -333,7 +347,7 @@ fn open_archive(
     data_dir: &DataDir,
     store: Arc<dyn Store>,
     vkey: &VerifyingKey,
-    signer: Arc<dyn Signer>,
+    keyring: Arc<dyn Keyring>,
     now: Time,
 ) -> Result<Archive, StartError> {
     // The ledger exists already; its archive is made at the first start, and again only if nothing was ever archived.
@@ -346,7 +360,7 @@ fn open_archive(
     if store.lock() != tachograph_ledger::Lock::None {
         refuse_a_store_that_overwrites(&*store)?;
     }
-    Ok(Archive::recover(store, signer, settings)?)
+    Ok(Archive::recover_with(store, vkey.clone(), keyring, settings)?)
 }
 
 /// The fence rests on this: what is there is never created a second time. Tried on what is there anyway.

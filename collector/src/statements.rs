@@ -10,6 +10,7 @@ use tachograph_exporters::archive::reader::ReadError;
 use tachograph_exporters::verify::{
     ARCHIVE_ORPHANS, MAC_PUBLISHED, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED, TIME_ANCHOR,
 };
+use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE};
 use tachograph_record::{Body, EventId, Kind, Record, Time};
 
 use crate::view::View;
@@ -20,11 +21,21 @@ pub const HOLD_ADD: &str = "hold.add";
 pub const HOLD_RELEASE: &str = "hold.release";
 
 /// All actions that are statements.
-pub const ACTIONS: [&str; 7] =
-    [ARCHIVE_ORPHANS, RETENTION_DESTROY, RETENTION_DESTROYED, HOLD_ADD, HOLD_RELEASE, TIME_ANCHOR, MAC_PUBLISHED];
+pub const ACTIONS: [&str; 9] = [
+    ARCHIVE_ORPHANS,
+    RETENTION_DESTROY,
+    RETENTION_DESTROYED,
+    HOLD_ADD,
+    HOLD_RELEASE,
+    TIME_ANCHOR,
+    MAC_PUBLISHED,
+    KEY_ANNOUNCE,
+    KEY_RETIRE,
+];
 
 /// The statements that a person has the recorder make.
-pub const BY_PEOPLE: [&str; 4] = [RETENTION_DESTROY, RETENTION_DESTROYED, HOLD_ADD, HOLD_RELEASE];
+pub const BY_PEOPLE: [&str; 6] =
+    [RETENTION_DESTROY, RETENTION_DESTROYED, HOLD_ADD, HOLD_RELEASE, KEY_ANNOUNCE, KEY_RETIRE];
 
 /// One statement.
 #[derive(Clone, Debug)]
@@ -45,7 +56,7 @@ pub struct Statement {
     pub archived: bool,
 }
 
-/// Whether it is what the recorder says of holds, of destruction, of leftovers, of time, of MACs.
+/// Whether it is what the recorder says of holds, of destruction, of leftovers, of time, of MACs, of keys.
 pub fn is_statement(record: &Record<'_>) -> bool {
     record.kind == Kind::Lifecycle
         && record.producer.as_deref() == Some(RECORDER_PRODUCER)

@@ -5,6 +5,7 @@ use std::path::Path;
 use tachograph_exporters::archive::IdentityError;
 use tachograph_exporters::archive::reader::{ReadError, Reader};
 use tachograph_exporters::archive::store::{Store, StoreError};
+use tachograph_ledger::KeyHistory;
 use tachograph_record::Body;
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -96,11 +97,16 @@ impl View {
     }
 
     fn look(data_dir: &DataDir, keep: fn(&[u8]) -> bool) -> Result<Self, ViewError> {
-        let signed = data_dir.signed_size()?;
+        // Before the archive: a collector that runs meanwhile only adds to that.
+        let checkpoint = data_dir.checkpoint()?;
         let place = data_dir.archive()?;
         let archive = match place.directory().is_none_or(Path::is_dir) {
             true => Some(Reader::open(place.reader()?)?),
             false => None,
+        };
+        let signed = match &archive {
+            Some(archive) => data_dir.size_of(checkpoint, archive.keys())?,
+            None => data_dir.size_of(checkpoint, &KeyHistory::new(data_dir.vkey().clone()))?,
         };
         let archived = archive.as_ref().map_or(0, Reader::size);
         let mut tail = Vec::new();

@@ -15,6 +15,7 @@
 
 mod columns;
 mod identity;
+mod key_links;
 pub mod paths;
 pub mod reader;
 mod retention;
@@ -32,17 +33,21 @@ mod tests;
 
 use std::sync::Arc;
 
+use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE, encode_link};
 use tachograph_ledger::{
-    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, Lock, Object, ObjectKind, SignError, Signer, Terms,
-    VerifyingKey, genesis, parse_note, sha256,
+    ChainVerifier, Checkpoint, Commit, CommitError, Edge, Hash, KeyChange, KeyHistory, Keys, Lock, Object, ObjectKind,
+    SignError, Signer, Terms, TlogProof, VerifyingKey, genesis, parse_note, sha256,
 };
-use tachograph_record::Time;
+use tachograph_record::{Time, Value};
 
 pub use identity::{Identity, IdentityError};
+pub use key_links::Links;
+use reader::{ReadError, RecordsObject};
 pub use retention::{Classify, MAX_CLASSES, OneClass, RECORDER_CLASS, Retention};
-use segment::Written;
+use segment::{Change, Written};
 pub use segment::{DEFAULT_CLASS, DEFAULT_ZSTD_LEVEL, Pushed, Row, Segment, SegmentError};
 use store::{Confirmed, ErrorKind, Keep, Removal, Store, StoreError};
+use tree::{TreeError, TreeReader};
 
 /// Longest commit or checkpoint that is read.
 pub const MAX_NOTE_BYTES: u64 = 1 << 20;
@@ -53,8 +58,13 @@ const MAX_FOREIGN_COMMITS: usize = 1_000;
 /// The writing end of an archive. One per archive: the store's lock or the commit's fence sees to it.
 pub struct Archive {
     store: Arc<dyn Store>,
-    signer: Arc<dyn Signer>,
+    keyring: Arc<dyn Keyring>,
+    /// The ledger's first key, which its genesis names.
     vkey: VerifyingKey,
+    /// The keys that followed it.
+    links: Links,
+    /// Records of the newest commit that change keys and may lack their link; `None` until that is known.
+    changes: Option<Vec<Change>>,
     settings: Settings,
     tail: Tail,
     /// The checkpoint over all of that, as it stands in the store; `None` until that is known.
@@ -73,6 +83,28 @@ pub struct Archive {
 struct Uncommitted {
     commit: Commit,
     keep: Option<Keep>,
+    changes: Vec<Change>,
+}
+
+/// Finds who signs with one of a ledger's keys.
+pub trait Keyring: Send + Sync {
+    /// The signer of `key`.
+    ///
+    /// # Errors
+    /// If the private half is not here. Whoever asked may ask again.
+    fn signer(&self, key: &VerifyingKey) -> Result<Arc<dyn Signer>, SignError>;
+}
+
+/// A ledger that has one signer and gets no other.
+struct Alone(Arc<dyn Signer>);
+
+impl Keyring for Alone {
+    fn signer(&self, key: &VerifyingKey) -> Result<Arc<dyn Signer>, SignError> {
+        if self.0.public() == key {
+            return Ok(Arc::clone(&self.0));
+        }
+        Err(SignError { what: format!("the private key of {} is not here", key.to_line()) })
+    }
 }
 
 /// How an archive is written.
@@ -111,6 +143,8 @@ pub struct Tail {
     pub last_commit_sha256: Hash,
     /// Paths of the newest commit's objects.
     pub objects: Vec<String>,
+    /// The newest commit's objects with bodies.
+    pub bodies: Vec<Object>,
     /// How the newest commit's checkpoint is kept: mode, and seconds since 1970.
     pub kept: Option<(Lock, u64)>,
     /// Who wrote the newest commit, if it says so.
@@ -274,22 +308,35 @@ impl Archive {
     pub fn strays(&self) -> Result<Vec<String>, StoreError> {
         match self.store.lock() {
             Lock::None => Ok(Vec::new()),
-            _ => strays::find(&*self.store, &self.vkey, &self.tail, self.settings.known),
+            _ => strays::find(&*self.store, &self.links.history, &self.tail, self.settings.known),
         }
     }
 
     /// Opens the archive for writing and finds out where it ends. Nothing is changed before [`settle`](Self::settle), and nothing signed.
     pub fn recover(store: Arc<dyn Store>, signer: Arc<dyn Signer>, settings: Settings) -> Result<Self, ArchiveError> {
         let vkey = signer.public().clone();
+        Self::recover_with(store, vkey, Arc::new(Alone(signer)), settings)
+    }
+
+    /// The same for the ledger whose first key is `vkey`, with the signers that the keyring has for the keys that are valid.
+    pub fn recover_with(
+        store: Arc<dyn Store>,
+        vkey: VerifyingKey,
+        keyring: Arc<dyn Keyring>,
+        settings: Settings,
+    ) -> Result<Self, ArchiveError> {
         let check = |identity: Identity| identity.check_key(&vkey);
         Identity::read(&*store)?
             .and_then(check)
             .map_err(|source| ArchiveError::Identity { place: store.place(), source })?;
-        let tail = Tail::recover(&*store, &vkey, &settings)?;
+        let links = Links::read(&*store, vkey.clone())?;
+        let tail = Tail::recover(&*store, &links.history, &settings)?;
         Ok(Self {
             store,
-            signer,
+            keyring,
             vkey,
+            links,
+            changes: None,
             settings,
             tail,
             checkpoint: None,
@@ -299,6 +346,11 @@ impl Archive {
             orphans: Vec::new(),
             foreign: Vec::new(),
         })
+    }
+
+    /// The ledger's keys.
+    pub const fn keys(&self) -> &KeyHistory {
+        &self.links.history
     }
 
     /// Where the archive ends.
@@ -330,9 +382,9 @@ impl Archive {
             return Err(ArchiveError::Stale { first: segment.first(), size: self.tail.size });
         }
         let written = segment.finish(self.settings.retention.as_ref());
-        let appended = written.map_err(ArchiveError::from).and_then(|written| {
-            let keep = written.proofs;
-            self.commit(Uncommitted { commit: self.commit_of(written), keep })
+        let appended = written.map_err(ArchiveError::from).and_then(|mut written| {
+            let (keep, changes) = (written.proofs, std::mem::take(&mut written.changes));
+            self.commit(Uncommitted { commit: self.commit_of(written), keep, changes })
         });
         self.take_note_of(appended)
     }
@@ -358,23 +410,25 @@ impl Archive {
     }
 
     fn commit(&mut self, uncommitted: Uncommitted) -> Result<Committed, ArchiveError> {
-        let Uncommitted { commit, keep } = &uncommitted;
+        let Uncommitted { commit, keep, .. } = &uncommitted;
         let (keep, path) = (*keep, paths::commit(commit.first));
-        let note = match commit.sign(&*self.signer) {
+        let note = match self.signers(commit.end()).and_then(|signers| commit.sign_by(&signers)) {
             Ok(note) => note,
             Err(error) => {
                 self.uncommitted = Some(uncommitted);
                 return Err(error.into());
             }
         };
-        let (_, note) = self.put(&path, note, keep)?;
+        let (_, note) = self.put(&path, note, commit.end(), keep)?;
         self.tail = Tail::behind(commit, note.as_bytes()).map_err(|source| ArchiveError::Commit { path, source })?;
         self.checkpoint = None;
-        let signed = self.checkpoint_of_tail().sign(&*self.signer)?;
-        let (_, checkpoint) = self.put(&paths::checkpoint(self.tail.size), signed, keep)?;
+        let Uncommitted { commit, changes, .. } = uncommitted;
+        self.changes = Some(changes);
+        let signed = self.checkpoint_of_tail().sign_by(&self.signers(self.tail.size)?)?;
+        let (_, checkpoint) = self.put(&paths::checkpoint(self.tail.size), signed, self.tail.size, keep)?;
         self.checkpoint = Some(checkpoint.clone());
+        self.link()?;
         self.orphans.clear();
-        let Uncommitted { commit, .. } = uncommitted;
         Ok(Committed {
             first: commit.first,
             count: commit.count,
@@ -382,6 +436,71 @@ impl Archive {
             commit_sha256: self.tail.last_commit_sha256,
             checkpoint,
         })
+    }
+
+    /// Who must sign what is said of the tree of `size` records.
+    fn signers(&self, size: u64) -> Result<Vec<Arc<dyn Signer>>, SignError> {
+        self.links.history.valid_at(size).map(|key| self.keyring.signer(key)).collect()
+    }
+
+    /// Writes the links that records of the newest commit make, under its checkpoint, which the keys signed that were valid before.
+    /// From then on the next commit is signed by those that are valid now; so this comes before it.
+    fn link(&mut self) -> Result<(), ArchiveError> {
+        let changes = match self.changes.take() {
+            Some(changes) => changes,
+            None => self.find_changes()?,
+        };
+        let linked = changes.iter().try_for_each(|(index, body)| self.link_one(*index, body));
+        self.changes = Some(if linked.is_ok() { Vec::new() } else { changes });
+        linked
+    }
+
+    fn link_one(&mut self, index: u64, body: &[u8]) -> Result<(), ArchiveError> {
+        let (Some(checkpoint), Ok(Some(change))) = (&self.checkpoint, KeyChange::of_body(body)) else { return Ok(()) };
+        // The recorder is not asked for what can't be; should it say so all the same, nothing follows from it.
+        if index < self.links.history.linked() || self.links.history.allows(&change).is_err() {
+            return Ok(());
+        }
+        let path = paths::key_link(index);
+        let damaged = |what: String| ArchiveError::Damaged { path: path.clone(), what };
+        let of_tree = |error: TreeError| match error {
+            TreeError::Read(ReadError::Store(error)) => ArchiveError::Store(error),
+            error => damaged(error.to_string()),
+        };
+        let tree =
+            TreeReader::open_behind(Arc::clone(&self.store), self.tail.size).map_err(|error| of_tree(error.into()))?;
+        let (leaf, _) = tree.leaf(index).map_err(of_tree)?;
+        let hashes = tree.inclusion(index, self.tail.size).map_err(of_tree)?;
+        let proof = TlogProof { extra: Some(leaf), index, hashes, checkpoint: checkpoint.clone() };
+        let link = encode_link(body, &proof);
+        if self.store.create_or_confirm(&path, link.as_bytes(), self.keep_checkpoint()?)? == Confirmed::Different {
+            return Err(ArchiveError::Fenced { path: path.clone(), writer: None });
+        }
+        let link = self.links.history.extend(index, link.as_bytes()).map_err(|error| damaged(error.to_string()))?;
+        self.links.good.insert(index, link);
+        Ok(())
+    }
+
+    /// Records of the newest commit that change keys: a crash may have come between its checkpoint and their links.
+    fn find_changes(&self) -> Result<Vec<Change>, ArchiveError> {
+        let of_read = |path: &str, error: ReadError| match error {
+            ReadError::Store(error) => ArchiveError::Store(error),
+            error => ArchiveError::Damaged { path: path.to_owned(), what: error.to_string() },
+        };
+        let mut found = Vec::new();
+        for object in &self.tail.bodies {
+            let opened = match RecordsObject::open(&*self.store, object) {
+                // Its date is past, and it was destroyed long after its links were made.
+                Err(ReadError::Store(error)) if error.kind == ErrorKind::NotFound => continue,
+                opened => opened.map_err(|error| of_read(&object.path, error))?,
+            };
+            for action in [KEY_ANNOUNCE, KEY_RETIRE] {
+                reader::find_in(&opened, "action_type", Value::Text(action), &mut found)
+                    .map_err(|error| of_read(&object.path, error))?;
+            }
+        }
+        found.sort_by_key(|found| found.index);
+        Ok(found.into_iter().map(|found| (found.index, found.body)).collect())
     }
 
     fn commit_of(&self, written: Written) -> Commit {
@@ -414,9 +533,15 @@ impl Archive {
 
     /// The conditional write of a note: whoever comes second with another text is fenced. Gives what stands there now: that may be our
     /// own text with an earlier signature.
-    fn put(&self, path: &str, note: String, keep: Option<Keep>) -> Result<(Confirmed, String), ArchiveError> {
+    fn put(
+        &self,
+        path: &str,
+        note: String,
+        size: u64,
+        keep: Option<Keep>,
+    ) -> Result<(Confirmed, String), ArchiveError> {
         match self.store.create_or_confirm(path, note.as_bytes(), keep)? {
-            Confirmed::Different => match self.standing(path, text_of(&note), keep)? {
+            Confirmed::Different => match self.standing(path, text_of(&note), size, keep)? {
                 Some(standing) => Ok((Confirmed::AlreadyOurs, standing)),
                 None => Err(ArchiveError::Fenced { path: path.to_owned(), writer: self.writer_of(path) }),
             },
@@ -424,11 +549,11 @@ impl Archive {
         }
     }
 
-    /// The note at `path`, if the ledger's key signed it and it says just `text`.
-    fn standing(&self, path: &str, text: &str, keep: Option<Keep>) -> Result<Option<String>, StoreError> {
-        let Some(size) = self.store.len(path)?.filter(|size| *size <= MAX_NOTE_BYTES) else { return Ok(None) };
-        let bytes = self.store.read(path, size)?;
-        let ours = parse_note(&bytes).is_ok_and(|note| note.text() == text && note.verify(&self.vkey).is_ok());
+    /// The note at `path`, if the keys signed it that must, and it says just `text` of the tree of `size` records.
+    fn standing(&self, path: &str, text: &str, size: u64, keep: Option<Keep>) -> Result<Option<String>, StoreError> {
+        let Some(bytes) = self.store.len(path)?.filter(|bytes| *bytes <= MAX_NOTE_BYTES) else { return Ok(None) };
+        let bytes = self.store.read(path, bytes)?;
+        let ours = parse_note(&bytes).is_ok_and(|note| note.text() == text && self.keys().check(&note, size).is_ok());
         let Some(note) = String::from_utf8(bytes).ok().filter(|_| ours) else { return Ok(None) };
         if let Some(keep) = keep {
             self.store.confirm_held(path, keep.lock, keep.at_least)?;
@@ -481,7 +606,7 @@ impl Archive {
             }
         }
         self.orphans.clone_from(&settled.kept);
-        match self.confirm_checkpoint() {
+        match self.confirm_checkpoint().and_then(|signed| self.link().map(|()| signed)) {
             Ok(signed) => settled.checkpoint_signed = signed.then_some(self.tail.size),
             Err(ArchiveError::Signing(error)) => {
                 settled.unsigned = Some(error);
@@ -514,11 +639,12 @@ impl Archive {
         }
         let (path, keep) = (paths::checkpoint(self.tail.size), self.keep_checkpoint()?);
         let checkpoint = self.checkpoint_of_tail();
-        if let Some(standing) = self.standing(&path, &checkpoint.text(), keep)? {
+        if let Some(standing) = self.standing(&path, &checkpoint.text(), self.tail.size, keep)? {
             self.checkpoint = Some(standing);
             return Ok(false);
         }
-        let (confirmed, note) = self.put(&path, checkpoint.sign(&*self.signer)?, keep)?;
+        let signed = checkpoint.sign_by(&self.signers(self.tail.size)?)?;
+        let (confirmed, note) = self.put(&path, signed, self.tail.size, keep)?;
         self.checkpoint = Some(note);
         Ok(confirmed == Confirmed::Created)
     }
@@ -572,6 +698,7 @@ impl Tail {
             last_hash: genesis(&vkey.to_line()),
             last_commit_sha256: Hash::from_bytes([0; 32]),
             objects: Vec::new(),
+            bodies: Vec::new(),
             kept: None,
             writer: None,
         }
@@ -585,6 +712,7 @@ impl Tail {
             last_hash: commit.last_hash,
             last_commit_sha256: sha256(bytes),
             objects: commit.objects.iter().map(|object| object.path.clone()).collect(),
+            bodies: commit.objects.iter().filter(|object| object.kind != ObjectKind::Leaves).cloned().collect(),
             kept: commit.terms.as_ref().map(|terms| (terms.lock, terms.retain_until)),
             writer: commit.terms.as_ref().map(|terms| terms.writer.clone()),
         })
@@ -593,24 +721,24 @@ impl Tail {
     /// The newest commit, its path and its bytes. How far before `known` it begins, if nothing was archived since, is not known.
     fn newest_commit(
         store: &dyn Store,
-        vkey: &VerifyingKey,
+        keys: &KeyHistory,
         known: u64,
     ) -> Result<Option<(String, Vec<u8>, Commit)>, ArchiveError> {
         let mut back = 1 << 17;
         while let Some(after) = known.checked_sub(back) {
             let listed = store.list_after(paths::COMMITS, &paths::commit(after))?;
-            if let Ok(Some(newest)) = newest_of(store, vkey, listed) {
+            if let Ok(Some(newest)) = newest_of(store, keys, listed) {
                 return Ok(Some(newest));
             }
             back = back.saturating_mul(8);
         }
-        newest_of(store, vkey, store.list(paths::COMMITS)?)
+        newest_of(store, keys, store.list(paths::COMMITS)?)
     }
 
     /// From the newest commit, whose objects must be there.
-    fn recover(store: &dyn Store, vkey: &VerifyingKey, settings: &Settings) -> Result<Self, ArchiveError> {
-        let newest = Self::newest_commit(store, vkey, settings.known)?;
-        let Some((path, bytes, commit)) = newest else { return Ok(Self::empty(vkey)) };
+    fn recover(store: &dyn Store, keys: &KeyHistory, settings: &Settings) -> Result<Self, ArchiveError> {
+        let newest = Self::newest_commit(store, keys, settings.known)?;
+        let Some((path, bytes, commit)) = newest else { return Ok(Self::empty(keys.first())) };
         let of_commit = |source| ArchiveError::Commit { path: path.clone(), source };
         let now = store.now()?.unwrap_or(settings.opened_at).unix_nanos() / 1_000_000_000;
         for object in &commit.objects {
@@ -646,7 +774,7 @@ impl Tail {
 /// commit; a verifier reports it.
 fn newest_of(
     store: &dyn Store,
-    vkey: &VerifyingKey,
+    keys: &KeyHistory,
     listed: Vec<String>,
 ) -> Result<Option<(String, Vec<u8>, Commit)>, ArchiveError> {
     let mut in_front: Option<(u64, ArchiveError)> = None;
@@ -659,7 +787,7 @@ fn newest_of(
             }
             read => read?,
         };
-        let error = match Commit::open(&bytes, vkey) {
+        let error = match Commit::open(&bytes, keys) {
             Ok(commit) if commit.first != number => {
                 let what = format!("the commit is of record {} on", commit.first);
                 ArchiveError::Damaged { path, what }

@@ -38,6 +38,7 @@ pub const ASSETS: [(&str, &str); 4] = [
 /// Name of the file that says what a bundle is about; by it a folder is known for one.
 pub const ABOUT: &str = "bundle.json";
 pub(crate) const VKEY: &str = "ledger.vkey";
+pub(crate) const KEYS: &str = "keys/";
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 pub(crate) const WITNESSED: &str = "witnessed";
 pub(crate) const RECORDS: &str = "records.jsonl";

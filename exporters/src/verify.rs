@@ -12,6 +12,7 @@ mod checkpoints;
 mod collector;
 mod commits;
 mod jobs;
+mod keys;
 mod leaves;
 mod lives;
 mod orphans;
@@ -27,7 +28,7 @@ mod witnessed;
 
 use std::path::PathBuf;
 
-use tachograph_ledger::{Hash, MacKey, Policy, VerifyingKey};
+use tachograph_ledger::{Hash, Keys, MacKey, Policy, VerifyingKey};
 use tachograph_record::Time;
 
 use crate::archive::store::{Store, StoreError};
@@ -36,6 +37,7 @@ use crate::timestamp::Roots;
 use certificates::Statements;
 pub(crate) use collector::Collector;
 use jobs::Workshop;
+use keys::Trusted;
 use leaves::Walk;
 pub(crate) use records::check_body;
 pub(crate) use report::exit_code;
@@ -57,7 +59,7 @@ pub use timestamps::{CLOCK_TOLERANCE_NANOS, TIME_ANCHOR};
 /// What the auditor brings along.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// The ledger's public key, from a source other than the archive.
+    /// A public key of the ledger, from a source other than the archive: its first, or a later one.
     pub key: Option<VerifyingKey>,
     /// Checkpoints of this ledger that were remembered elsewhere: signed notes.
     pub checkpoints: Vec<Vec<u8>>,
@@ -118,34 +120,28 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
             None
         }
     };
-    let key = match (&options.key, &identity) {
-        (Some(key), identity) => {
-            check_key(key, identity.as_ref(), &collector);
-            key.clone()
-        }
-        (None, Some(identity)) => {
-            let reason = "the key came from the archive itself, where a forger would put his own: pass the ledger's key from another source";
-            collector.incomplete(Axis::Authenticity, reason);
-            identity.vkey.clone()
-        }
-        (None, None) => return Err(VerifyError::NoArchive { place, what: "no ledger.json and no key".to_owned() }),
-    };
     // Before anything else: a store with versions tells by this which of them are the evidence. And before the commits: a collector that
     // runs meanwhile only adds, and what a commit names, and its checkpoint, stand on either side of it.
     let listed = store.list("")?;
-    let history = commits::read(store, &key, &collector)?;
+    // And those before the keys, which are linked before they sign.
+    let commits = store.list(paths::COMMITS)?;
+    let Some(trusted) = Trusted::read(store, options.key.as_ref(), identity.as_ref(), &collector)? else {
+        return Err(VerifyError::NoArchive { place, what: "no ledger.json and no key".to_owned() });
+    };
+    let keys = trusted.keys();
+    let history = commits::read(store, &commits, keys, &collector);
     if let Some(progress) = options.progress {
         progress.begin(history.size());
     }
     let mut outside =
-        checkpoints::remembered(&options.checkpoints, options.own_checkpoint.as_deref(), &key, &collector);
+        checkpoints::remembered(&options.checkpoints, options.own_checkpoint.as_deref(), keys, &collector);
     let foreign = commits::compare_objects(&listed, &history, &collector);
     let in_folder = |folder: &str| listed.iter().filter(|path| path.starts_with(folder)).cloned().collect::<Vec<_>>();
     let checkpoints = in_folder(paths::CHECKPOINTS);
     let beside = [in_folder(paths::WITNESSED), in_folder(paths::TIMESTAMPS)];
     let [witnessed, tokens] = &beside;
     let cosigned =
-        witnessed::check(store, witnessed, &key, options.policy.as_ref(), &history, &mut outside, &collector);
+        witnessed::check(store, witnessed, keys, options.policy.as_ref(), &history, &mut outside, &collector);
     let nobody = options.checkpoints.is_empty() && options.policy.is_none();
     if nobody && options.receipts.is_empty() {
         let hint = match (witnessed.is_empty(), &options.own_checkpoint) {
@@ -161,26 +157,28 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
         );
     }
     let receipts =
-        (!options.receipts.is_empty()).then(|| Receipts::read(&options.receipts, key.name(), nobody, &collector));
-    let auditor = Auditor { key: &key, roots: &options.timestamp_authorities };
+        (!options.receipts.is_empty()).then(|| Receipts::read(&options.receipts, keys.ledger(), nobody, &collector));
+    let auditor = Auditor { keys, roots: &options.timestamp_authorities };
     let timestamps = Timestamps::read(store, tokens, &history, &auditor, &collector);
     let escrowed = options.mac_key.is_some();
-    let mut walk = Walk::new(&key, options.mac_key, outside, timestamps.sizes(), receipts, &collector);
-    let statements = Statements::new(key.name(), &history, &foreign, &timestamps);
+    let mut walk = Walk::new(keys.first(), options.mac_key, outside, timestamps.sizes(), receipts, &collector);
+    let statements = Statements::new(keys.ledger(), &history, &foreign, &timestamps);
     let workshop = Workshop::new(store, statements, options.progress, &collector);
+    let linked = in_folder(paths::KEYS);
     let mut certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let published = std::mem::take(&mut certificates.published);
     let (mut totals, walked, receipts) = walk.finish(history.size());
     (totals.published_epochs, totals.published_macs) =
-        published.check(store, &history, key.name(), escrowed, &collector);
+        published.check(store, &history, keys.ledger(), escrowed, &collector);
     totals.timestamps = timestamps.found();
     totals.timestamped = timestamps.judge(&certificates.anchors, &walked, history.size(), options.now, &collector);
     let orphans = orphans::check(store, &foreign, &certificates, &collector);
     collector.orphans(&orphans);
-    let expected = storage::expected(&history, &checkpoints, &beside.concat(), &orphans, &certificates);
+    let expected = storage::expected(&history, &checkpoints, &beside.concat(), [&orphans, &linked], &certificates);
     storage::check(store, expected, options.threads, &collector)?;
-    let checkpoint_count = checkpoints::check(store, checkpoints, &key, &history, &collector);
-    let report = collector.into_report(place, &key, &history, checkpoint_count, totals);
+    let (checkpoint_count, covered) = checkpoints::check(store, checkpoints, keys, &history, &collector);
+    trusted.judge(&certificates.keys, &history, covered, &collector);
+    let report = collector.into_report(place, &trusted, &history, checkpoint_count, totals);
     Ok((Report { witnessed_records: cosigned, ..report }, receipts))
 }
 
@@ -198,13 +196,6 @@ pub enum VerifyError {
     /// The store can't be listed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-fn check_key(key: &VerifyingKey, identity: Option<&Identity>, collector: &Collector) {
-    let Some(identity) = identity else { return };
-    if let Err(error) = identity.clone().check_key(key) {
-        collector.fail(Axis::Authenticity, Finding::of_object(paths::LEDGER, error.to_string()));
-    }
 }
 
 /// What the walk along the leaves found.

@@ -27,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config", targets::config::run),
     ("journal", targets::journal::run),
     ("json", targets::json::run),
+    ("key_link", targets::key_link::run),
     ("leaf", targets::leaf::run),
     ("note", targets::note::run),
     ("otlp_json", targets::otlp_json::run),

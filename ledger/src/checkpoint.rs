@@ -9,12 +9,15 @@
 //!
 //! Invariant: three lines, no extensions, one spelling. Who signs must have committed the records before.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::hash::Hash;
+use crate::keys::Keys;
 use crate::name::{LedgerName, NameError};
-use crate::note::{NoteError, SignError, Signer, VerifyingKey, parse_note, sign_note};
+use crate::note::{NoteError, SignError, Signer, parse_note, sign_note, sign_note_by};
 use crate::text;
 
 /// Size and root of a ledger.
@@ -69,13 +72,30 @@ impl Checkpoint {
         sign_note(&self.text(), signer)
     }
 
-    /// Verifies the signature and takes the checkpoint apart.
-    pub fn open(bytes: &[u8], key: &VerifyingKey) -> Result<Self, CheckpointError> {
+    /// The same, signed by each of `signers`.
+    ///
+    /// # Errors
+    /// If one of them can't sign.
+    ///
+    /// # Panics
+    /// If there is none, or its key is of another ledger.
+    pub fn sign_by(&self, signers: &[Arc<dyn Signer>]) -> Result<String, SignError> {
+        assert!(
+            signers.iter().all(|signer| *signer.public().name() == self.origin),
+            "a ledger signs with its own keys"
+        );
+        sign_note_by(&self.text(), signers)
+    }
+
+    /// Verifies the signatures that `keys` ask for and takes the checkpoint apart.
+    pub fn open<K: Keys + ?Sized>(bytes: &[u8], keys: &K) -> Result<Self, CheckpointError> {
         let note = parse_note(bytes)?;
-        note.verify(key)?;
-        let checkpoint = Self::from_text(note.text())?;
-        if &checkpoint.origin != key.name() {
-            return Err(CheckpointError::OtherLedger { found: checkpoint.origin, expected: key.name().clone() });
+        let checkpoint = Self::from_text(note.text());
+        // Of a text that is none it is still worth knowing that the ledger did not sign it.
+        keys.check(&note, checkpoint.as_ref().map_or(u64::MAX, |checkpoint| checkpoint.size))?;
+        let checkpoint = checkpoint?;
+        if &checkpoint.origin != keys.ledger() {
+            return Err(CheckpointError::OtherLedger { found: checkpoint.origin, expected: keys.ledger().clone() });
         }
         Ok(checkpoint)
     }

@@ -6,10 +6,12 @@
 //! records; edge and root are of one tree. Line 2 is never a number, so a commit can't be read as a checkpoint.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::hash::Hash;
+use crate::keys::Keys;
 use crate::name::{self, LedgerName, NameError};
-use crate::note::{MAX_NOTE_BYTES, NoteError, SignError, Signer, VerifyingKey, parse_note, sign_note};
+use crate::note::{MAX_NOTE_BYTES, NoteError, SignError, Signer, parse_note, sign_note, sign_note_by};
 use crate::tree::{Edge, ProofError};
 use crate::{MAX_RECORDS, text};
 
@@ -210,13 +212,33 @@ impl Commit {
         sign_note(&self.text(), signer)
     }
 
-    /// Verifies the signature and takes the commit apart.
-    pub fn open(bytes: &[u8], key: &VerifyingKey) -> Result<Self, CommitError> {
+    /// The same, signed by each of `signers`.
+    ///
+    /// # Errors
+    /// If one of them can't sign.
+    ///
+    /// # Panics
+    /// As [`sign`](Self::sign), and if there is none.
+    pub fn sign_by(&self, signers: &[Arc<dyn Signer>]) -> Result<String, SignError> {
+        assert!(
+            signers.iter().all(|signer| *signer.public().name() == self.ledger),
+            "a ledger signs with its own keys"
+        );
+        if let Err(error) = self.check() {
+            panic!("a commit that can't be read back is never signed: {error}");
+        }
+        sign_note_by(&self.text(), signers)
+    }
+
+    /// Verifies the signatures that `keys` ask for and takes the commit apart.
+    pub fn open<K: Keys + ?Sized>(bytes: &[u8], keys: &K) -> Result<Self, CommitError> {
         let note = parse_note(bytes)?;
-        note.verify(key)?;
-        let commit = Self::from_text(note.text())?;
-        if &commit.ledger != key.name() {
-            return Err(CommitError::OtherLedger { found: commit.ledger, expected: key.name().clone() });
+        let commit = Self::from_text(note.text());
+        // Of a text that is none it is still worth knowing that the ledger did not sign it.
+        keys.check(&note, commit.as_ref().map_or(u64::MAX, Self::end))?;
+        let commit = commit?;
+        if &commit.ledger != keys.ledger() {
+            return Err(CommitError::OtherLedger { found: commit.ledger, expected: keys.ledger().clone() });
         }
         Ok(commit)
     }

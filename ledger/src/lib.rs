@@ -19,6 +19,7 @@
 //! | [`stream`] | the records of one session or agent, numbered and linked |
 //! | [`commit`] | the signed statement of which objects hold which records |
 //! | [`cosignature`] | what a witness adds to a checkpoint, and its keys |
+//! | [`keys`] | which keys may sign, from which size of the tree on |
 //! | [`add_checkpoint`] | how a witness is asked for it |
 //! | [`policy`] | which witnesses' cosignatures are enough |
 //!
@@ -34,6 +35,7 @@ pub mod checkpoint;
 pub mod commit;
 pub mod cosignature;
 pub mod hash;
+pub mod keys;
 pub mod leaf;
 pub mod mac;
 pub mod name;
@@ -50,11 +52,13 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use commit::{Commit, CommitError, Lock, Object, ObjectKind, Terms};
 pub use cosignature::{WitnessName, WitnessNameError, WitnessSigningKey, WitnessVerifyingKey};
 pub use hash::{Hash, empty_root, leaf_hash, node_hash, sha256};
+pub use keys::{KeyChange, KeyHistory, Keys, LinkError};
 pub use leaf::{Leaf, LeafError, genesis};
 pub use mac::{EPOCH_BITS, EpochKey, MacError, MacKey, MacScheme, epoch_of, indexes_of};
 pub use name::{LedgerName, NameError};
 pub use note::{
     FalseSignature, KeyError, Note, NoteError, SignError, Signer, SigningKey, VerifyingKey, parse_note, sign_note,
+    sign_note_by,
 };
 pub use policy::{Policy, PolicyError};
 pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};

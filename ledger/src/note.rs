@@ -11,8 +11,12 @@
 //! name). Signatures of unknown keys are ignored: that is how keys rotate and witnesses sign. A signature
 //! that claims to be of the known key and fails rejects the note.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::keys::KeyHistory;
 
 pub(crate) mod key;
 pub(crate) mod key_line;
@@ -109,6 +113,23 @@ pub fn sign_note(text: &str, signer: &dyn Signer) -> Result<String, SignError> {
     Ok(note)
 }
 
+/// The same by several signers: one text, and a line of each in their order.
+///
+/// # Errors
+/// If one of them gives no signature; then there is no note.
+///
+/// # Panics
+/// As [`sign_note`], and without any signer.
+pub fn sign_note_by(text: &str, signers: &[Arc<dyn Signer>]) -> Result<String, SignError> {
+    let mut notes = signers.iter().map(|signer| sign_note(text, &**signer));
+    let mut note = notes.next().expect("a note is signed by somebody")?;
+    for next in notes {
+        note.push_str(&next?[text.len() + 1..]);
+    }
+    assert!(note.len() <= MAX_NOTE_BYTES, "a note has at most {MAX_NOTE_BYTES} bytes");
+    Ok(note)
+}
+
 /// The line of a signature, with its newline: appended to a note that is one signature more on it.
 pub(crate) fn signature_line(name: &str, key_id: [u8; KEY_ID_BYTES], signature: &[u8]) -> String {
     format!("{SIGNATURE_PREFIX}{name} {}\n", STANDARD.encode([&key_id[..], signature].concat()))
@@ -167,6 +188,18 @@ impl Note {
         let (name, key_id) = (key.name().as_str(), key.key_id());
         let first = self.signatures_of(name, key_id).next().unwrap_or_default();
         Ok(format!("{}\n{}", self.text, signature_line(name, key_id, first)))
+    }
+
+    /// The note with the signatures alone that `keys` ask for in what is said of the tree of `size` records, as their signers gave them.
+    ///
+    /// # Errors
+    /// If one of them is missing or false.
+    pub fn reduced_to_keys(&self, keys: &KeyHistory, size: u64) -> Result<String, NoteError> {
+        let mut note = format!("{}\n", self.text);
+        for key in keys.valid_at(size) {
+            note.push_str(&self.reduced_to(key)?[self.text.len() + 1..]);
+        }
+        Ok(note)
     }
 
     /// What stands on the lines that claim this key.

@@ -42,7 +42,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             arguments.place
         );
     }
-    if place.join("keys").is_dir() {
+    if place.join("keys/mac.key").is_file() || place.join("journal").is_dir() {
         bail!(
             "{0} is a data directory: verify {0}/archive with --key {0}/ledger.vkey, or use `tachograph verify`",
             arguments.place

@@ -1,14 +1,16 @@
 //! `tachograph check`
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tachograph_collector::config::Config;
 use tachograph_collector::data_dir::DataDir;
 use tachograph_collector::keys::{self, KeysError, Protection};
 use tachograph_collector::timestamp::Authorities;
-use tachograph_exporters::archive::Retention;
 use tachograph_exporters::archive::store::s3::{S3Settings, S3Store};
+use tachograph_exporters::archive::{Links, Retention};
 use tachograph_exporters::bucket::{self, BucketError};
-use tachograph_ledger::sign_note;
+use tachograph_ledger::{KeyHistory, sign_note};
 
 use super::{Exit, Source, output};
 
@@ -62,7 +64,7 @@ impl Check {
         match check_ledger(&config, &mut warnings) {
             Err(error) => problems.push(error.to_string()),
             Ok(data_dir) => {
-                problems.extend(config.witnesses.as_ref().and_then(|witnesses| witnesses.problem(data_dir.vkey())));
+                problems.extend(config.witnesses.as_ref().and_then(|witnesses| witnesses.problem(&keys_of(&data_dir))));
             }
         }
         if let (Some(settings), Some(retention)) = (&config.archive.s3, &config.archive.retention)
@@ -82,16 +84,28 @@ fn check_bucket(settings: &S3Settings, retention: &Retention) -> Result<(), Buck
     bucket::inspect(&S3Store::reader(settings.clone())?)?.check(&settings, retention)
 }
 
+/// The ledger's keys, as far as its archive can be read from here.
+fn keys_of(data_dir: &DataDir) -> KeyHistory {
+    let reader = data_dir.archive().ok().and_then(|place| place.reader().ok());
+    let links = reader.and_then(|store| Links::read(&*store, data_dir.vkey().clone()).ok());
+    links.map_or_else(|| KeyHistory::new(data_dir.vkey().clone()), |links| links.history)
+}
+
 fn check_ledger(config: &Config, warnings: &mut Vec<String>) -> Result<DataDir, KeysError> {
     let protection = Protection::load(config.keys.encryption.as_ref())?;
     let data_dir = DataDir::open(&config.data)?.protected_by(protection);
     keys::check_commits(config, data_dir.vkey())?;
-    let signer = keys::signer(&config.keys, &data_dir)?;
     // No note begins so: what is signed here can be taken for nothing else.
     const PROBE: &str = "tachograph check\n";
-    if let Err(error) = sign_note(PROBE, &*signer) {
-        // The collector starts without it, and archives nothing until it is there.
-        warnings.push(error.to_string());
+    for key in keys_of(&data_dir).present() {
+        let signer = match key == data_dir.vkey() {
+            true => keys::signer(&config.keys, &data_dir)?,
+            false => Arc::new(data_dir.later_key(key)?),
+        };
+        if let Err(error) = sign_note(PROBE, &*signer) {
+            // The collector starts without it, and archives nothing until it is there.
+            warnings.push(error.to_string());
+        }
     }
     data_dir.mac_key()?;
     if data_dir.protection().is_on() {

@@ -11,6 +11,7 @@ use tachograph_collector::keys::Protection;
 use tachograph_ledger::{LedgerName, SigningKey};
 use zeroize::Zeroizing;
 
+use super::key_change::{List, Retire, Rotate};
 use super::{Exit, output};
 
 /// The keys of a ledger.
@@ -20,6 +21,12 @@ pub(super) enum Key {
     Encrypt(Protect),
     /// Write them plain again
     Decrypt(Protect),
+    /// Make a new signing key and announce it in the ledger: from then on both sign
+    Rotate(Rotate),
+    /// Retire one of two keys that sign
+    Retire(Retire),
+    /// Show the keys, and which of them sign
+    List(List),
     /// Make a private key for a ledger that is yet to be created, and print its line: for `keys.signing`
     New(New),
 }
@@ -50,6 +57,9 @@ impl Key {
         match self {
             Self::Encrypt(protect) => protect.run(true),
             Self::Decrypt(protect) => protect.run(false),
+            Self::Rotate(rotate) => rotate.run(),
+            Self::Retire(retire) => retire.run(),
+            Self::List(list) => list.run(),
             Self::New(new) => new.run(),
         }
     }

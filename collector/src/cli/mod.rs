@@ -8,6 +8,7 @@ mod export_tlog;
 mod hold;
 mod init;
 mod key;
+mod key_change;
 mod output;
 mod prove;
 mod reseal;
@@ -91,7 +92,7 @@ enum Command {
     Expire(expire::Expire),
     /// Save what a fenced collector acknowledged into a ledger of another name
     Reseal(reseal::Reseal),
-    /// Encrypt the files with keys, decrypt them, or make a key
+    /// Change the key that signs; encrypt the files with keys, decrypt them, or make a key
     #[command(subcommand)]
     Key(key::Key),
     /// Run a witness, which cosigns other parties' checkpoints

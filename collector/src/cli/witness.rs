@@ -10,7 +10,7 @@ use tachograph_collector::batch::{Entropy, SystemEntropy};
 use tachograph_collector::clock::SystemClock;
 use tachograph_collector::config::Log;
 use tachograph_collector::witness_server::{Desk, Finding, Follows, WitnessDir, http};
-use tachograph_ledger::{VerifyingKey, WitnessName};
+use tachograph_ledger::{Keys, VerifyingKey, WitnessName};
 use tachograph_record::Time;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,6 +51,9 @@ pub(super) struct Add {
     /// The ledger's public key: its ledger.vkey, or the line itself
     #[arg(value_name = "FILE|VKEY")]
     vkey: String,
+    /// A link to a later key of the ledger: a file of its archive, keys/…. May be given several times, in the order of their names
+    #[arg(long, value_name = "FILE")]
+    link: Vec<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -114,6 +117,13 @@ impl Add {
             true => format!("{} is followed from now on.", key.name()),
             false => format!("{} is followed already.", key.name()),
         });
+        for path in &self.link {
+            let link = std::fs::read(path).with_context(|| path.display().to_string())?;
+            output::line(&match dir.link(&key, &link).with_context(|| path.display().to_string())? {
+                true => format!("{}: the change of keys is known from now on.", path.display()),
+                false => format!("{}: the change of keys is known already.", path.display()),
+            });
+        }
         Ok(Exit::Done)
     }
 }
@@ -174,8 +184,8 @@ impl List {
                 .iter()
                 .map(|follows| {
                     json!({
-                        "ledger": follows.key.name().as_str(),
-                        "vkey": follows.key.to_line(),
+                        "ledger": follows.keys.ledger().as_str(),
+                        "vkey": follows.keys.first().to_line(),
                         "records": follows.size,
                         "root": follows.note.as_ref().map(|_| follows.root.to_hex()),
                         "cosigned_at": at(follows),
@@ -192,7 +202,11 @@ impl List {
                     Some(time) => format!("{} records, cosigned {time}", follows.size),
                     None => "nothing cosigned yet".to_owned(),
                 };
-                output::line(&format!("  {}: {last}\n      {}", follows.key.name(), follows.key.to_line()));
+                output::line(&format!(
+                    "  {}: {last}\n      {}",
+                    follows.keys.ledger(),
+                    follows.keys.present().map(|key| key.to_line()).collect::<Vec<_>>().join("\n      ")
+                ));
             }
             let dir = self.dir.display();
             output::line(&format!(

@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
@@ -13,6 +15,7 @@ use super::{ARCHIVE_TIMEOUT, CLOSE_STREAMS, MAX_REQUEST_BYTES, READ_TIMEOUT, Rep
 use crate::batch::Entropy;
 use crate::clock::Clock;
 use crate::data_dir::DataDir;
+use crate::key_ring::{KeyDesk, Named};
 use crate::progress::Progress;
 use crate::seal::{Own, Queue};
 
@@ -30,6 +33,10 @@ pub struct Speaker {
     pub progress: Arc<Progress>,
     /// Whether anything has a date at all.
     pub retention: bool,
+    /// Judges changes of keys.
+    pub keys: KeyDesk,
+    /// Records below this must be archived before the next change of keys: one of them may be the last.
+    pub key_change: AtomicU64,
 }
 
 /// Opens the socket. Whoever calls holds the directory's lock, so that a socket that is there is a dead collector's.
@@ -81,6 +88,19 @@ impl Speaker {
         timeout(READ_TIMEOUT, writer.write_all(&line)).await?
     }
 
+    /// One change after another, each on what the archive says.
+    async fn check_keys(&self, action: &'static str, details: &str) -> Result<(), String> {
+        let (progress, before) = (Arc::clone(&self.progress), self.key_change.load(Ordering::Relaxed));
+        let archived = tokio::task::spawn_blocking(move || progress.archive_now(before, ARCHIVE_TIMEOUT)).await;
+        if !archived.unwrap_or(false) {
+            return Err("an earlier change of keys may be in the journal, and the archive's store or a key fails: wait, and try again".to_owned());
+        }
+        let named: Named = serde_json::from_str(details).map_err(|error| error.to_string())?;
+        let desk = self.keys.clone();
+        let checked = tokio::task::spawn_blocking(move || desk.check(action, &named.vkey)).await;
+        checked.unwrap_or_else(|_| Err("the check of the key panicked".to_owned()))
+    }
+
     async fn answer(&self, line: &str, by: &str) -> Result<Reply, String> {
         if !line.ends_with('\n') {
             return Err(format!("a request is one line of at most {MAX_REQUEST_BYTES} bytes"));
@@ -90,7 +110,11 @@ impl Speaker {
             return self.close_streams().await;
         }
         let (action, details) = request.statement(self.clock.now())?;
-        if !self.retention {
+        let of_keys = matches!(action, KEY_ANNOUNCE | KEY_RETIRE);
+        if of_keys {
+            self.check_keys(action, &details).await?;
+        }
+        if !self.retention && !of_keys {
             return Err(
                 "archive.retention is not configured, so that nothing has a date: set archive.retention.default"
                     .to_owned(),
@@ -101,8 +125,15 @@ impl Speaker {
         let id = batch.records().next().map(|(draft, _)| draft.event_id.to_string()).unwrap_or_default();
         self.queue.seal(batch, None).await.map_err(|refusal| format!("it can't be sealed now: {refusal:?}"))?;
         tracing::info!(action, by, event_id = %id, "a statement was sealed");
+        if of_keys {
+            self.key_change.store(self.progress.now().durable, Ordering::Relaxed);
+        }
         match self.archived().await {
             Some(_) => Ok(Reply::EventId(id)),
+            None if of_keys => Err(format!(
+                "event {id} is in the journal, but not archived within {} s: the archive's store or a key fails. It counts once it is archived; `tachograph key list` shows it then",
+                ARCHIVE_TIMEOUT.as_secs()
+            )),
             None => Err(format!(
                 "event {id} is in the journal, but not archived within {} s: the archive's store fails. A hold is in force from now on all the same, \
                  and `tachograph hold mark {id}` sets the store's own later; a release or a destruction counts once it is archived",

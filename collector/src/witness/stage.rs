@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tachograph_exporters::archive::store::{Confirmed, Store, StoreError};
-use tachograph_exporters::archive::witnessed;
-use tachograph_ledger::{Checkpoint, Hash, Policy, VerifyingKey, parse_note};
+use tachograph_exporters::archive::{Links, witnessed};
+use tachograph_ledger::{Checkpoint, Hash, KeyHistory, Policy, VerifyingKey, parse_note};
 
 use super::client::{Asked, Carrier, Failure, NoProof, Proofs, Witness, ask};
 use super::metrics::WitnessMetrics;
@@ -47,11 +47,14 @@ impl Witnesses {
         self.policy.witnesses().iter().filter_map(asked).collect()
     }
 
-    /// Why the policy can't be for the ledger of `key`, if it can't.
-    pub fn problem(&self, key: &VerifyingKey) -> Option<String> {
+    /// Why the policy can't be for the ledger of `keys`, if it can't: it must name one of them, if any log.
+    pub fn problem(&self, keys: &KeyHistory) -> Option<String> {
         let logs = self.policy.logs();
-        (!logs.is_empty() && logs.iter().all(|log| log.key != *key)).then(|| {
-            format!("witnesses.policy is for other logs than this ledger, whose line is `log {}`", key.to_line())
+        (!logs.is_empty() && logs.iter().all(|log| keys.keys().all(|key| log.key != *key))).then(|| {
+            format!(
+                "witnesses.policy is for other logs than this ledger, whose line is `log {}`",
+                keys.first().to_line()
+            )
         })
     }
 }
@@ -70,7 +73,7 @@ pub struct Stage {
     pub proofs: Box<dyn Proofs>,
     /// The archive.
     pub store: Arc<dyn Store>,
-    /// The ledger's key.
+    /// The ledger's first key.
     pub key: VerifyingKey,
     /// Remembers what they have seen.
     pub data_dir: Arc<DataDir>,
@@ -249,8 +252,9 @@ impl Stage {
         }
         // An earlier run had other answers: its note is as good.
         let there = witnessed::read(&*self.store, *size)?.unwrap_or_default();
-        match Checkpoint::open(&there, &self.key) {
-            Ok(checkpoint) if Checkpoint::open(note.as_bytes(), &self.key).is_ok_and(|ours| ours != checkpoint) => {
+        let keys = Links::read(&*self.store, self.key.clone())?.history;
+        match Checkpoint::open(&there, &keys) {
+            Ok(checkpoint) if Checkpoint::open(note.as_bytes(), &keys).is_ok_and(|ours| ours != checkpoint) => {
                 self.metrics.forks.add(1);
                 tracing::error!(size, root = %checkpoint.root, "FORK: the archive holds a witnessed checkpoint of this size with another root, signed with this ledger's key");
                 Ok(false)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tachograph_ledger::{AddCheckpoint, Checkpoint, WitnessSigningKey, parse_note, verify_consistency};
+use tachograph_ledger::{AddCheckpoint, Checkpoint, Keys, WitnessSigningKey, parse_note, verify_consistency};
 
 use super::directory::{Follows, WitnessDir, WitnessDirError, origin_hash};
 use super::evidence::{Finding, Kept};
@@ -53,7 +53,7 @@ impl Desk {
     pub fn open(dir: WitnessDir, clock: Arc<dyn Clock>) -> Result<Self, WitnessDirError> {
         let key = dir.signing_key()?;
         let all = dir.all()?;
-        let place = |follows: Follows| (origin_hash(follows.key.name().as_str()), Arc::new(Mutex::new(follows)));
+        let place = |follows: Follows| (origin_hash(follows.keys.ledger().as_str()), Arc::new(Mutex::new(follows)));
         let known = Mutex::new(all.iter().cloned().map(place).collect());
         let desk = Self { dir, key, clock, known, broken: AtomicBool::new(false), not_kept: Mutex::default() };
         all.iter().for_each(|last| desk.settle(last));
@@ -83,11 +83,18 @@ impl Desk {
             return Ok(Answer::new(404, "this witness does not follow this log: `tachograph witness add DIR VKEY`"));
         };
         let mut last = locked(&follows);
-        let alone = match note.reduced_to(&last.key) {
+        let stated = Checkpoint::parse_unverified(request.checkpoint.as_bytes()).map_or(u64::MAX, |stated| stated.size);
+        let mut alone = note.reduced_to_keys(&last.keys, stated);
+        if alone.is_err() {
+            // A link to a later key that was added while we run.
+            last.keys = self.dir.keys_now(&last.keys)?;
+            alone = note.reduced_to_keys(&last.keys, stated);
+        }
+        let alone = match alone {
             Ok(alone) => alone,
             Err(error) => return Ok(Answer::new(403, error)),
         };
-        let checkpoint = match Checkpoint::open(alone.as_bytes(), &last.key) {
+        let checkpoint = match Checkpoint::open(alone.as_bytes(), &last.keys) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Ok(Answer::new(400, error)),
         };
@@ -121,11 +128,13 @@ impl Desk {
         if last.note.is_none() || *size > last.size {
             let cosigned = format!("{alone}{line}");
             // Before anybody sees the line.
-            self.dir.remember(&last.key, &cosigned).inspect_err(|_| self.broken.store(true, Ordering::Release))?;
+            self.dir
+                .remember(last.keys.first(), &cosigned)
+                .inspect_err(|_| self.broken.store(true, Ordering::Release))?;
             (last.size, last.root) = (*size, *root);
             (last.note, last.time) = (Some(cosigned), Some(time));
             self.settle(&last);
-            tracing::info!(ledger = %last.key.name(), size, "cosigned");
+            tracing::info!(ledger = %last.keys.ledger(), size, "cosigned");
         }
         Ok(Answer { status: 200, content_type: TEXT, body: line })
     }
@@ -168,7 +177,7 @@ impl Desk {
             Ok(Kept::Known) => return,
             Ok(Kept::Full) => {
                 let mut not_kept = locked(&self.not_kept);
-                let count = not_kept.entry((origin_hash(last.key.name().as_str()), finding)).or_default();
+                let count = not_kept.entry((origin_hash(last.keys.ledger().as_str()), finding)).or_default();
                 *count += 1;
                 // Each of them can come again and again, and fill the log.
                 if !count.is_power_of_two() {
@@ -178,7 +187,7 @@ impl Desk {
             }
             Err(error) => format!(" (can't be kept: {error})"),
         };
-        let (ledger, size, cosigned) = (last.key.name(), checkpoint.size, last.size);
+        let (ledger, size, cosigned) = (last.keys.ledger(), checkpoint.size, last.size);
         match finding {
             Finding::Fork => tracing::error!(%ledger, size, cosigned, "REFUSED A FORK: {why}{note}"),
             Finding::Unproven => tracing::warn!(%ledger, size, cosigned, "refused a checkpoint: {why}{note}"),
@@ -192,7 +201,7 @@ impl Desk {
                 forks.iter().for_each(|(note, checkpoint)| self.keep(Finding::Fork, last, note, checkpoint, FORK));
             }
             Err(error) => {
-                tracing::warn!(ledger = %last.key.name(), %error, "what was refused before can't be looked at");
+                tracing::warn!(ledger = %last.keys.ledger(), %error, "what was refused before can't be looked at");
             }
         }
     }

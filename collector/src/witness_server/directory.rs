@@ -3,7 +3,8 @@
 //! ```text
 //! DIR/witness.vkey                public key, for those who trust this witness
 //! DIR/keys/witness.key            private key, mode 0600
-//! DIR/logs/<origin>/vkey          key of a ledger that it follows; <origin> is the hex SHA-256 of the ledger's name
+//! DIR/logs/<origin>/vkey          first key of a ledger that it follows; <origin> is the hex SHA-256 of the ledger's name
+//! DIR/logs/<origin>/keys/<index>  links to the ledger's later keys, as its archive has them
 //! DIR/logs/<origin>/checkpoint    the checkpoint that it cosigned last, with its cosignature
 //! DIR/forks/, DIR/unproven/       what it refused: see `evidence`
 //! DIR/lock                        held by the process that answers
@@ -16,8 +17,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use tachograph_ledger::keys::{self, MAX_LINK_BYTES};
 use tachograph_ledger::{
-    Checkpoint, Hash, VerifyingKey, WitnessName, WitnessSigningKey, WitnessVerifyingKey, empty_root, parse_note, sha256,
+    Checkpoint, Hash, KeyHistory, Keys, VerifyingKey, WitnessName, WitnessSigningKey, WitnessVerifyingKey, empty_root,
+    parse_note, sha256,
 };
 use zeroize::Zeroizing;
 
@@ -40,7 +43,7 @@ pub enum WitnessDirError {
     InUse(PathBuf),
     /// A ledger of that name is followed already, with another key.
     #[error(
-        "the ledger {name} is followed already, with the key {known}: a second key for one name is a fork. If the ledger was really made anew, give it a new name"
+        "the ledger {name} is followed already, with the key {known}: a second key for one name is a fork. If the ledger changed its key, give its first one, and the link to the new one with --link; if it was really made anew, give it a new name"
     )]
     OtherKey {
         /// Name of the ledger.
@@ -48,6 +51,9 @@ pub enum WitnessDirError {
         /// The key that is known.
         known: String,
     },
+    /// A link to a later key that leads nowhere.
+    #[error("{0}. Links are files of the ledger's archive, keys/…: give them in the order of their names")]
+    Link(String),
     /// A file does not say what it should.
     #[error(
         "{path}: {what}. Restore the newest copy of this file, never an older one: without it this witness can't know what it vouched for"
@@ -87,8 +93,8 @@ pub struct WitnessLock {
 /// A ledger that the witness follows, and what it cosigned last.
 #[derive(Clone, Debug)]
 pub struct Follows {
-    /// The ledger's key.
-    pub key: VerifyingKey,
+    /// The ledger's keys.
+    pub keys: KeyHistory,
     /// Records under the checkpoint that was cosigned last; 0 if there is none.
     pub size: u64,
     /// Root of their tree.
@@ -191,6 +197,55 @@ impl WitnessDir {
         Ok(true)
     }
 
+    /// Takes a link to a later key of the ledger of `key`, which is followed. Whether it is news.
+    ///
+    /// # Errors
+    /// If it does not follow from the keys that are known, or can't be written.
+    pub fn link(&self, key: &VerifyingKey, link: &[u8]) -> Result<bool, WitnessDirError> {
+        let dir = self.log_dir(&origin_hash(key.name().as_str()));
+        let index = keys::index_of(link).map_err(|error| WitnessDirError::Link(error.to_string()))?;
+        let mut known = self.linked(&dir, key.clone())?;
+        let name = format!("{index:020}");
+        if dir.join("keys").join(&name).is_file() {
+            return Ok(false);
+        }
+        known.extend(index, link).map_err(|error| WitnessDirError::Link(error.to_string()))?;
+        make_dir(&dir.join("keys"), 0o700)?;
+        replace(&dir.join("keys"), &name, link)?;
+        sync_dir(&dir)?;
+        Ok(true)
+    }
+
+    /// The keys that follow from the first one by what is kept here.
+    fn linked(&self, dir: &Path, first: VerifyingKey) -> Result<KeyHistory, WitnessDirError> {
+        let (mut history, place) = (KeyHistory::new(first), dir.join("keys"));
+        if !place.is_dir() {
+            return Ok(history);
+        }
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&place).map_err(of(&place))? {
+            let name = entry.map_err(of(&place))?.file_name();
+            names.extend(name.to_str().filter(|name| name.len() == 20).and_then(|name| name.parse::<u64>().ok()));
+        }
+        names.sort_unstable();
+        for index in names {
+            let path = place.join(format!("{index:020}"));
+            let mut link = Vec::new();
+            let file = File::open(&path).and_then(|file| file.take(MAX_LINK_BYTES + 1).read_to_end(&mut link));
+            file.map_err(of(&path))?;
+            history.extend(index, &link).map_err(damaged(&path))?;
+        }
+        Ok(history)
+    }
+
+    /// The ledger's keys as they are on the disk now.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn keys_now(&self, keys: &KeyHistory) -> Result<KeyHistory, WitnessDirError> {
+        self.linked(&self.log_dir(&origin_hash(keys.ledger().as_str())), keys.first().clone())
+    }
+
     /// What it follows, by the hash of the name.
     ///
     /// # Errors
@@ -202,7 +257,7 @@ impl WitnessDir {
             let name = entry.map_err(of(&logs))?.file_name();
             found.extend(name.to_str().map(|origin| self.follows(origin)).transpose()?.flatten());
         }
-        found.sort_by(|a, b| a.key.name().cmp(b.key.name()));
+        found.sort_by(|a, b| a.keys.ledger().cmp(b.keys.ledger()));
         Ok(found)
     }
 
@@ -221,13 +276,14 @@ impl WitnessDir {
         if origin_hash(key.name().as_str()) != origin {
             return Err(damaged::<&str>(&vkey)("the key of another ledger"));
         }
+        let keys = self.linked(&dir, key)?;
         let Some(note) = read(&checkpoint)? else {
-            return Ok(Some(Follows { key, size: 0, root: empty_root(), note: None, time: None }));
+            return Ok(Some(Follows { keys, size: 0, root: empty_root(), note: None, time: None }));
         };
-        let Checkpoint { size, root, .. } = Checkpoint::open(note.as_bytes(), &key).map_err(damaged(&checkpoint))?;
+        let Checkpoint { size, root, .. } = Checkpoint::open(note.as_bytes(), &keys).map_err(damaged(&checkpoint))?;
         let cosigned = parse_note(note.as_bytes()).and_then(|note| self.vkey.cosigned(&note));
         match cosigned {
-            Ok(Some(time)) => Ok(Some(Follows { key, size, root, note: Some(note), time: Some(time) })),
+            Ok(Some(time)) => Ok(Some(Follows { keys, size, root, note: Some(note), time: Some(time) })),
             Ok(None) => Err(damaged::<&str>(&checkpoint)("this witness did not cosign it")),
             Err(error) => Err(damaged(&checkpoint)(error)),
         }

@@ -15,7 +15,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use tachograph_ledger::{Checkpoint, Hash};
+use tachograph_ledger::{Checkpoint, Hash, Keys};
 
 use super::directory::{Follows, WitnessDir, WitnessDirError, of, origin_hash, read};
 use crate::data_dir::{make_dir, sync_dir, write_new};
@@ -112,7 +112,7 @@ impl WitnessDir {
             let dir = place.join(&name);
             // Not as this witness wrote it: no evidence, and no reason to pass over the others.
             let Ok(Some(note)) = read(&dir.join("refused")) else { continue };
-            match Checkpoint::open(note.as_bytes(), &last.key) {
+            match Checkpoint::open(note.as_bytes(), &last.keys) {
                 Ok(checkpoint) if last.note.is_none() || checkpoint.size != last.size => {}
                 Ok(checkpoint) if checkpoint.root == last.root => {
                     let unfinished = place.join(format!(".{name}"));
@@ -154,7 +154,7 @@ impl WitnessDir {
 }
 
 fn short_origin(follows: &Follows) -> String {
-    let mut origin = origin_hash(follows.key.name().as_str());
+    let mut origin = origin_hash(follows.keys.ledger().as_str());
     origin.truncate(16);
     origin
 }

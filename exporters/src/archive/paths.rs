@@ -9,6 +9,8 @@ pub(crate) const RECORDS: &str = "records/";
 pub(crate) const COMMITS: &str = "commit/";
 pub(crate) const CHECKPOINTS: &str = "checkpoint/";
 pub(crate) const WITNESSED: &str = "witnessed/";
+/// Folder of the links between the ledger's keys.
+pub const KEYS: &str = "keys/";
 /// Folder of the time-stamp tokens.
 pub const TIMESTAMPS: &str = "timestamp/";
 
@@ -45,6 +47,11 @@ pub fn checkpoint(size: u64) -> String {
 
 pub(crate) fn witnessed(size: u64) -> String {
     format!("{WITNESSED}{size:020}")
+}
+
+/// The link between keys that the record at `index` makes.
+pub fn key_link(index: u64) -> String {
+    format!("{KEYS}{index:020}")
 }
 
 /// A time-stamp token of this content over the checkpoint of `size` records.

@@ -14,10 +14,11 @@ use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tachograph_ledger::{Commit, CommitError, Hash, Object, ObjectKind};
+use tachograph_ledger::{Commit, CommitError, Hash, KeyHistory, Object, ObjectKind};
 use tachograph_record::{COLUMNS, Value};
 
 use super::identity::{Identity, IdentityError};
+use super::key_links::Links;
 use super::segment::sha256_of;
 use super::store::{ErrorKind, Store, StoreError};
 use super::{MAX_NOTE_BYTES, paths};
@@ -78,22 +79,24 @@ pub struct Search<'v> {
 pub struct Reader {
     store: Arc<dyn Store>,
     identity: Identity,
+    keys: KeyHistory,
     commits: Vec<Commit>,
     gone: Mutex<BTreeSet<String>>,
 }
 
 impl Reader {
-    /// Reads the commits and checks their signatures with the key that the archive itself names. It does not verify the archive.
+    /// Reads the commits and checks their signatures with the keys that the archive itself names. It does not verify the archive.
     pub fn open(store: Arc<dyn Store>) -> Result<Self, ReadError> {
         let identity = Identity::read(&*store)??;
         let mut listed = store.list(paths::COMMITS)?;
         listed.retain(|path| paths::number_of(path, paths::COMMITS).is_some());
+        // Behind the list of commits: a collector that runs meanwhile links a key before it signs with it.
+        let keys = Links::read(&*store, identity.vkey.clone())?.history;
         let mut commits: Vec<Commit> = Vec::new();
         let mut bad: Option<(u64, ReadError)> = None;
         store.read_each(&listed, MAX_NOTE_BYTES, &mut |path, bytes| {
             let opened = bytes.map_err(ReadError::from).and_then(|bytes| {
-                Commit::open(&bytes, &identity.vkey)
-                    .map_err(|source| ReadError::Commit { path: path.to_owned(), source })
+                Commit::open(&bytes, &keys).map_err(|source| ReadError::Commit { path: path.to_owned(), source })
             });
             match opened {
                 Ok(commit) => commits.push(commit),
@@ -112,12 +115,17 @@ impl Reader {
         {
             return Err(error);
         }
-        Ok(Self { store, identity, commits, gone: Mutex::default() })
+        Ok(Self { store, identity, keys, commits, gone: Mutex::default() })
     }
 
     /// Whose archive it is.
     pub const fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The ledger's keys, as far as they are linked to the one that the archive names.
+    pub const fn keys(&self) -> &KeyHistory {
+        &self.keys
     }
 
     /// The commits, in order.
@@ -433,6 +441,16 @@ impl<'o> Rows<'o> {
         self.fill()?;
         Ok(taken)
     }
+}
+
+/// Appends all records of an object whose `column` has `value`.
+pub(crate) fn find_in(
+    object: &RecordsObject,
+    name: &str,
+    value: Value<'_>,
+    found: &mut Vec<Found>,
+) -> Result<(), ReadError> {
+    object.find(column(name)?, value, usize::MAX, found)
 }
 
 /// Where a derived column stands.

@@ -13,14 +13,16 @@ use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use sha2::{Digest, Sha256};
 use tachograph_ledger::commit::MAX_RETAIN_UNTIL;
+use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE};
 use tachograph_ledger::{ChainError, ChainVerifier, Edge, Hash, Lock, Object, ObjectKind};
-use tachograph_record::{Body, BodyError, COLUMNS, Time, TimeError};
+use tachograph_record::{Body, BodyError, COLUMNS, Kind, Time, TimeError};
 
 use super::columns::{ColumnBuffer, Strings, int_of, write_ints};
 use super::paths;
 use super::retention::{Classify, MAX_CLASSES, Retention};
 use super::schema::{self, MAX_BODY_BYTES, MAX_GROUP_BODY_BYTES, MAX_GROUP_ROWS};
 use super::store::{ErrorKind, Keep, MAX_SKEW, ReadAt, Store, StoreError, Upload, shown_date};
+use crate::verify::RECORDER_PRODUCER;
 
 /// The class of what no other class takes.
 pub const DEFAULT_CLASS: &str = "default";
@@ -151,7 +153,11 @@ pub struct Segment {
     /// Of the row groups being filled.
     buffered_bytes: usize,
     body_bytes: u64,
+    changes: Vec<Change>,
 }
+
+/// A record that changes the ledger's keys: its index and body.
+pub(crate) type Change = (u64, Vec<u8>);
 
 /// The records of one retention class.
 struct Class {
@@ -168,6 +174,7 @@ pub(crate) struct Written {
     pub(crate) objects: Vec<Object>,
     /// How commit and checkpoint are kept: not for less than the commit signs.
     pub(crate) proofs: Option<Keep>,
+    pub(crate) changes: Vec<Change>,
 }
 
 /// The row group of leaves that is being filled.
@@ -206,6 +213,7 @@ impl Segment {
             failure,
             buffered_bytes: 0,
             body_bytes: 0,
+            changes: Vec::new(),
         })
     }
 
@@ -230,6 +238,9 @@ impl Segment {
         self.newest = self.newest.max(sealed_at);
         self.buffer(stored, row, &body, classify.class(&body, row.body))?;
         self.body_bytes += row.body.len() as u64;
+        if changes_keys(&body) {
+            self.changes.push((index, row.body.to_vec()));
+        }
         Ok(Pushed::Taken)
     }
 
@@ -343,6 +354,7 @@ impl Segment {
             edge: self.chain.edge().clone(),
             objects,
             proofs: dates.as_ref().map(Dates::proofs).map(|keep| Keep { at_least: keep.until, ..keep }),
+            changes: self.changes,
         })
     }
 }
@@ -405,6 +417,14 @@ impl<'r> Dates<'r> {
             at_least: self.sealed.saturating_add(seconds),
         }
     }
+}
+
+/// Whether the recorder speaks of keys here.
+fn changes_keys(body: &Body<'_>) -> bool {
+    let record = &body.record;
+    matches!(record.action_type.as_deref(), Some(KEY_ANNOUNCE | KEY_RETIRE))
+        && record.kind == Kind::Lifecycle
+        && record.producer.as_deref() == Some(RECORDER_PRODUCER)
 }
 
 /// When the record was sealed. The leaf is checked in full as the chain takes it; before that only its day is asked

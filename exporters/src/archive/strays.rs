@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tachograph_ledger::{Commit, VerifyingKey};
+use tachograph_ledger::{Commit, KeyHistory};
 use tachograph_record::Time;
 
 use super::store::{Store, StoreError};
@@ -23,21 +23,21 @@ const DAYS: u64 = 2;
 const DAY_NANOS: u64 = 24 * 3600 * 1_000_000_000;
 
 /// Objects before the archive's end that no commit names. Nothing is left out if nothing is `known`.
-pub(super) fn find(store: &dyn Store, key: &VerifyingKey, tail: &Tail, known: u64) -> Result<Vec<String>, StoreError> {
-    let since = if known == 0 { None } else { last_start(store, key, tail, RECORDS)? };
-    find_since(store, key, tail, since.as_deref())
+pub(super) fn find(store: &dyn Store, keys: &KeyHistory, tail: &Tail, known: u64) -> Result<Vec<String>, StoreError> {
+    let since = if known == 0 { None } else { last_start(store, keys, tail, RECORDS)? };
+    find_since(store, keys, tail, since.as_deref())
 }
 
 /// The part of a path that names the first day to look at; `None` for all.
 ///
 /// It is that of a commit that another writer than the newest one's wrote.
-fn last_start(store: &dyn Store, key: &VerifyingKey, tail: &Tail, records: u64) -> Result<Option<String>, StoreError> {
+fn last_start(store: &dyn Store, keys: &KeyHistory, tail: &Tail, records: u64) -> Result<Option<String>, StoreError> {
     let mut back = records;
     while let Some(after) = tail.size.checked_sub(back) {
         let oldest = store.list_after(paths::COMMITS, &paths::commit(after))?.into_iter().next();
         // A commit that is no good is the verifier's business; here it only does not say where to begin.
         if let Some(path) = oldest
-            && let Ok(commit) = Commit::open(&store.read(&path, MAX_NOTE_BYTES)?, key)
+            && let Ok(commit) = Commit::open(&store.read(&path, MAX_NOTE_BYTES)?, keys)
             && commit.terms.as_ref().map(|terms| &terms.writer) != tail.writer.as_ref()
         {
             return Ok(commit.objects.iter().find_map(|object| days_before(day_of(&object.path)?)));
@@ -49,7 +49,7 @@ fn last_start(store: &dyn Store, key: &VerifyingKey, tail: &Tail, records: u64) 
 
 fn find_since(
     store: &dyn Store,
-    key: &VerifyingKey,
+    keys: &KeyHistory,
     tail: &Tail,
     since: Option<&str>,
 ) -> Result<Vec<String>, StoreError> {
@@ -84,7 +84,7 @@ fn find_since(
     let mut strays = Vec::new();
     for (first, claimed) in claims {
         if begins.contains(&first) {
-            strays.extend(unnamed(store, key, first, claimed)?);
+            strays.extend(unnamed(store, keys, first, claimed)?);
         } else {
             strays.extend(claimed);
         }
@@ -111,10 +111,10 @@ fn days_before(day: &str) -> Option<String> {
     Some(format!("day={}", since.day()))
 }
 
-fn unnamed(store: &dyn Store, key: &VerifyingKey, first: u64, claimed: Vec<String>) -> Result<Vec<String>, StoreError> {
+fn unnamed(store: &dyn Store, keys: &KeyHistory, first: u64, claimed: Vec<String>) -> Result<Vec<String>, StoreError> {
     let bytes = store.read(&paths::commit(first), MAX_NOTE_BYTES)?;
     // By a commit that is no good nothing is excused.
-    let Ok(commit) = Commit::open(&bytes, key) else { return Ok(Vec::new()) };
+    let Ok(commit) = Commit::open(&bytes, keys) else { return Ok(Vec::new()) };
     Ok(claimed.into_iter().filter(|path| commit.objects.iter().all(|object| object.path != *path)).collect())
 }
 

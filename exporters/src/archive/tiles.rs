@@ -108,9 +108,7 @@ pub fn export(archive: &Reader, tree: &TreeReader, target: &Path) -> Result<Expo
 fn note(archive: &Reader, size: u64, root: Hash) -> Result<Vec<u8>, TilesError> {
     let store = &**archive.store();
     let of_read = |error| TreeError::from(ReadError::from(error));
-    let is_it = |note: &[u8]| {
-        Checkpoint::open(note, &archive.identity().vkey).is_ok_and(|it| (it.size, it.root) == (size, root))
-    };
+    let is_it = |note: &[u8]| Checkpoint::open(note, archive.keys()).is_ok_and(|it| (it.size, it.root) == (size, root));
     if let Some(note) = witnessed::read(store, size).map_err(of_read)?.filter(|note| is_it(note)) {
         return Ok(note);
     }
@@ -142,7 +140,7 @@ fn check_target(archive: &Reader, tree: &TreeReader, target: &Path, size: u64) -
             false => Ok(()),
         };
     };
-    let there = Checkpoint::open(&note, &archive.identity().vkey);
+    let there = Checkpoint::open(&note, archive.keys());
     let there = there.map_err(|_| TilesError::Other { path: target.to_owned() })?;
     match there.size <= size && tree.root(there.size).is_ok_and(|root| root == there.root) {
         true => Ok(()),

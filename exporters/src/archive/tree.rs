@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tachograph_ledger::{
-    Commit, Hash, ObjectKind, ProofError, VerifyingKey, consistency_nodes, empty_root, inclusion_nodes, leaf_hash,
-    node_hash, verify_consistency, verify_inclusion,
+    Commit, Hash, KeyHistory, ObjectKind, ProofError, VerifyingKey, consistency_nodes, empty_root, inclusion_nodes,
+    leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };
 
 use super::identity::Identity;
+use super::key_links::Links;
 use super::reader::{LeafGroup, LeavesObject, ReadError, Reader};
 use super::store::Store;
 use super::{MAX_NOTE_BYTES, paths};
@@ -55,12 +56,14 @@ pub enum TreeError {
 /// Reads the tree of an archive.
 pub struct TreeReader {
     store: Arc<dyn Store>,
-    vkey: VerifyingKey,
+    /// The ledger's first key.
+    first: VerifyingKey,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    /// The keys as far as they were linked at the last look.
+    keys: KeyHistory,
     /// Commits by their first record; `None` until one is needed.
     commits: BTreeMap<u64, Option<Arc<Commit>>>,
     nodes: HashMap<(u32, u64), Hash>,
@@ -78,28 +81,35 @@ impl TreeReader {
     /// The same, where nothing is asked about what lies well below `known`: commits of years are not listed. A proof that needs an
     /// older commit all the same fails.
     pub fn open_behind(store: Arc<dyn Store>, known: u64) -> Result<Self, ReadError> {
-        let vkey = Identity::read(&*store)??.vkey;
-        let this = Self { store, vkey, state: Mutex::default() };
+        let first = Identity::read(&*store)??.vkey;
+        let this = Self { store, state: Mutex::new(State::new(KeyHistory::new(first.clone()))), first };
         // The commit that `known` lies in begins before it.
         let after = known.checked_sub(1 << 20).map_or(paths::COMMITS.to_owned(), paths::commit);
-        let listed = this.store.list_after(paths::COMMITS, &after)?;
-        this.state().list(&listed);
+        this.list_after(&after)?;
         Ok(this)
     }
 
     /// The tree of an archive that is open already.
     pub fn of(reader: &Reader) -> Self {
         let commits = reader.commits().iter().map(|commit| (commit.first, Some(Arc::new(commit.clone())))).collect();
-        let state = State { commits, ..State::default() };
-        Self { store: Arc::clone(reader.store()), vkey: reader.identity().vkey.clone(), state: Mutex::new(state) }
+        let state = State { commits, ..State::new(reader.keys().clone()) };
+        Self { store: Arc::clone(reader.store()), first: reader.identity().vkey.clone(), state: Mutex::new(state) }
     }
 
     /// Takes up what was committed since.
     pub fn refresh(&self) -> Result<(), ReadError> {
         let newest = self.state().commits.last_key_value().map(|(first, _)| *first);
         let after = newest.map_or(paths::COMMITS.to_owned(), paths::commit);
-        let listed = self.store.list_after(paths::COMMITS, &after)?;
-        self.state().list(&listed);
+        self.list_after(&after)
+    }
+
+    /// Takes up commits, and then keys: each is linked before it signs.
+    fn list_after(&self, after: &str) -> Result<(), ReadError> {
+        let listed = self.store.list_after(paths::COMMITS, after)?;
+        let keys = Links::read(&*self.store, self.first.clone())?.history;
+        let mut state = self.state();
+        state.list(&listed);
+        state.keys = keys;
         Ok(())
     }
 
@@ -203,7 +213,7 @@ impl TreeReader {
         let path = paths::commit(first);
         self.store.pin(&path).map_err(ReadError::from)?;
         let bytes = self.store.read(&path, MAX_NOTE_BYTES).map_err(ReadError::from)?;
-        let commit = Commit::open(&bytes, &self.vkey).map_err(|source| ReadError::Commit { path, source })?;
+        let commit = Commit::open(&bytes, &state.keys).map_err(|source| ReadError::Commit { path, source })?;
         let next = state.commits.range(first + 1..).next().map(|(next, _)| *next);
         if commit.first != first || next.is_some_and(|next| next != commit.end()) {
             return Err(TreeError::Damaged {
@@ -318,6 +328,16 @@ impl TreeReader {
 }
 
 impl State {
+    fn new(keys: KeyHistory) -> Self {
+        Self {
+            keys,
+            commits: BTreeMap::new(),
+            nodes: HashMap::new(),
+            hashes: Default::default(),
+            leaves: Default::default(),
+        }
+    }
+
     fn list(&mut self, listed: &[String]) {
         for first in listed.iter().filter_map(|path| paths::number_of(path, paths::COMMITS)) {
             self.commits.entry(first).or_default();

@@ -44,7 +44,8 @@ const LIST: [&str; 2] = ["s3:ListBucket", "s3:ListBucketVersions"];
 const SEE_BUCKET: [&str; 2] = ["s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"];
 
 /// What is kept longest; bodies are in `records/`.
-const PROOFS: [&str; 6] = ["leaves/*", "commit/*", "checkpoint/*", "witnessed/*", "timestamp/*", "ledger.json"];
+const PROOFS: [&str; 7] =
+    ["leaves/*", "commit/*", "checkpoint/*", "witnessed/*", "timestamp/*", "keys/*", "ledger.json"];
 const BODIES: &str = "records/*";
 
 /// The policy of a role. `max_days` bounds how long anybody may lock an object, so that a mistake does not cost for a century.

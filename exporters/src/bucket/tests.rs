@@ -97,9 +97,11 @@ fn without_a_prefix_the_whole_bucket_is_the_archive() {
 #[test]
 fn policy_of_the_bucket() {
     let within = |path: &str| format!("arn:aws:s3:::acme-ai-audit/prod/{path}");
-    let proofs = ["leaves/*", "commit/*", "checkpoint/*", "witnessed/*", "timestamp/*", "ledger.json"].map(within);
+    let proofs =
+        ["leaves/*", "commit/*", "checkpoint/*", "witnessed/*", "timestamp/*", "keys/*", "ledger.json"].map(within);
     let evidence =
-        ["leaves/*", "commit/*", "checkpoint/*", "witnessed/*", "timestamp/*", "ledger.json", "records/*"].map(within);
+        ["leaves/*", "commit/*", "checkpoint/*", "witnessed/*", "timestamp/*", "keys/*", "ledger.json", "records/*"]
+            .map(within);
     let deny = |sid: &str, actions: Value, resource: Value| json!({ "Sid": sid, "Effect": "Deny", "Principal": "*", "Action": actions, "Resource": resource });
     let when = |mut statement: Value, condition: Value| {
         statement["Condition"] = condition;

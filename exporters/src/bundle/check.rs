@@ -12,14 +12,14 @@ mod streams;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tachograph_ledger::{Checkpoint, CheckpointError, NoteError, Policy, VerifyingKey, parse_note};
+use tachograph_ledger::{Checkpoint, CheckpointError, KeyHistory, NoteError, Policy, VerifyingKey, parse_note};
 use tachograph_record::Time;
 
 use super::about::About;
 use super::files::Files;
 use super::{
-    ABOUT, ASSETS, CHECKPOINT, CLOSED, MANIFEST, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, PROOFS, RECORDS,
-    STREAMS, VKEY, WITNESSED,
+    ABOUT, ASSETS, CHECKPOINT, CLOSED, KEYS, MANIFEST, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, PROOFS,
+    RECORDS, STREAMS, VKEY, WITNESSED,
 };
 use crate::timestamp::Roots;
 use crate::verify::{Axis, AxisReport, Collector, Finding, Verdict, exit_code};
@@ -29,7 +29,7 @@ pub(crate) use records::anchored_token;
 /// What whoever checks brings along.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The ledger's public key, from a source other than the bundle.
+    /// A public key of the ledger, from a source other than the bundle: its first, or a later one.
     pub key: Option<VerifyingKey>,
     /// Checkpoints of this ledger that were remembered elsewhere: signed notes.
     pub checkpoints: Vec<Vec<u8>>,
@@ -104,8 +104,8 @@ pub fn check(files: &Files, place: &str, options: &Options) -> BundleReport {
             (None, None, Counted::default())
         }
         Some(about) => {
-            let key = check.key(about);
-            let signed = key.as_ref().and_then(|key| check.checkpoint(about, key));
+            let key = check.keys(about);
+            let signed = key.as_ref().and_then(|keys| check.checkpoint(about, keys));
             let counted = check.records(about, signed.as_ref());
             check.completeness(about, &counted, signed.as_ref());
             check.compare_outside(signed.as_ref(), key.as_ref());
@@ -120,7 +120,7 @@ pub fn check(files: &Files, place: &str, options: &Options) -> BundleReport {
         bundle: place.to_owned(),
         about: about.as_ref().map(|about| about.selection.describe()),
         ledger: about.as_ref().map(|about| about.ledger.to_string()).unwrap_or_default(),
-        vkey: key.map(|key| key.to_line()).unwrap_or_default(),
+        vkey: options.key.clone().or(key.map(|keys| keys.first().clone())).map(|key| key.to_line()).unwrap_or_default(),
         size: signed.as_ref().map_or(0, |signed| signed.checkpoint.size),
         root: signed.map(|signed| signed.checkpoint.root.to_hex()).unwrap_or_default(),
         records: counted.records,
@@ -130,6 +130,12 @@ pub fn check(files: &Files, place: &str, options: &Options) -> BundleReport {
         findings,
         findings_left_out,
     }
+}
+
+/// The record whose link between keys is in this file.
+fn link_of(path: &str) -> Option<u64> {
+    let digits = path.strip_prefix(KEYS)?;
+    (digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
 }
 
 struct Check<'c> {
@@ -181,7 +187,7 @@ impl Check<'_> {
                 || path.starts_with(CLOSED)
                 || known.contains(&path)
                 || assets().any(|name| name == path);
-            if !is_known && !is_stamp && !path.starts_with(PROOFS) {
+            if !is_known && !is_stamp && !path.starts_with(PROOFS) && link_of(path).is_none() {
                 self.fail(Axis::Integrity, path, None, "no part of a bundle");
             }
         }
@@ -197,33 +203,51 @@ impl Check<'_> {
         about.inspect_err(|error| self.fail(Axis::Integrity, ABOUT, None, error.to_string())).ok()
     }
 
-    /// The key to check with.
-    fn key(&self, about: &About) -> Option<VerifyingKey> {
+    /// The keys to check with.
+    fn keys(&self, about: &About) -> Option<KeyHistory> {
         let text = String::from_utf8_lossy(self.file(VKEY));
         let line = text.strip_suffix('\n').unwrap_or(&text).to_owned();
         let fail = |what: String| self.fail(Axis::Authenticity, VKEY, None, what);
         if text != format!("{}\n", about.vkey) {
             fail(format!("not the key that {ABOUT} names, {}", about.vkey));
         }
-        if let Some(key) = &self.options.key {
-            if key.to_line() != line {
-                fail(format!("unknown key: the bundle is of the key {line}, the key given is {}", key.to_line()));
+        let named = VerifyingKey::parse(&line).inspect_err(|error| fail(error.to_string())).ok();
+        let Some(given) = &self.options.key else {
+            let reason = "the key came from the bundle itself, where a forger would put his own: pass the ledger's key from another source";
+            self.collector.incomplete(Axis::Authenticity, reason);
+            return named.map(|first| self.linked(first));
+        };
+        let history = named.map(|first| self.linked(first));
+        match history {
+            // The ledger's first key, or a later one that signed the checkpoint, or whose own links lead to those that did.
+            Some(history) if history.valid_above(given).is_some_and(|above| about.size > above) => Some(history),
+            _ => {
+                fail(format!("unknown key: the bundle is of the key {line}, the key given is {}", given.to_line()));
+                Some(KeyHistory::new(given.clone()))
             }
-            return Some(key.clone());
         }
-        let reason = "the key came from the bundle itself, where a forger would put his own: pass the ledger's key from another source";
-        self.collector.incomplete(Axis::Authenticity, reason);
-        VerifyingKey::parse(&line).inspect_err(|error| fail(error.to_string())).ok()
+    }
+
+    /// The keys that follow from the first by the links in the bundle.
+    fn linked(&self, first: VerifyingKey) -> KeyHistory {
+        let mut history = KeyHistory::new(first);
+        for (path, link) in self.files.iter().filter(|(path, _)| path.starts_with(KEYS)) {
+            let Some(index) = link_of(path) else { continue };
+            if let Err(error) = history.extend(index, link) {
+                self.fail(Axis::Authenticity, path, Some(index), error.to_string());
+            }
+        }
+        history
     }
 
     /// The checkpoint, if it is this ledger's and signed.
-    fn checkpoint(&self, about: &About, key: &VerifyingKey) -> Option<Signed> {
+    fn checkpoint(&self, about: &About, keys: &KeyHistory) -> Option<Signed> {
         let bytes = self.file(CHECKPOINT);
         let note = match self.files.get(WITNESSED) {
             Some(witnessed) if self.is_witnessed(witnessed, bytes) => witnessed.to_vec(),
             _ => bytes.to_vec(),
         };
-        let checkpoint = match Checkpoint::open(bytes, key) {
+        let checkpoint = match Checkpoint::open(bytes, keys) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
                 let axis = match &error {

@@ -67,7 +67,7 @@ impl Evidence {
         let witnessed = witnessed::read(store, size).map_err(ReadError::from)?;
         let witnessed = witnessed.and_then(|note| String::from_utf8(note).ok());
         let is_it = |witnessed: &String| {
-            witnessed.starts_with(&note) && Checkpoint::open(witnessed.as_bytes(), &archive.identity().vkey).is_ok()
+            witnessed.starts_with(&note) && Checkpoint::open(witnessed.as_bytes(), archive.keys()).is_ok()
         };
         let tokens = tokens.iter().filter(|path| paths::timestamp_of(path) == Some(size));
         let mut tokens = tokens.map(|path| read_token(store, path)).collect::<Result<Vec<_>, _>>()?;
@@ -150,7 +150,7 @@ fn read_checkpoint(archive: &Reader, size: u64) -> Result<(Checkpoint, String), 
     let store = archive.store();
     store.pin(&path).map_err(ReadError::from)?;
     let bytes = store.read(&path, MAX_NOTE_BYTES).map_err(ReadError::from)?;
-    let checkpoint = Checkpoint::open(&bytes, &archive.identity().vkey)
+    let checkpoint = Checkpoint::open(&bytes, archive.keys())
         .map_err(|source| MakeError::Checkpoint { path: path.clone(), source })?;
     let commit = archive.commits().iter().find(|commit| commit.end() == size);
     if commit.is_none_or(|commit| (checkpoint.size, checkpoint.root) != (size, commit.root)) {

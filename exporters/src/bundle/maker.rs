@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tachograph_ledger::keys::MAX_LINK_BYTES;
 use tachograph_ledger::{Checkpoint, CheckpointError, TlogProof};
 use tachograph_record::Time;
 
@@ -11,11 +12,12 @@ use super::files::Files;
 use super::streams::{Stream, StreamsProof};
 use super::telling::Telling;
 use super::{
-    ABOUT, ASSETS, CHECKPOINT, MAX_BYTES, MAX_RECORDS, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE, RECORDS,
-    STREAMS, VKEY, WITNESSED, closed_path, page, proof_path,
+    ABOUT, ASSETS, CHECKPOINT, KEYS, MAX_BYTES, MAX_RECORDS, NOT_AFTER, NOT_BEFORE, NOT_BEFORE_CHECKPOINT, PAGE,
+    RECORDS, STREAMS, VKEY, WITNESSED, closed_path, page, proof_path,
 };
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::tree::{TreeError, TreeReader};
+use crate::archive::{Links, paths};
 
 /// What to prove.
 #[derive(Clone, Debug)]
@@ -137,6 +139,12 @@ pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Fi
     files.insert(PAGE, page::render(&telling.story().map_err(|what| MakeError::Damaged { what })?));
     files.insert(RECORDS, lines.iter().map(RecordLine::encode).collect::<String>());
     files.insert(VKEY, format!("{}\n", vkey.to_line()));
+    // Those that lead to the keys of the checkpoint.
+    let links = Links::read(&**archive.store(), vkey.clone()).map_err(ReadError::from)?;
+    for (index, _) in links.good.iter().filter(|(_, link)| link.checkpoint.size < about.size) {
+        let link = archive.store().read(&paths::key_link(*index), MAX_LINK_BYTES).map_err(ReadError::from)?;
+        files.insert(format!("{KEYS}{index:020}"), link);
+    }
     files.insert(CHECKPOINT, evidence.note);
     if let Some(witnessed) = evidence.witnessed {
         files.insert(WITNESSED, witnessed);

@@ -12,6 +12,7 @@ use tachograph_record::{Body, Kind};
 
 use super::collector::Collector;
 use super::commits::History;
+use super::keys;
 use super::published::Published;
 use super::records::SealedBody;
 use super::report::{Axis, Finding};
@@ -51,6 +52,7 @@ struct Heard<'a> {
     orphans: BTreeMap<&'a str, u64>,
     anchors: Anchors,
     published: Published,
+    keys: keys::Said,
 }
 
 /// What the whole ledger says.
@@ -63,6 +65,8 @@ pub(crate) struct Certificates<'a> {
     pub(crate) anchors: Anchors,
     /// MAC keys that it publishes.
     pub(crate) published: Published,
+    /// What it says of its keys.
+    pub(crate) keys: keys::Said,
 }
 
 enum Said {
@@ -110,6 +114,11 @@ impl<'a> Statements<'a> {
         heard.published.hear(index, &details, self.ledger, self.history.size(), collector);
     }
 
+    /// Takes a record that changes the ledger's keys, of any class: it counts by its link, and is missed without.
+    pub(crate) fn hear_keys(&self, index: u64, body: &SealedBody<'_>) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).keys.hear(index, body.bytes());
+    }
+
     /// Takes a record of the recorder's class.
     pub(crate) fn hear(&self, index: u64, body: &SealedBody<'_>) {
         let said = said(body.bytes());
@@ -143,8 +152,8 @@ impl<'a> Statements<'a> {
         let objects = self.history.commits.iter().flat_map(|commit| &commit.objects);
         let records: u64 = objects.filter(|object| holds_statements(object)).map(|object| object.rows).sum();
         let heard = self.heard.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Heard { destroyed, orphans, anchors, published, .. } = heard;
-        Certificates { complete: heard.records == records, destroyed, orphans, anchors, published }
+        let Heard { destroyed, orphans, anchors, published, keys, .. } = heard;
+        Certificates { complete: heard.records == records, destroyed, orphans, anchors, published, keys }
     }
 }
 

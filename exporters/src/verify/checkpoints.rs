@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use tachograph_ledger::{Checkpoint, CheckpointError, Hash, VerifyingKey};
+use tachograph_ledger::{Checkpoint, CheckpointError, Hash, KeyHistory};
 
 use super::collector::Collector;
 use super::commits::History;
@@ -33,12 +33,12 @@ impl Seen {
 pub(crate) fn remembered(
     notes: &[Vec<u8>],
     own: Option<&[u8]>,
-    key: &VerifyingKey,
+    keys: &KeyHistory,
     collector: &Collector,
 ) -> Remembered {
     let mut roots = Remembered::new();
     for (number, note) in notes.iter().enumerate() {
-        match Checkpoint::open(note, key) {
+        match Checkpoint::open(note, keys) {
             Ok(checkpoint) => roots.entry(checkpoint.size).or_default().push(Seen::outside(checkpoint.root)),
             Err(error) => collector.incomplete(
                 Axis::NonEquivocation,
@@ -46,7 +46,7 @@ pub(crate) fn remembered(
             ),
         }
     }
-    match own.map(|note| Checkpoint::open(note, key)) {
+    match own.map(|note| Checkpoint::open(note, keys)) {
         Some(Ok(Checkpoint { size, root, .. })) => {
             roots.entry(size).or_default().push(Seen { root, by: "the data directory" });
         }
@@ -59,21 +59,22 @@ pub(crate) fn remembered(
     roots
 }
 
-/// Checks the archive's checkpoints, as listed before the commits were, against its commits. Gives their number.
+/// Checks the archive's checkpoints, as listed before the commits were, against its commits. Gives their number, and how many records the largest
+/// good one covers.
 pub(crate) fn check(
     store: &dyn Store,
     listed: Vec<String>,
-    key: &VerifyingKey,
+    keys: &KeyHistory,
     history: &History,
     collector: &Collector,
-) -> u64 {
+) -> (u64, u64) {
     let mut covered = 0;
     let mut sizes = Vec::new();
     store.read_each(&listed, MAX_NOTE_BYTES, &mut |path, bytes| {
         // A stray name was reported with the store's objects.
         if let Some(size) = paths::number_of(path, paths::CHECKPOINTS) {
             sizes.push(size);
-            if check_one(bytes, path, size, key, history, collector) {
+            if check_one(bytes, path, size, keys, history, collector) {
                 covered = covered.max(size);
             }
         }
@@ -97,7 +98,7 @@ pub(crate) fn check(
             );
         }
     }
-    sizes.len() as u64
+    (sizes.len() as u64, covered)
 }
 
 /// Whether the checkpoint holds.
@@ -105,7 +106,7 @@ fn check_one(
     bytes: Result<Vec<u8>, StoreError>,
     path: &str,
     size: u64,
-    key: &VerifyingKey,
+    keys: &KeyHistory,
     history: &History,
     collector: &Collector,
 ) -> bool {
@@ -121,7 +122,7 @@ fn check_one(
             return false;
         }
     };
-    let checkpoint = match Checkpoint::open(&bytes, key) {
+    let checkpoint = match Checkpoint::open(&bytes, keys) {
         Ok(checkpoint) => checkpoint,
         Err(error @ (CheckpointError::Note(_) | CheckpointError::OtherLedger { .. })) => {
             return fail(Axis::Authenticity, error.to_string());

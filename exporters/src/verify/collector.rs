@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tachograph_ledger::VerifyingKey;
-
 use super::Totals;
 use super::commits::History;
+use super::keys::Trusted;
 use super::lives::Lives;
 use super::report::{Axis, AxisReport, Finding, MAX_FINDINGS, Report, Verdict};
 use crate::archive::reader::ReadError;
@@ -175,7 +174,7 @@ impl Collector {
     pub(super) fn into_report(
         self,
         place: String,
-        key: &VerifyingKey,
+        trusted: &Trusted,
         history: &History,
         checkpoints: u64,
         totals: Totals,
@@ -185,8 +184,9 @@ impl Collector {
         Report {
             report: "1",
             place,
-            ledger: key.name().to_string(),
-            vkey: key.to_line(),
+            ledger: trusted.root().name().to_string(),
+            vkey: trusted.root().to_line(),
+            keys: trusted.keys().keys().map(|key| key.to_line()).collect(),
             records: history.size(),
             bodies: found.bodies,
             body_bytes: found.body_bytes,

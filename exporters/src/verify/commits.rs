@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use tachograph_ledger::{Commit, CommitError, Hash, Object, ObjectKind, VerifyingKey, sha256};
+use tachograph_ledger::{Commit, CommitError, Hash, KeyHistory, Object, ObjectKind, sha256};
 
 use super::collector::Collector;
 use super::report::{Axis, Finding};
@@ -38,13 +38,12 @@ impl History {
     }
 }
 
-/// Reads all commits.
-pub(crate) fn read(store: &dyn Store, key: &VerifyingKey, collector: &Collector) -> Result<History, StoreError> {
+/// Reads all commits that are `listed`.
+pub(crate) fn read(store: &dyn Store, listed: &[String], keys: &KeyHistory, collector: &Collector) -> History {
     let mut history = History::default();
     let mut previous = Some(Hash::from_bytes([0; 32]));
-    let listed = store.list(paths::COMMITS)?;
-    store.read_each(&listed, MAX_NOTE_BYTES, &mut |path, bytes| {
-        match read_one(path, bytes, key, collector) {
+    store.read_each(listed, MAX_NOTE_BYTES, &mut |path, bytes| {
+        match read_one(path, bytes, keys, collector) {
             None => previous = None,
             Some((commit, hash)) => {
                 if place(&commit, path, previous, &history, collector) {
@@ -55,13 +54,13 @@ pub(crate) fn read(store: &dyn Store, key: &VerifyingKey, collector: &Collector)
         }
         ControlFlow::Continue(())
     });
-    Ok(history)
+    history
 }
 
 fn read_one(
     path: &str,
     bytes: Result<Vec<u8>, StoreError>,
-    key: &VerifyingKey,
+    keys: &KeyHistory,
     collector: &Collector,
 ) -> Option<(Commit, Hash)> {
     let bytes = match bytes {
@@ -76,7 +75,7 @@ fn read_one(
         }
     };
     let hash = sha256(&bytes);
-    let error = match Commit::open(&bytes, key) {
+    let error = match Commit::open(&bytes, keys) {
         Ok(commit) => return Some((commit, hash)),
         Err(error) => error,
     };
@@ -146,8 +145,9 @@ pub(crate) fn compare_objects(listed: &[String], history: &History, collector: &
         if path == paths::LEDGER || named.contains_key(path.as_str()) {
             continue;
         }
-        if let Some(folder) =
-            [paths::COMMITS, paths::CHECKPOINTS, paths::WITNESSED].into_iter().find(|folder| path.starts_with(folder))
+        if let Some(folder) = [paths::COMMITS, paths::CHECKPOINTS, paths::WITNESSED, paths::KEYS]
+            .into_iter()
+            .find(|folder| path.starts_with(folder))
         {
             if paths::number_of(path, folder).is_none() {
                 collector.fail(Axis::Integrity, Finding::of_object(path, NOT_OURS));

@@ -1,5 +1,6 @@
 //! A row group of bodies against its leaves, and its typed columns against the bodies.
 
+use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE};
 use tachograph_ledger::{Leaf, Object, StreamBy, sha256};
 use tachograph_record::{Body, Decimal, Kind, Record, Value};
 
@@ -81,6 +82,7 @@ pub(crate) fn check<'l>(
                 }
                 match own_action(&body.parsed.record) {
                     Some(TIME_ANCHOR) => statements.hear_anchor(index, &body),
+                    Some(KEY_ANNOUNCE | KEY_RETIRE) => statements.hear_keys(index, &body),
                     Some(MAC_PUBLISHED) => statements.hear_published(index, &body, collector),
                     _ => {}
                 }

@@ -176,6 +176,8 @@ pub struct Report {
     pub ledger: String,
     /// The key that signatures were checked with.
     pub vkey: String,
+    /// All keys of the ledger that are linked, the first one first.
+    pub keys: Vec<String>,
     /// Records that the commits hold.
     pub records: u64,
     /// Records whose body was checked.

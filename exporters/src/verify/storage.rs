@@ -102,12 +102,12 @@ pub(crate) fn check(
 }
 
 /// What must be there: all that commits name, commits, checkpoints and what is `beside` them (witnessed ones, time stamps), and the orphans
-/// that the ledger reports.
+/// that the ledger reports and the links between keys, which are `undated`.
 pub(crate) fn expected(
     history: &History,
     checkpoints: &[String],
     beside: &[String],
-    orphans: &[String],
+    undated: [&[String]; 2],
     certificates: &Certificates<'_>,
 ) -> Vec<Expected> {
     let mut expected = Vec::new();
@@ -134,11 +134,12 @@ pub(crate) fn expected(
         let terms = size.and_then(|size| of_checkpoint.get(&size).copied());
         push(path, Hold::signed(terms), false, size.map(|size| size.saturating_sub(1)));
     }
-    // No commit signs a date for an orphan; but where locks are signed nothing is written without one.
+    // No commit signs a date for an orphan or a link; but where locks are signed nothing is written without one.
     let locked =
         history.commits.iter().filter_map(|commit| commit.terms.as_ref()).any(|terms| terms.lock != Lock::None);
-    for path in orphans {
-        push(path, if locked { Hold::Locked } else { Hold::Any }, false, paths::first_of(path));
+    for path in undated.into_iter().flatten() {
+        let index = paths::first_of(path).or_else(|| paths::number_of(path, paths::KEYS));
+        push(path, if locked { Hold::Locked } else { Hold::Any }, false, index);
     }
     push(paths::LEDGER, Hold::signed(of_ledger), false, None);
     expected

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use tachograph_ledger::{Checkpoint, Hash, VerifyingKey, sha256};
+use tachograph_ledger::{Checkpoint, Hash, KeyHistory, sha256};
 use tachograph_record::Time;
 
 use super::collector::Collector;
@@ -83,7 +83,7 @@ impl Anchors {
 
 /// What the auditor brings to it.
 pub(crate) struct Auditor<'a> {
-    pub(crate) key: &'a VerifyingKey,
+    pub(crate) keys: &'a KeyHistory,
     pub(crate) roots: &'a Roots,
 }
 
@@ -160,7 +160,7 @@ impl Timestamps {
                 return None;
             }
         };
-        if !is_of_history(checkpoint, size, history, auditor.key) {
+        if !is_of_history(checkpoint, size, history, auditor.keys) {
             let reason = format!("{path} does not count: the checkpoint that it is over is not of this history");
             collector.incomplete(Axis::Time, reason);
             return None;
@@ -355,8 +355,8 @@ fn read_checkpoints(store: &dyn Store, tokens: &[String], collector: &Collector)
 }
 
 /// Whether the commits say the same as the checkpoint, and the ledger's key signed it. Why not, is said where checkpoints are checked.
-fn is_of_history(checkpoint: &[u8], size: u64, history: &History, key: &VerifyingKey) -> bool {
-    let Ok(checkpoint) = Checkpoint::open(checkpoint, key) else { return false };
+fn is_of_history(checkpoint: &[u8], size: u64, history: &History, keys: &KeyHistory) -> bool {
+    let Ok(checkpoint) = Checkpoint::open(checkpoint, keys) else { return false };
     checkpoint.size == size && history.ending_at(size).is_some_and(|commit| commit.root == checkpoint.root)
 }
 

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use tachograph_ledger::{Checkpoint, Policy, VerifyingKey, parse_note};
+use tachograph_ledger::{Checkpoint, KeyHistory, Keys, Policy, parse_note};
 use tachograph_record::Time;
 
 use super::checkpoints::{Remembered, Seen};
@@ -29,18 +29,18 @@ struct Witnessed {
 pub(crate) fn check(
     store: &dyn Store,
     listed: &[String],
-    key: &VerifyingKey,
+    keys: &KeyHistory,
     policy: Option<&Policy>,
     history: &History,
     outside: &mut Remembered,
     collector: &Collector,
 ) -> Option<u64> {
-    let policy = policy.filter(|policy| accepts(policy, key, collector));
+    let policy = policy.filter(|policy| accepts(policy, keys, collector));
     let (mut newest, mut best): (Option<Witnessed>, Option<Witnessed>) = (None, None);
     store.read_each(listed, MAX_NOTE_BYTES, &mut |path, bytes| {
         // A stray name was reported with the store's objects.
         let Some(size) = paths::number_of(path, paths::WITNESSED) else { return ControlFlow::Continue(()) };
-        if let Some(witnessed) = open(bytes, path, size, key, policy, collector)
+        if let Some(witnessed) = open(bytes, path, size, keys, policy, collector)
             && compare(&witnessed.checkpoint, path, history, outside, collector)
         {
             if witnessed.is_met {
@@ -63,11 +63,15 @@ pub(crate) fn check(
 }
 
 /// Whether the policy is for this ledger and asks for witnesses at all.
-pub(crate) fn accepts(policy: &Policy, key: &VerifyingKey, collector: &Collector) -> bool {
+pub(crate) fn accepts(policy: &Policy, keys: &KeyHistory, collector: &Collector) -> bool {
     let incomplete = |reason: &str| collector.incomplete(Axis::NonEquivocation, reason);
-    if !policy.logs().is_empty() && policy.logs().iter().all(|log| log.key != *key) {
-        if let Some(log) = policy.logs().iter().find(|log| log.key.name() == key.name()) {
-            let what = format!("the policy says that the ledger's key is {}, not {}", log.key.to_line(), key.to_line());
+    if !policy.logs().is_empty() && policy.logs().iter().all(|log| keys.keys().all(|key| log.key != *key)) {
+        if let Some(log) = policy.logs().iter().find(|log| log.key.name() == keys.ledger()) {
+            let what = format!(
+                "the policy says that the ledger's key is {}, not {}",
+                log.key.to_line(),
+                keys.first().to_line()
+            );
             collector.fail(Axis::Authenticity, Finding::of_object(paths::LEDGER, what));
         }
         incomplete("the policy that was given is for other logs, not for the key of this ledger");
@@ -85,7 +89,7 @@ fn open(
     bytes: Result<Vec<u8>, StoreError>,
     path: &str,
     size: u64,
-    key: &VerifyingKey,
+    keys: &KeyHistory,
     policy: Option<&Policy>,
     collector: &Collector,
 ) -> Option<Witnessed> {
@@ -101,7 +105,7 @@ fn open(
             return None;
         }
     };
-    let checkpoint = match Checkpoint::open(&bytes, key) {
+    let checkpoint = match Checkpoint::open(&bytes, keys) {
         Ok(checkpoint) => checkpoint,
         Err(error) => return fail(Axis::Authenticity, error.to_string()),
     };

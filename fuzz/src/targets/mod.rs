@@ -8,6 +8,7 @@ pub(crate) mod commit;
 pub(crate) mod config;
 pub(crate) mod journal;
 pub(crate) mod json;
+pub(crate) mod key_link;
 pub(crate) mod leaf;
 pub(crate) mod note;
 pub(crate) mod otlp_json;

@@ -29,7 +29,7 @@ MAX_BYTES, MAX_LINE, MAX_FILE, MAX_RECORDS, MAX_PROOF, MAX_FINDINGS = 1 << 30, 2
 CLOCK_TOLERANCE = 300 * 10**9  # ns by which the recorder's clock and a time stamp may contradict each other, beside the stamp's accuracy
 
 NEEDED = "VERIFY.md bundle.json checkpoint index.html ledger.vkey records.jsonl verify.py verify.sh verify.sql".split()
-OTHERS = re.compile(r"MANIFEST\.sha256|witnessed|streams\.json|closed/[0-9]{20}\.tlog-proof|not-before\.(tsr|checkpoint)|proofs/[0-9]{20}\.tlog-proof|not-after/\w[\w.-]{0,63}\.tsr", re.A)
+OTHERS = re.compile(r"MANIFEST\.sha256|witnessed|streams\.json|closed/[0-9]{20}\.tlog-proof|not-before\.(tsr|checkpoint)|proofs/[0-9]{20}\.tlog-proof|keys/[0-9]{20}|not-after/\w[\w.-]{0,63}\.tsr", re.A)
 LEDGER, DECIMAL, HASH = r"(?!/)[A-Za-z0-9._/-]{1,128}(?<!/)", r"0|[1-9][0-9]{0,19}", r"[0-9a-f]{64}"
 PRODUCER, PLAIN = r"[A-Za-z0-9._:-]{1,64}", r"[ !#-\[\]-~]+"
 LEAF = {  # the keys in their order, and how their values look
@@ -262,13 +262,16 @@ def parse_checkpoint(data):
 def signatures_of(note, key):
     return [signature for name, key_id, signature in parse_note(note)[1] if (name, key_id) == key[:2]]
 
-def check_signature(note, key):
-    """The note must be a checkpoint of the ledger whose key this is, signed by it. Others may have signed it too."""
-    mine, label = signatures_of(note, key), f"{key[0]}+{key[1].hex()}"
-    need(parse_checkpoint(note)[0] == key[0], f"a checkpoint of ledger {parse_checkpoint(note)[0]}, not of {key[0]}")
-    need(mine, f"unknown key: there is no signature of {label}")
-    for signature in mine:
-        need(signed(key[2], parse_note(note)[0].encode(), signature), f"the signature of {label} is false")
+def check_signature(note, keys):
+    """The note must be a checkpoint of the ledger whose keys these are, signed by each that is valid for its size. Others may have
+    signed it too. Keys are [key, above, up to]: valid for trees of more than `above` and at most `up to` records, None is no bound."""
+    name, size, _ = parse_checkpoint(note)
+    need(name == keys[0][0][0], f"a checkpoint of ledger {name}, not of {keys[0][0][0]}")
+    for key in [key for key, above, up_to in keys if (above is None or size > above) and (up_to is None or size <= up_to)]:
+        mine, label = signatures_of(note, key), f"{key[0]}+{key[1].hex()}"
+        need(mine, f"unknown key: there is no signature of {label}")
+        for signature in mine:
+            need(signed(key[2], parse_note(note)[0].encode(), signature), f"the signature of {label} is false")
 
 
 # == The files ==
@@ -276,12 +279,12 @@ def check_signature(note, key):
 def check_files(folder, report):
     """No file is missing, none is foreign, each has the hash that the manifest says. Gives the names that are there."""
     sizes, foreign, listed = {}, set(), {}
-    for place in ("", "proofs", "not-after", "closed"):
+    for place in ("", "proofs", "not-after", "closed", "keys"):
         if place and ((folder / place).is_symlink() or not (folder / place).is_dir()):
             continue
         for entry in os.scandir(folder / place):
             name = f"{place}/{entry.name}" if place else entry.name
-            if name in ("proofs", "not-after", "closed") and entry.is_dir(follow_symlinks=False):
+            if name in ("proofs", "not-after", "closed", "keys") and entry.is_dir(follow_symlinks=False):
                 continue
             # Only plain files are opened: a link leads elsewhere, a pipe never ends.
             if entry.is_file(follow_symlinks=False) and (name in NEEDED or OTHERS.fullmatch(name)):
@@ -632,19 +635,62 @@ def check_streams(folder, names, about, found, note, report):
 
 # == Signatures, witnesses, time stamps ==
 
-def check_authenticity(folder, about, given, checkpoint, report):
-    """Gives the key that everything else is checked with, the one given, or else the bundle's own; and whether it signed the checkpoint."""
-    own, axis, is_signed = None, "authenticity", False
+def follow_link(data, index, keys, linked):
+    """A link between keys: the record `index` that announces or retires one, its proof, and a checkpoint that every key signed which was
+    valid before. `linked` is the size of the checkpoint of the link before. Gives that of this one."""
+    need(len(data) <= 256 << 10 and data.count(b"\n") > 5, "not a link between keys")
+    head, body, proof = data.split(b"\n", 2)
+    top, gap, note = proof.partition(b"\n\n")
+    lines, starts = top.decode().split("\n"), ("c2sp.org/tlog-proof@v1", "extra ", "index ")
+    need(head == b"tachograph.dev/key-link/v1" and gap and 3 <= len(lines) <= 3 + MAX_PROOF, "not a link between keys")
+    need(lines[0] == starts[0] and all(map(str.startswith, lines, starts)), "its proof is no tlog-proof")
+    text = unbase64(lines[1][6:]).decode()
+    leaf, name = parse_leaf(text), keys[0][0][0]
+    need((leaf["index"], lines[2], leaf["ledger"]) == (str(index), f"index {index}", name), "the link is of another record, or another ledger's")
+    said, recorder = parse_body(unbase64(body.decode()).decode(), leaf), ("lifecycle", "tachograph-collector")
+    need((leaf["kind"], leaf.get("producer")) == recorder, f"record {index} is not the recorder's own")
+    details = said.get("details") if isinstance(said.get("details"), dict) else {}
+    need(said.get("action_type") in ("key.announce", "key.retire") and isinstance(details.get("vkey"), str), f"record {index} says nothing of keys")
+    check_signature(note, keys)
+    (_, size, root), key = parse_checkpoint(note), parse_vkey(details["vkey"], 1)
+    hashes = [unbase64(line) for line in lines[3:]]
+    need(all(len(node) == 32 for node in hashes) and linked <= index < size, "a hash has not 32 bytes, or the record is not where it must be")
+    need(root_by_proof(index, size, sha256(b"\x00" + text.encode()), hashes) == root, "the checkpoint does not cover the record")
+    present = [period for period in keys if period[2] is None]
+    if said["action_type"] == "key.announce":
+        need(len(present) == 1 and key[0] == name and all(key != period[0] for period in keys), f"record {index} announces a key that can't follow")
+        keys.append([key, size, None])
+    else:
+        need(len(present) == 2 and any(key == period[0] for period in present), f"record {index} retires a key that can't go")
+        next(period for period in present if period[0] == key)[2] = size
+    return size
+
+def follow_links(folder, names, first, report):
+    """All keys that follow from the first one."""
+    keys, linked = [[first, None, None]], 0
+    for name in sorted(name for name in names if name.startswith("keys/")):
+        with report.part("authenticity", name):
+            linked = follow_link(read(folder, name), int(name[5:]), keys, linked)
+    return keys
+
+def check_authenticity(folder, names, about, given, checkpoint, report):
+    """Gives the keys that everything else is checked with, those that follow from the bundle's own, or else the one given; and whether
+    they signed the checkpoint."""
+    own, keys, axis, is_signed = None, None, "authenticity", False
     with report.part(axis, "ledger.vkey"):
         line = read(folder, "ledger.vkey").decode()
         own = parse_vkey(line.rstrip("\n"), 1)
         need(line == about["vkey"] + "\n" and own[0] == about["ledger"], "bundle.json names another key or another ledger")
-        need(given in (None, own), f"unknown key: the bundle brings {own[0]}+{own[1].hex()}, which is not the key that was given")
+        keys = follow_links(folder, names, own, report)
+        known = [period[0] for period in keys if about["size"] > (period[1] or 0)]
+        need(given is None or given in known, f"unknown key: the bundle brings {own[0]}+{own[1].hex()}, which is not the key that was given")
     if given is None:
         report.incomplete(axis, "no --key: the key came with the bundle, and a forger would have put his own there")
+    if given and (keys is None or all(given != period[0] for period in keys)):
+        keys = [[given, None, None]]
     with report.part(axis, "checkpoint"):
-        need(given or own, "there is no key to check the signature with")
-        check_signature(checkpoint, given or own)
+        need(keys, "there is no key to check the signature with")
+        check_signature(checkpoint, keys)
         is_signed = True
     with report.part("coverage", "checkpoint"):
         is_signed, was_signed = False, is_signed
@@ -653,11 +699,11 @@ def check_authenticity(folder, about, given, checkpoint, report):
         need((size, root.hex()) == (about["size"], about["root"]), "bundle.json speaks of a checkpoint of another size or root")
         report.say("coverage", f"the checkpoint covers {size} records, root {root.hex()}")
         is_signed = was_signed
-    return given or own, is_signed
+    return keys, is_signed
 
-def check_witnesses(note, witnesses, quorum, key, report):
+def check_witnesses(note, witnesses, quorum, keys, report):
     axis, good = "non_equivocation", set()
-    text, others = parse_note(note)[0], sorted({name for name, key_id, _ in parse_note(note)[1] if key and (name, key_id) != key[:2]})
+    text, others = parse_note(note)[0], sorted({name for name, key_id, _ in parse_note(note)[1] if all((name, key_id) != key[:2] for key, _, _ in keys or [])})
     for witness in witnesses:
         for cosignature in signatures_of(note, witness):
             at = int.from_bytes(cosignature[:8], "big")  # seconds since 1970
@@ -713,7 +759,7 @@ def check_stamp(folder, token, data, program, ca, report):
     at, accuracy = stamp_time(said)
     return at, accuracy + CLOCK_TOLERANCE
 
-def check_time(folder, names, about, found, key, ca, report):
+def check_time(folder, names, about, found, keys, ca, report):
     axis, after = "time", sorted(name for name in names if name.startswith("not-after/"))
     program = find_openssl(folder, report) if ca else None
     for name in after:
@@ -736,8 +782,8 @@ def check_time(folder, names, about, found, key, ca, report):
         token = found.get(anchor, {}).get("token")
         need(token == file_sha256(folder / "not-before.tsr"), f"record {anchor} does not hold the hash of this token")
         before = read(folder, "not-before.checkpoint")
-        need(key, "there is no key to check not-before.checkpoint with")
-        check_signature(before, key)
+        need(keys, "there is no key to check not-before.checkpoint with")
+        check_signature(before, keys)
         need(parse_checkpoint(before)[1] <= anchor, "not-before.checkpoint is newer than the record that holds the token's hash")
         stamp = check_stamp(folder, "not-before.tsr", "not-before.checkpoint", program, ca, report)
         if stamp is not None:
@@ -753,7 +799,7 @@ def check_time(folder, names, about, found, key, ca, report):
 def verify(folder, options, report):
     """Everything. Whatever is not reached because something before it is broken stays INCOMPLETE. Gives bundle.json and the records."""
     report.file = "."
-    names, about, found, note, key = check_files(folder, report), None, {}, b"", None
+    names, about, found, note, keys = check_files(folder, report), None, {}, b"", None
     with report.part("integrity", "bundle.json"):
         about = read_about(folder)
     if about is None:
@@ -765,7 +811,7 @@ def verify(folder, options, report):
         if "witnessed" in names:
             note = read(folder, "witnessed")
             need(note.startswith(checkpoint) and parse_note(note)[0] == parse_note(checkpoint)[0], "not the checkpoint with further signatures below")
-    key, is_signed = check_authenticity(folder, about, options.key, checkpoint, report)
+    keys, is_signed = check_authenticity(folder, names, about, options.key, checkpoint, report)
     report.done.add("authenticity")
     with report.part("integrity", "records.jsonl"):
         found = check_records(folder, about, note, report)
@@ -779,17 +825,17 @@ def verify(folder, options, report):
         check_completeness(folder, names, about, found, note, is_signed, report)
         report.done.add("completeness")
     with report.part("non_equivocation", "witnessed"):
-        check_witnesses(note, options.witness, options.quorum, key, report)
+        check_witnesses(note, options.witness, options.quorum, keys, report)
         report.done.add("non_equivocation")
     with report.part("time", "not-after"):
-        check_time(folder, names, about, found, key, options.tsa_ca, report)
+        check_time(folder, names, about, found, keys, options.tsa_ca, report)
         report.done.add("time")
     return about, found
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS)
     parser.add_argument("folder", nargs="?", default=pathlib.Path(__file__).resolve().parent, type=pathlib.Path, metavar="BUNDLE_DIR")
-    parser.add_argument("--key", metavar="FILE|VKEY", help="the ledger's public key, from a source that you trust")
+    parser.add_argument("--key", metavar="FILE|VKEY", help="a public key of the ledger, from a source that you trust: its first, or a later one")
     parser.add_argument("--witness", metavar="VKEY", action="append", default=[], help="a witness's public key; may be given several times")
     parser.add_argument("--quorum", metavar="K", type=int, help="how many of the witnesses must have cosigned [default: all]")
     parser.add_argument("--tsa-ca", metavar="FILE", help="certificates (PEM) of the time-stamp authorities that you trust")

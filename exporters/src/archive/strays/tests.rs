@@ -84,7 +84,7 @@ fn a_start_looks_back_to_the_last_one_unless_it_knows_nothing() {
     scene.run(&mut second, 6);
 
     let (third, _) = scene.start("third", 16);
-    let key = scene.ledger.key.public();
+    let key = KeyHistory::new(scene.ledger.key.public());
     // The oldest of the last eight commits is that of record 9, which the writer before wrote on 29 November.
     let since = last_start(&*scene.store, &key, third.tail(), 1).unwrap();
     assert_eq!(since.as_deref(), Some("day=2026-11-27"));

@@ -1,6 +1,6 @@
 //! What parties outside say of a bundle's checkpoint: whoever remembered one, witnesses, time-stamp authorities.
 
-use tachograph_ledger::{Checkpoint, Policy, VerifyingKey, parse_note, sha256};
+use tachograph_ledger::{Checkpoint, KeyHistory, Policy, parse_note, sha256};
 
 use super::records::Counted;
 use super::{Check, Signed};
@@ -10,7 +10,7 @@ use crate::timestamp::{self, Stamp, TimestampError};
 use crate::verify::{Axis, accepts, tolerance};
 
 impl Check<'_> {
-    pub(super) fn compare_outside(&self, signed: Option<&Signed>, key: Option<&VerifyingKey>) {
+    pub(super) fn compare_outside(&self, signed: Option<&Signed>, key: Option<&KeyHistory>) {
         let incomplete = |reason: String| self.collector.incomplete(Axis::NonEquivocation, reason);
         let Some((signed, key)) = signed.zip(key) else {
             return incomplete("there is no good checkpoint to compare".to_owned());
@@ -74,7 +74,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn time(&self, about: &About, key: Option<&VerifyingKey>, counted: &Counted) {
+    pub(super) fn time(&self, about: &About, key: Option<&KeyHistory>, counted: &Counted) {
         let mut is_bounded = false;
         for (path, token) in self.files.iter().filter(|(path, _)| path.starts_with(NOT_AFTER)) {
             let Some(stamp) = self.stamp(path, token, self.file(CHECKPOINT)) else { continue };
@@ -92,7 +92,7 @@ impl Check<'_> {
         self.not_before(about, key, counted);
     }
 
-    fn not_before(&self, about: &About, key: Option<&VerifyingKey>, counted: &Counted) {
+    fn not_before(&self, about: &About, key: Option<&KeyHistory>, counted: &Counted) {
         let (token, data) = (self.files.get(NOT_BEFORE), self.files.get(NOT_BEFORE_CHECKPOINT));
         let (Some(token), Some(data), Some(anchor)) = (token, data, about.anchor) else {
             if token.is_some() || data.is_some() || about.anchor.is_some() {

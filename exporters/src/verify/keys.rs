@@ -1,0 +1,143 @@
+//! The ledger's keys: from the one that the auditor trusts to those that signed.
+//!
+//! The archive brings the links between keys along, and each proves itself from the keys before it. What can be wrong beyond that: a link
+//! that leads nowhere; one that was left out, which the record shows that should have it; and one whose tree is not this history's.
+
+use std::collections::BTreeMap;
+
+use tachograph_ledger::keys::MAX_LINKS;
+use tachograph_ledger::{KeyChange, KeyHistory, VerifyingKey};
+
+use super::collector::Collector;
+use super::commits::History;
+use super::report::{Axis, Finding};
+use crate::archive::store::{Store, StoreError};
+use crate::archive::{Identity, Links, paths};
+
+/// What records say of keys: by index, in words.
+#[derive(Default)]
+pub(crate) struct Said(BTreeMap<u64, String>);
+
+impl Said {
+    /// Takes what the recorder says in record `index`.
+    pub(crate) fn hear(&mut self, index: u64, body: &[u8]) {
+        let what = match KeyChange::of_body(body) {
+            Ok(Some(KeyChange::Announce(key))) => format!("announces the key {}", key.to_line()),
+            Ok(Some(KeyChange::Retire(key))) => format!("retires the key {}", key.to_line()),
+            Ok(None) => return,
+            Err(_) => "speaks of a key that is none".to_owned(),
+        };
+        // A ledger can't have more links; one that lacks its link is reported all the same.
+        if self.0.len() <= MAX_LINKS {
+            self.0.insert(index, what);
+        }
+    }
+}
+
+/// The keys that an archive is judged by.
+pub(crate) struct Trusted {
+    links: Links,
+    /// What the auditor gave, if it is not the ledger's first key, and how many records a tree has at least that it did not sign.
+    later: Option<(VerifyingKey, u64)>,
+}
+
+impl Trusted {
+    /// From the key that was `given`, or else the one that the archive names; `None` if there is neither.
+    pub(crate) fn read(
+        store: &dyn Store,
+        given: Option<&VerifyingKey>,
+        identity: Option<&Identity>,
+        collector: &Collector,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(first) = identity.map(|identity| &identity.vkey).or(given) else { return Ok(None) };
+        let mut links = Links::read(store, first.clone())?;
+        let mut later = None;
+        match (given, identity) {
+            (None, _) => {
+                let reason = "the key came from the archive itself, where a forger would put his own: pass the ledger's key from another source";
+                collector.incomplete(Axis::Authenticity, reason);
+            }
+            (Some(key), Some(identity)) if key != first => match links.history.valid_above(key) {
+                Some(above) => later = Some((key.clone(), above)),
+                None => {
+                    if let Err(error) = identity.clone().check_key(key) {
+                        collector.fail(Axis::Authenticity, Finding::of_object(paths::LEDGER, error.to_string()));
+                    }
+                    links = Links::read(store, key.clone())?;
+                }
+            },
+            (Some(_), _) => {}
+        }
+        for (path, what) in &links.bad {
+            collector.fail(Axis::Authenticity, Finding::of_object(path, what.clone()));
+        }
+        Ok(Some(Self { links, later }))
+    }
+
+    /// The keys.
+    pub(crate) fn keys(&self) -> &KeyHistory {
+        &self.links.history
+    }
+
+    /// The one that all rests on.
+    pub(crate) fn root(&self) -> &VerifyingKey {
+        self.later.as_ref().map_or(self.keys().first(), |(key, _)| key)
+    }
+
+    /// Says what follows from links and records. All bodies must have been heard, and checkpoints over `covered` records have been found good.
+    pub(crate) fn judge(&self, said: &Said, history: &History, covered: u64, collector: &Collector) {
+        for (index, link) in &self.links.good {
+            self.compare(*index, link.checkpoint.size, link.checkpoint.root, history, collector);
+        }
+        let newest = history.commits.last().map_or(0, |commit| commit.first);
+        for (index, what) in said.0.iter().filter(|(index, _)| !self.links.good.contains_key(index)) {
+            let path = paths::key_link(*index);
+            if *index >= newest {
+                let reason = format!(
+                    "record {index} {what}, and is not linked yet: the collector does so before its next commit"
+                );
+                collector.incomplete(Axis::Authenticity, reason);
+            } else {
+                let what = format!(
+                    "record {index} {what}, but this link to it is missing or leads nowhere: it was withheld, or the record is not one that the keys before allow"
+                );
+                collector.fail(Axis::Authenticity, Finding { index: Some(*index), ..Finding::of_object(path, what) });
+            }
+        }
+        if let Some((key, above)) = &self.later
+            && covered <= *above
+        {
+            let reason = format!(
+                "the key that was given ({}) signs trees of more than {above} records, and no such checkpoint is here: nothing shows yet that this is its ledger",
+                key.to_line()
+            );
+            collector.incomplete(Axis::Authenticity, reason);
+        }
+        let count = self.keys().keys().count();
+        if count > 1 {
+            let reason = format!(
+                "the ledger has had {count} keys, each linked to the one before by records that the keys before signed"
+            );
+            collector.rests_on(Axis::Authenticity, reason);
+        }
+    }
+
+    /// Whether the tree of a link is one of this history. Its keys signed it, so that another one is a fork.
+    fn compare(&self, index: u64, size: u64, root: tachograph_ledger::Hash, history: &History, collector: &Collector) {
+        let path = paths::key_link(index);
+        let fail = |axis, what: String| {
+            collector.fail(axis, Finding { index: Some(index), ..Finding::of_object(&path, what) });
+        };
+        match history.ending_at(size) {
+            Some(commit) if commit.root == root => {}
+            Some(commit) => fail(
+                Axis::NonEquivocation,
+                format!(
+                    "a fork: the link was signed over {size} records with root {root}, but the commit that ends there has {}",
+                    commit.root
+                ),
+            ),
+            None => fail(Axis::Integrity, format!("the link was signed over {size} records, and no commit ends there")),
+        }
+    }
+}
