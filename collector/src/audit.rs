@@ -47,6 +47,11 @@ pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<R
     // What the chain begins with, whichever of the ledger's keys the auditor gave.
     let key = data_dir.vkey().clone();
     options.own_checkpoint = data_dir.checkpoint()?;
+    // Without it everything else is checked all the same, and the report says that this was not.
+    options.stream_key = data_dir.stream_key().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the stream key can't be read");
+        None
+    });
     let store = place.auditor()?;
     // The escrowed key would be used up by the archive; the journal's own MACs need the present epoch's.
     let own = data_dir.mac_key();

@@ -49,9 +49,9 @@ pub struct Draft {
     pub producer_epoch: Option<Box<str>>,
     /// Its number.
     pub producer_seq: Option<u64>,
-    /// The session that it belongs to.
+    /// The session that it belongs to, until its stream was looked for.
     pub session_id: Option<Box<str>>,
-    /// The agent that it is of.
+    /// The agent that it is of, in the same way.
     pub agent_id: Option<Box<str>>,
     /// Its stream's secret, if that was looked for ahead.
     pub stream: Option<StreamSecret>,
@@ -198,10 +198,12 @@ impl Batch {
         Ok(batch)
     }
 
-    /// Finds each record's stream ahead of the writer, which would do it one record after another.
-    pub fn assign(&mut self, assigner: &Assigner) {
+    /// Finds each record's stream, if any are sealed, ahead of the writer, which would do it one record after another. What it is found
+    /// by, which may be long, is let go of: it stands in the body too.
+    pub fn assign(&mut self, assigner: Option<&Assigner>) {
         for draft in &mut self.drafts {
-            draft.stream = assigner.secret(draft);
+            draft.stream = assigner.and_then(|assigner| assigner.secret(draft));
+            (draft.session_id, draft.agent_id) = (None, None);
         }
     }
 

@@ -547,8 +547,8 @@ impl DataDir {
     /// If there is one, or it can't be written.
     pub fn make_stream_key(&self, random: &Zeroizing<[u8; 32]>) -> Result<StreamKey, DataDirError> {
         let text = Zeroizing::new(format!("{STREAM_KEY_HEADER}\n{}\n", Hex(**random)));
-        self.write_new_secret(STREAM_KEY, text.as_bytes(), 0o600)?;
-        sync_dir(&self.root.join("keys"))?;
+        // Whole or not at all: half of one would keep every later start from working.
+        replace_secret(&self.root.join(STREAM_KEY), &self.sealed(STREAM_KEY, text.as_bytes())?, 0o600)?;
         Ok(StreamKey::new(**random))
     }
 

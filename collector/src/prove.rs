@@ -13,7 +13,7 @@ use tachograph_exporters::bundle::streams::Stream;
 use tachograph_exporters::bundle::{MAX_BYTES, MAX_RECORDS};
 use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Verdict};
 use tachograph_ledger::{StreamKey, StreamKind, VerifyingKey};
-use tachograph_record::{Body, Time};
+use tachograph_record::{Body, COLUMN_TEXT_LIMIT, Time};
 
 use crate::trace::{Event, Forest, TraceError};
 use crate::view::View;
@@ -29,6 +29,11 @@ pub enum ProveError {
     /// No record answers.
     #[error("no record is {0}")]
     NotFound(String),
+    /// Its records can't be looked up.
+    #[error(
+        "{0}: ids of more than {COLUMN_TEXT_LIMIT} bytes can't be looked up, because the archive's columns hold no longer texts. Its records can be had with --from and --to, or --indexes"
+    )]
+    LongId(String),
     /// The end comes before the beginning.
     #[error("{0} is no span: its end comes before its beginning")]
     Backwards(String),
@@ -101,6 +106,12 @@ fn stream_of(key: &StreamKey, selection: &Selection) -> Option<Stream> {
 
 fn select(view: &View, archive: &Reader, selection: &Selection) -> Result<BTreeMap<u64, Option<Vec<u8>>>, ProveError> {
     let records = view.records();
+    if let Selection::Session { session_id: id } | Selection::Agent { agent_id: id } = selection
+        && id.len() > COLUMN_TEXT_LIMIT
+    {
+        let start: String = id.chars().take(40).collect();
+        return Err(ProveError::LongId(format!("{start}…")));
+    }
     let bodies = |events: &mut dyn Iterator<Item = Event>| {
         events.map(|event| (event.index, Some(event.into_body()))).collect::<BTreeMap<_, _>>()
     };
@@ -113,8 +124,8 @@ fn select(view: &View, archive: &Reader, selection: &Selection) -> Result<BTreeM
             }
             bodies(&mut forest.events.into_values())
         }
-        Selection::Session { session_id } => bodies(&mut records.of_session(session_id)?.into_iter()),
-        Selection::Agent { agent_id } => bodies(&mut records.of_agent(agent_id)?.into_iter()),
+        Selection::Session { session_id } => bodies(&mut records.of_session(session_id, MAX_RECORDS + 1)?.into_iter()),
+        Selection::Agent { agent_id } => bodies(&mut records.of_agent(agent_id, MAX_RECORDS + 1)?.into_iter()),
         Selection::Time { from, to } => {
             if from >= to {
                 return Err(ProveError::Backwards(selection.describe()));

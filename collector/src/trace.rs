@@ -129,7 +129,7 @@ impl Records<'_> {
             if !done.insert(key.clone()) {
                 continue;
             }
-            for event in self.find(&key)? {
+            for event in self.find(&key, MAX_RECORDS)? {
                 if forest.events.len() >= MAX_RECORDS {
                     forest.cut = true;
                     break;
@@ -152,31 +152,31 @@ impl Records<'_> {
     pub fn carrying(&self, id: &str) -> Result<BTreeMap<u64, Event>, TraceError> {
         let mut events = BTreeMap::new();
         for key in keys_of(id) {
-            events.extend(self.find(&key)?.into_iter().map(|event| (event.index, event)));
+            events.extend(self.find(&key, MAX_RECORDS)?.into_iter().map(|event| (event.index, event)));
         }
         Ok(events)
     }
 
-    /// The events of a session.
+    /// The events of a session: of those that are archived the first `limit`.
     ///
     /// # Errors
     /// If something can't be read.
-    pub fn of_session(&self, session_id: &str) -> Result<Vec<Event>, TraceError> {
-        self.find(&Key::Text("session_id", session_id.to_owned()))
+    pub fn of_session(&self, session_id: &str, limit: usize) -> Result<Vec<Event>, TraceError> {
+        self.find(&Key::Text("session_id", session_id.to_owned()), limit)
     }
 
-    /// The events of an agent.
+    /// The events of an agent, in the same way.
     ///
     /// # Errors
     /// If something can't be read.
-    pub fn of_agent(&self, agent_id: &str) -> Result<Vec<Event>, TraceError> {
-        self.find(&Key::Text("agent_id", agent_id.to_owned()))
+    pub fn of_agent(&self, agent_id: &str, limit: usize) -> Result<Vec<Event>, TraceError> {
+        self.find(&Key::Text("agent_id", agent_id.to_owned()), limit)
     }
 
-    fn find(&self, key: &Key) -> Result<Vec<Event>, TraceError> {
+    fn find(&self, key: &Key, limit: usize) -> Result<Vec<Event>, TraceError> {
         let mut events = Vec::new();
         if let Some(archive) = self.archive {
-            let found = archive.find(key.column(), key.value(), MAX_RECORDS)?;
+            let found = archive.find(key.column(), key.value(), limit)?;
             events.extend(found.into_iter().map(|found| Event { index: found.index, body: found.body }));
         }
         let column = tachograph_record::COLUMNS.iter().find(|column| column.name == key.column());

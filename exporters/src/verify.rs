@@ -28,7 +28,7 @@ mod witnessed;
 
 use std::path::PathBuf;
 
-use tachograph_ledger::{Hash, Keys, MacKey, Policy, VerifyingKey};
+use tachograph_ledger::{Hash, Keys, MacKey, Policy, StreamKey, VerifyingKey};
 use tachograph_record::Time;
 
 use crate::archive::store::{Store, StoreError};
@@ -39,8 +39,10 @@ pub(crate) use collector::Collector;
 use jobs::Workshop;
 use keys::Trusted;
 use leaves::Walk;
+use records::Assigned;
 pub(crate) use records::check_body;
 pub(crate) use report::exit_code;
+use streams::Streams;
 pub(crate) use timestamps::tolerance;
 use timestamps::{Auditor, Timestamps};
 pub(crate) use witnessed::accepts;
@@ -72,6 +74,8 @@ pub struct Options<'a> {
     pub receipts: Vec<PathBuf>,
     /// The initial MAC key, out of escrow.
     pub mac_key: Option<MacKey>,
+    /// The stream key: with it each record is held against the stream that it must be in.
+    pub stream_key: Option<StreamKey>,
     /// Time-stamp authorities that the auditor trusts.
     pub timestamp_authorities: Roots,
     /// The auditor's clock: by it certificates of time stamps have ended. Without it none has.
@@ -161,9 +165,12 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let auditor = Auditor { keys, roots: &options.timestamp_authorities };
     let timestamps = Timestamps::read(store, tokens, &history, &auditor, &collector);
     let escrowed = options.mac_key.is_some();
-    let mut walk = Walk::new(keys.first(), options.mac_key, outside, timestamps.sizes(), receipts, &collector);
+    let key_id = options.stream_key.as_ref().map(StreamKey::id);
+    let streams = Streams::new(key_id);
+    let mut walk = Walk::new(keys.first(), options.mac_key, outside, timestamps.sizes(), receipts, streams, &collector);
     let statements = Statements::new(keys.ledger(), &history, &foreign, &timestamps);
-    let workshop = Workshop::new(store, statements, options.progress, &collector);
+    let assigned = Assigned { ledger: keys.ledger().clone(), key: options.stream_key.as_ref(), key_id };
+    let workshop = Workshop::new(store, statements, assigned, options.progress, &collector);
     let linked = in_folder(paths::KEYS);
     let mut certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let published = std::mem::take(&mut certificates.published);

@@ -112,9 +112,13 @@ impl Scene {
     }
 
     fn verify(&mut self) -> Report {
+        self.verify_with(None)
+    }
+
+    fn verify_with(&mut self, stream_key: Option<StreamKey>) -> Report {
         let store = self.archive();
         let key = self.ledger.key.public().clone();
-        verify(&*store, Options { key: Some(key), threads: 2, ..Options::default() }).unwrap()
+        verify(&*store, Options { key: Some(key), stream_key, threads: 2, ..Options::default() }).unwrap()
     }
 
     /// The index of the one record that fails completeness, and why.
@@ -163,6 +167,8 @@ fn streams_that_are_as_stated_pass() {
     let report = scene.verify();
     assert_ne!(report.verdict(Axis::Completeness), Verdict::Fail, "{}", report.to_json());
     assert!(report.findings.is_empty());
+    let told = scene.verify_with(Some(StreamKey::new([5; 32]))).axes[&Axis::Completeness].reasons.join(" ");
+    assert!(told.contains("in the stream of its own session"), "{told}");
     // Where a recorder would go on.
     let tree = TreeReader::open(Arc::new(DirectoryStore::reader(scene.directory.path()).unwrap())).unwrap();
     for (end, first) in [(5, Some(0)), (6, Some(6)), (8, Some(6)), (0, None)] {
@@ -197,6 +203,32 @@ fn a_record_that_is_sealed_beside_its_stream_is_found() {
     let (index, what) = scene.finding();
     assert_eq!(index, 2);
     assert!(what.contains("sealed beside its stream"), "{what}");
+}
+
+#[test]
+fn a_record_that_is_sealed_into_anothers_stream_is_found_with_the_stream_key() {
+    let mut scene = Scene::new();
+    scene.record(&["a"]);
+    let record = scene.session("a");
+    let id = secret("another").id(scene.ledger.key.public().name(), 0);
+    let sealed = scene.ledger.seal_in(&record, &StreamPlace::In { id, seq: 0, prev: None });
+    scene.open.push(id, sealed.hash);
+    scene.records.push(sealed);
+    scene.close(false);
+    let told = |report: &Report| report.axes[&Axis::Completeness].reasons.join(" ");
+    let without = scene.verify();
+    assert!(
+        without.findings.is_empty() && told(&without).contains("of 2 of these it was not checked"),
+        "{}",
+        without.to_json()
+    );
+    let other = scene.verify_with(Some(StreamKey::new([6; 32])));
+    assert!(other.findings.is_empty() && told(&other).contains("under another stream key"), "{}", other.to_json());
+    let with = scene.verify_with(Some(StreamKey::new([5; 32])));
+    assert_eq!(with.verdict(Axis::Completeness), Verdict::Fail, "{}", with.to_json());
+    let finding = with.findings.first().unwrap();
+    assert_eq!(finding.index, Some(2));
+    assert!(finding.what.contains("another stream than that of its session"), "{}", finding.what);
 }
 
 #[test]
@@ -246,6 +278,25 @@ fn a_session_is_shown_as_a_whole() {
     // Of the last generation nothing is claimed then, but what is claimed is true.
     let without = scene.bundle("a", Some(10));
     assert!(reasons(&without).contains("complete from record 0 to record 3"), "{}", reasons(&without));
+}
+
+#[test]
+fn an_empty_generation_that_is_left_without_a_statement_breaks_no_honest_bundle() {
+    let mut scene = Scene::new();
+    scene.record(&["a"]);
+    scene.close(false);
+    // A recorder that knows no streams goes on, and then one that does.
+    scene.run = "run-2";
+    scene.own("collector.start", &StreamPlace::None);
+    scene.run = "run-3";
+    let (first, rule) = (scene.next(), scene.open.rule());
+    scene.open = Generation::new(first, rule);
+    scene.own("collector.start", &StreamPlace::Open { first, rule });
+    scene.record(&["a"]);
+    scene.close(false);
+    let report = scene.bundle("a", None);
+    assert_eq!(report.verdict(Axis::Completeness), Verdict::Incomplete, "{}", report.to_json());
+    assert!(reasons(&report).contains("1 records here lie where no generation is closed"), "{}", reasons(&report));
 }
 
 #[test]

@@ -93,6 +93,7 @@ impl Arguments {
             timestamp_authorities: self.authorities()?,
             now: Some(now()),
             mac_key: None,
+            stream_key: None,
             threads: threads.min(MAX_THREADS),
             progress: Some(progress),
         })

@@ -131,7 +131,9 @@ impl Prove {
                 let reasons = completeness.map(|axis| axis.reasons.join("; ")).unwrap_or_default();
                 let verdict = report.verdict(Axis::Completeness);
                 output::line(&match verdict {
-                    Verdict::Pass => format!("It shows that none of it is missing: {reasons}."),
+                    Verdict::Pass => format!(
+                        "It shows that none of it is missing in the part of the ledger that it covers: {reasons}."
+                    ),
                     _ => format!("It does not show wholly that none of it is missing: {reasons}."),
                 });
             }

@@ -23,6 +23,14 @@ pub enum ControlError {
         /// What the system said.
         source: io::Error,
     },
+    /// Somebody may listen, but not to us.
+    #[error("the collector on {data}, if one runs, can't be reached: {source}; run this as the user that it runs as")]
+    Unreachable {
+        /// The data directory.
+        data: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// It did not answer.
     #[error("the collector on {data} did not answer: {source}; look into its log, then try again")]
     Silent {
@@ -62,7 +70,12 @@ impl Client {
 
     fn ask(&self, request: &Request) -> Result<Reply, ControlError> {
         let shown = || self.data.display().to_string();
-        let connected = connect(&self.data).map_err(|source| ControlError::NotRunning { data: shown(), source })?;
+        let connected = connect(&self.data).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ControlError::NotRunning { data: shown(), source }
+            }
+            _ => ControlError::Unreachable { data: shown(), source },
+        })?;
         let answered = (|| {
             let mut stream = connected;
             stream.set_write_timeout(Some(READ_TIMEOUT))?;

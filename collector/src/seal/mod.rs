@@ -132,6 +132,8 @@ pub struct Writer {
     before: (Snapshot, Time),
     /// Batches whose records are all in the frame or durable already, not yet answered.
     complete: Vec<(Job, Accepted)>,
+    /// Numbers that records of ours in the frame have, of those that nobody seals again if the frame is not written.
+    own_numbers: Vec<u64>,
     last_expiry: Instant,
     producers: Producers,
     last_look: Instant,
@@ -178,6 +180,7 @@ impl Writer {
             leaf: Vec::with_capacity(1024),
             before,
             complete: Vec::new(),
+            own_numbers: Vec::new(),
             unarchived: VecDeque::new(),
             fill: Fill::default(),
             last_expiry: Instant::now(),
@@ -377,10 +380,28 @@ impl Writer {
         let from = self.parts.last_sealed_at;
         tracing::warn!(%from, to = %now, "the clock went back; index order holds, the jump is recorded");
         let details = format!("{{\"from\":\"{from}\",\"to\":\"{now}\"}}");
-        let parts = &self.parts;
-        let batch = parts.own.batch(now, "clock.jump_back", Some(details), &*parts.entropy)?;
+        self.seal_own(now, "clock.jump_back", Some(details), None)
+    }
+
+    /// Seals a record of our own, which nobody seals again if there is no room for it: its number goes back then, or the recorder would
+    /// seem to have lost it.
+    fn seal_own(
+        &mut self,
+        now: Time,
+        action: &'static str,
+        details: Option<String>,
+        place: Option<StreamPlace>,
+    ) -> Result<(), Failed> {
+        if self.frame.is_full() {
+            self.flush()?;
+        }
+        let batch = self.parts.own.batch(now, action, details, &*self.parts.entropy)?;
         for (draft, body) in batch.records() {
-            self.seal(draft, body, draft.body_sha256, now)?;
+            self.own_numbers.extend(draft.producer_seq);
+            match place {
+                Some(place) => self.seal_at(draft, body, draft.body_sha256, now, place)?,
+                None => self.seal(draft, body, draft.body_sha256, now)?,
+            };
         }
         Ok(())
     }
@@ -423,6 +444,9 @@ impl Writer {
         self.parts.last_sealed_at = sealed_at;
         self.parts.dedup.rollback_staged();
         self.parts.streams.take_back();
+        while let Some(number) = self.own_numbers.pop() {
+            self.parts.own.give_back(number);
+        }
         self.empty_frame();
         if self.parts.metrics.journal_full.replace(1) == 0 {
             tracing::error!(%reason, "no room for records: senders are told to come back; nothing acknowledged is lost");
@@ -446,6 +470,7 @@ impl Writer {
 
     fn empty_frame(&mut self) {
         self.parts.streams.keep();
+        self.own_numbers.clear();
         let sealer = &self.parts.sealer;
         self.before = (sealer.snapshot(), self.parts.last_sealed_at);
         self.frame.restart(sealer.next_index(), *sealer.prev().as_bytes(), 0);

@@ -61,6 +61,11 @@ impl Own {
         self.make(now, action, Some(details), (ActorType::User, Some(by)), entropy)
     }
 
+    /// Takes a number back that was given to a record which was then not sealed, unless a later one was given since.
+    pub(super) fn give_back(&self, number: u64) {
+        let _ = self.next.compare_exchange(number + 1, number, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     fn make(
         &self,
         now: Time,

@@ -215,9 +215,7 @@ impl crate::intake::Intake for Intake {
         if batch.is_empty() {
             return Ok(Accepted::default());
         }
-        if let Some(assigner) = &self.streams {
-            batch.assign(assigner);
-        }
+        batch.assign(self.streams.as_deref());
         let charge = Charge::new(&self.held, batch.bytes());
         self.queue.seal(batch, Some(charge)).await
     }

@@ -25,8 +25,8 @@ pub const STREAMS_CLOSED: &str = "streams.closed";
 /// Action of the record whose leaf says that streams are sealed from there on, if no other record can.
 pub const STREAMS_OPENED: &str = "streams.opened";
 
-/// How long to wait after a statement for which there was no room.
-const RETRY: Duration = Duration::from_secs(1);
+/// How long to wait after a statement for which there was no room: doubled each time, up to the second.
+const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(64)];
 /// Ids that are remembered: a power of two.
 const IDS: usize = 1 << 10;
 
@@ -64,7 +64,8 @@ pub struct Streams {
     since: Option<Instant>,
     /// An earlier start left it open: it is stated as soon as may be.
     is_overdue: bool,
-    tried: Option<Instant>,
+    /// Last attempt to state it for which there was no room, and how long to wait then.
+    tried: Option<(Instant, Duration)>,
     /// What the frame that is not written yet did.
     undo: Vec<Undo>,
     /// Secrets and their ids in this generation, each at the place that its first bytes say.
@@ -129,7 +130,7 @@ impl Streams {
     fn is_old(&self) -> bool {
         self.opened
             && (self.is_overdue || self.since.is_some_and(|since| since.elapsed() >= self.close_after))
-            && self.tried.is_none_or(|tried| tried.elapsed() >= RETRY)
+            && self.tried.is_none_or(|(tried, wait)| tried.elapsed() >= wait)
     }
 
     /// Where a record that would be sealed now stands.
@@ -234,11 +235,7 @@ impl Writer {
     /// What must stand in the ledger before the record may.
     pub(super) fn prepare_streams(&mut self, draft: &Draft, now: Time) -> Result<(), Failed> {
         if self.parts.streams.must_open() && draft.producer.as_deref() != Some(OWN_PRODUCER) {
-            let parts = &self.parts;
-            let opening = parts.own.batch(now, STREAMS_OPENED, None, &*parts.entropy)?;
-            for (draft, body) in opening.records() {
-                self.seal(draft, body, draft.body_sha256, now)?;
-            }
+            self.seal_own(now, STREAMS_OPENED, None, None)?;
         }
         if self.parts.streams.is_full(self.parts.sealer.next_index()) { self.close_streams(now, false) } else { Ok(()) }
     }
@@ -248,11 +245,13 @@ impl Writer {
         if self.stopping || !self.parts.streams.is_old() {
             return Ok(());
         }
-        self.parts.streams.tried = Some(Instant::now());
         match self.close_streams(self.parts.clock.now(), false) {
             Ok(()) => Ok(()),
             Err(Failed::Refused(_)) => {
-                tracing::warn!("no room to state what streams there were; it is tried again");
+                let streams = &mut self.parts.streams;
+                let wait = streams.tried.map_or(RETRY[0], |(_, wait)| (wait * 2).min(RETRY[1]));
+                streams.tried = Some((Instant::now(), wait));
+                tracing::warn!(again_in = ?wait, "no room to state what streams there were");
                 Ok(())
             }
             Err(Failed::Fatal(error)) => Err(error),
@@ -300,11 +299,7 @@ impl Writer {
             "by": statement.rule.by.to_string(),
             "key": statement.rule.key.to_hex(),
         });
-        let parts = &self.parts;
-        let batch = parts.own.batch(now, STREAMS_CLOSED, Some(details.to_string()), &*parts.entropy)?;
-        for (draft, body) in batch.records() {
-            self.seal_at(draft, body, draft.body_sha256, now, StreamPlace::Closed(statement))?;
-        }
+        self.seal_own(now, STREAMS_CLOSED, Some(details.to_string()), Some(StreamPlace::Closed(statement)))?;
         self.flush()?;
         self.parts.streams.closed(&statement, self.parts.sealer.next_index());
         tracing::debug!(index, %statement, "streams closed");

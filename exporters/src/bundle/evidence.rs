@@ -76,6 +76,17 @@ impl Evidence {
     }
 }
 
+/// Records under the newest checkpoint.
+pub(crate) fn signed_size(archive: &Reader) -> Result<u64, MakeError> {
+    for commit in archive.commits().iter().rev() {
+        // A checkpoint follows its commit, and a collector that runs may be between the two.
+        if archive.store().len(&paths::checkpoint(commit.end())).map_err(ReadError::from)?.is_some() {
+            return Ok(commit.end());
+        }
+    }
+    Ok(0)
+}
+
 /// The first sizes that have a time stamp whose certificate has not ended.
 fn lasting(archive: &Reader, tokens: &[String], ends: &BTreeSet<u64>, now: Time) -> Result<BTreeSet<u64>, MakeError> {
     let mut sizes = BTreeSet::new();

@@ -7,7 +7,8 @@ use tachograph_ledger::{Checkpoint, CheckpointError, TlogProof};
 use tachograph_record::Time;
 
 use super::about::{About, RecordLine, Selection};
-use super::evidence::{Anchor, Evidence};
+use super::check::{Options, check};
+use super::evidence::{Anchor, Evidence, signed_size};
 use super::files::Files;
 use super::streams::{Stream, StreamsProof};
 use super::telling::Telling;
@@ -18,6 +19,7 @@ use super::{
 use crate::archive::reader::{ReadError, Reader};
 use crate::archive::tree::{TreeError, TreeReader};
 use crate::archive::{Links, paths};
+use crate::verify::{Axis, Verdict};
 
 /// What to prove.
 #[derive(Clone, Debug)]
@@ -94,7 +96,7 @@ pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Fi
     }
     let vkey = &archive.identity().vkey;
     let streams = match &request.stream {
-        Some(stream) => StreamsProof::of(stream, tree, vkey.name(), (first, last, archive.size()))?,
+        Some(stream) => StreamsProof::of(stream, tree, vkey.name(), (first, last, signed_size(archive)?))?,
         None => None,
     };
     // The statements behind the records must be under the checkpoint too.
@@ -134,9 +136,8 @@ pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Fi
         order: &request.order,
         evidence: &evidence,
         anchor: anchor.as_ref(),
-        covered: streams.as_ref().map(|(_, span)| *span),
+        covered: None,
     };
-    files.insert(PAGE, page::render(&telling.story().map_err(|what| MakeError::Damaged { what })?));
     files.insert(RECORDS, lines.iter().map(RecordLine::encode).collect::<String>());
     files.insert(VKEY, format!("{}\n", vkey.to_line()));
     // Those that lead to the keys of the checkpoint.
@@ -145,21 +146,26 @@ pub fn make(archive: &Reader, tree: &TreeReader, request: &Request) -> Result<Fi
         let link = archive.store().read(&paths::key_link(*index), MAX_LINK_BYTES).map_err(ReadError::from)?;
         files.insert(format!("{KEYS}{index:020}"), link);
     }
-    files.insert(CHECKPOINT, evidence.note);
-    if let Some(witnessed) = evidence.witnessed {
-        files.insert(WITNESSED, witnessed);
+    files.insert(CHECKPOINT, evidence.note.clone());
+    if let Some(witnessed) = &evidence.witnessed {
+        files.insert(WITNESSED, witnessed.clone());
     }
-    for (name, token) in evidence.tokens {
-        files.insert(format!("{NOT_AFTER}{name}"), token);
+    for (name, token) in &evidence.tokens {
+        files.insert(format!("{NOT_AFTER}{name}"), token.clone());
     }
-    if let Some(anchor) = anchor {
-        files.insert(NOT_BEFORE, anchor.token);
-        files.insert(NOT_BEFORE_CHECKPOINT, anchor.checkpoint);
+    if let Some(anchor) = &anchor {
+        files.insert(NOT_BEFORE, anchor.token.clone());
+        files.insert(NOT_BEFORE_CHECKPOINT, anchor.checkpoint.clone());
     }
     for (name, content) in ASSETS {
         files.insert(name, content);
     }
     files.insert(ABOUT, about.encode());
+    // The page says that none is missing only if whoever checks will say so too.
+    let is_shown = || check(&files, "", &Options::default()).verdict(Axis::Completeness) == Verdict::Pass;
+    let covered = streams.as_ref().map(|(_, span)| *span).filter(|_| is_shown());
+    let story = Telling { covered, ..telling };
+    files.insert(PAGE, page::render(&story.story().map_err(|what| MakeError::Damaged { what })?));
     files.seal();
     Ok(files)
 }

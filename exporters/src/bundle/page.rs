@@ -241,7 +241,7 @@ fn proof(story: &Story<'_>, html: &mut Html) {
         claim("None of these is missing", html, |html| {
             html.markup("From record № ").number(from).markup(" to № ").number(to);
             html.markup(" of the ledger: the recorder stated how many records each session and each agent has (<code>closed/</code>), and what it stated of this one ");
-            html.markup("(<code>streams.json</code>) agrees with the numbers in the records’ seals. Other sessions do not show in it.")
+            html.markup("(<code>streams.json</code>) agrees with the numbers in the records’ seals. Of what lies before and behind nothing is shown, and of other sessions neither name nor content.")
         });
     }
     claim("Others saw the same ledger", html, |html| {

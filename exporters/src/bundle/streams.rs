@@ -131,7 +131,7 @@ impl StreamsProof {
         (first, last, size): (u64, u64, u64),
     ) -> Result<Option<(Self, (u64, u64))>, TreeError> {
         let tracker = streams::resume(tree, first)?;
-        let mut scan = Scan { stream, ledger, tracker, last, from: 0, generations: Vec::new() };
+        let mut scan = Scan { stream, ledger, tracker, last, from: 0, is_ended: false, generations: Vec::new() };
         let mut at = first;
         while at < size && !scan.is_done() {
             let to = (at + LOOK).min(size);
@@ -155,6 +155,8 @@ struct Scan<'s> {
     last: u64,
     /// First record of the first generation.
     from: u64,
+    /// No generation began behind the last.
+    is_ended: bool,
     generations: Vec<Covered>,
 }
 
@@ -177,9 +179,13 @@ impl Scan<'_> {
         };
         match (self.tracker.push(&leaf, hash), proof) {
             (Ok(StreamEvent::Closed(statement)), Some(entries)) => {
-                if self.generations.is_empty() {
+                let joins = |last: &Covered| self.is_ended || statement.first == last.closed + 1;
+                if !self.generations.last().is_some_and(joins) {
+                    // One between them was empty and is left without a statement.
+                    self.generations.clear();
                     self.from = statement.first;
                 }
+                self.is_ended = statement.is_end;
                 self.generations.push(Covered { closed: index, entries });
             }
             (Ok(StreamEvent::None | StreamEvent::Closed(_)), _) => {}

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use parquet::data_type::ByteArray;
-use tachograph_ledger::{Commit, Object, ObjectKind, StreamBy};
+use tachograph_ledger::{Commit, Object, ObjectKind};
 
 use super::Progress;
 use super::certificates::{Certificates, Statements};
 use super::collector::Collector;
 use super::commits::History;
 use super::leaves::Walk;
-use super::records::{self, GroupPlace};
+use super::records::{self, Assigned, GroupPlace};
 use super::report::{Axis, Finding};
+use super::streams::Within;
 use crate::archive::reader::{LeavesObject, ReadError, RecordsObject};
 use crate::archive::segment::sha256_of;
 use crate::archive::store::{ErrorKind, Store};
@@ -41,6 +42,7 @@ struct Group<'a> {
 pub(crate) struct Workshop<'a> {
     store: &'a dyn Store,
     statements: Statements<'a>,
+    assigned: Assigned<'a>,
     progress: Option<&'a dyn Progress>,
     collector: &'a Collector,
     /// Objects with bodies that are not there, by path: only when all statements are heard is it known which of them may be missing.
@@ -91,10 +93,11 @@ impl<'a> Workshop<'a> {
     pub(crate) fn new(
         store: &'a dyn Store,
         statements: Statements<'a>,
+        assigned: Assigned<'a>,
         progress: Option<&'a dyn Progress>,
         collector: &'a Collector,
     ) -> Self {
-        Self { store, statements, progress, collector, missing: Mutex::default() }
+        Self { store, statements, assigned, progress, collector, missing: Mutex::default() }
     }
 
     /// A store that is far away brings the next segments while this one is checked.
@@ -148,7 +151,7 @@ impl<'a> Workshop<'a> {
         let bytes = match job.object.group(job.group) {
             Ok(group) => {
                 let leaves = job.leaves.iter().map(ByteArray::data);
-                records::check(&job.place, group, leaves, &self.statements, self.collector)
+                records::check(&job.place, group, leaves, &self.statements, &self.assigned, self.collector)
             }
             Err(error) => {
                 self.collector.read_error(&job.place.object.path, &error);
@@ -212,7 +215,7 @@ impl<'a> Workshop<'a> {
         &self,
         bodies: &mut Bodies<'a>,
         index: u64,
-        (leaf, streams): (ByteArray, Option<StreamBy>),
+        (leaf, streams): (ByteArray, Option<Within>),
         submit: &mut dyn FnMut(Job<'a>),
     ) {
         let Some(class) = bodies.of(index, self.collector) else { return };
@@ -272,7 +275,7 @@ struct Class<'a> {
     stored: Vec<i64>,
     indexes: Vec<u64>,
     leaves: Vec<ByteArray>,
-    streams: Vec<Option<StreamBy>>,
+    streams: Vec<Option<Within>>,
     /// It can't be read on: reported.
     broken: bool,
 }

@@ -1,7 +1,7 @@
 //! The walk along the leaves, one after another: chain, tree, MACs, times of sealing, producers' numbers.
 
 use tachograph_ledger::{
-    ChainVerifier, Commit, Hash, Leaf, MacKey, Object, StreamBy, VerifyingKey, empty_root, epoch_of, leaf_hash,
+    ChainVerifier, Commit, Hash, Leaf, MacKey, Object, VerifyingKey, empty_root, epoch_of, leaf_hash,
 };
 
 use super::Totals;
@@ -10,7 +10,7 @@ use super::collector::Collector;
 use super::receipts::Receipts;
 use super::report::{Axis, Finding};
 use super::sequences::Sequences;
-use super::streams::Streams;
+use super::streams::{Streams, Within};
 use super::timestamps::Anchor;
 use crate::archive::reader::LeafGroup;
 
@@ -57,6 +57,7 @@ impl<'c> Walk<'c> {
         outside: Remembered,
         stamped: Vec<u64>,
         receipts: Option<Receipts>,
+        streams: Streams,
         collector: &'c Collector,
     ) -> Self {
         let chain = Some(ChainVerifier::new(key));
@@ -68,7 +69,7 @@ impl<'c> Walk<'c> {
             outside,
             receipts,
             sequences: Sequences::default(),
-            streams: Streams::default(),
+            streams,
             sealed_at: 0,
             steps: Vec::new(),
             walked: Walked { latest: vec![None; stamped.len()], ..Walked::default() },
@@ -93,14 +94,14 @@ impl<'c> Walk<'c> {
     }
 
     /// Checks a row group of the segment's leaves object. `first_row` is the group's first row within the object. Gives of each leaf
-    /// which stream its record must belong to, if streams are sealed there.
+    /// the generation that it stands in, if streams are sealed there.
     pub(crate) fn group(
         &mut self,
         commit: &Commit,
         object: &Object,
         first_row: u64,
         group: &LeafGroup,
-    ) -> Vec<Option<StreamBy>> {
+    ) -> Vec<Option<Within>> {
         let mut streams = Vec::with_capacity(group.leaves.len());
         let day = object.path.split('/').find_map(|part| part.strip_prefix("day=")).unwrap_or_default();
         for (at, leaf) in group.leaves.iter().enumerate() {
@@ -129,7 +130,7 @@ impl<'c> Walk<'c> {
                 let finding = Finding::of_row(&object.path, row, index, fault.to_string());
                 self.collector.fail(Axis::Completeness, finding);
             }
-            streams.push(self.streams.by());
+            streams.push(self.streams.within());
         }
         streams
     }

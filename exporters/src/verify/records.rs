@@ -1,7 +1,7 @@
 //! A row group of bodies against its leaves, and its typed columns against the bodies.
 
 use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE};
-use tachograph_ledger::{Leaf, Object, StreamBy, sha256};
+use tachograph_ledger::{Hash, Leaf, LedgerName, Object, StreamKey, sha256};
 use tachograph_record::{Body, Decimal, Kind, Record, Value};
 
 use super::certificates::{RECORDER_PRODUCER, Statements, holds_statements};
@@ -9,6 +9,7 @@ use super::collector::Collector;
 use super::lives::{self, PRODUCER_CLOSE, PRODUCER_HEARTBEAT};
 use super::published::MAC_PUBLISHED;
 use super::report::{Axis, Finding};
+use super::streams::Within;
 use super::timestamps::TIME_ANCHOR;
 use crate::archive::reader::{ColumnCells, RecordGroup, describe_value};
 
@@ -22,8 +23,17 @@ pub(crate) struct GroupPlace<'a> {
     pub(crate) first_row: u64,
     /// Index of each row's record.
     pub(crate) indexes: Vec<u64>,
-    /// Which stream each row's record must belong to, where streams are sealed.
-    pub(crate) streams: Vec<Option<StreamBy>>,
+    /// The generation that each row's record stands in, where streams are sealed.
+    pub(crate) streams: Vec<Option<Within>>,
+}
+
+/// What tells which stream a record must be in.
+pub(crate) struct Assigned<'k> {
+    pub(crate) ledger: LedgerName,
+    /// The stream key, if the auditor has it.
+    pub(crate) key: Option<&'k StreamKey>,
+    /// Its id.
+    pub(crate) key_id: Option<Hash>,
 }
 
 /// A body that is the one its leaf seals.
@@ -32,8 +42,8 @@ pub(crate) struct SealedBody<'b> {
     /// Without what no column is made from.
     parsed: Body<'b>,
     sealed_at: u64,
-    /// Its leaf says that it belongs to a stream.
-    has_stream: bool,
+    /// The stream that its leaf says it belongs to.
+    stream: Option<&'b str>,
 }
 
 impl<'b> SealedBody<'b> {
@@ -53,6 +63,7 @@ pub(crate) fn check<'l>(
     mut group: RecordGroup,
     leaves: impl Iterator<Item = &'l [u8]>,
     statements: &Statements<'_>,
+    assigned: &Assigned<'_>,
     collector: &Collector,
 ) -> u64 {
     let mut bytes = 0;
@@ -70,8 +81,8 @@ pub(crate) fn check<'l>(
         match check_body(body, leaf) {
             Ok(Some(body)) => {
                 compare_columns(&mut group.columns, Some(&body.parsed), fail);
-                if let Some(by) = place.streams.get(at).copied().flatten()
-                    && let Some(what) = misplaced(&body, by)
+                if let Some(within) = place.streams.get(at).copied().flatten()
+                    && let Some(what) = misplaced(&body, within, assigned)
                 {
                     let row = place.first_row + at as u64;
                     collector.fail(Axis::Completeness, Finding::of_row(&place.object.path, row, index, what));
@@ -99,7 +110,7 @@ pub(crate) fn check<'l>(
 }
 
 /// Checks the body against its leaf; `None` if the leaf is none.
-pub(crate) fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<SealedBody<'b>>, String> {
+pub(crate) fn check_body<'b>(body: &'b [u8], leaf: &'b [u8]) -> Result<Option<SealedBody<'b>>, String> {
     let Ok(leaf) = Leaf::parse(leaf) else { return Ok(None) };
     if leaf.body_len != body.len() as u64 {
         return Err(format!("the body has {} bytes, its leaf says {}", body.len(), leaf.body_len));
@@ -115,7 +126,7 @@ pub(crate) fn check_body<'b>(body: &'b [u8], leaf: &[u8]) -> Result<Option<Seale
             bytes: body,
             parsed,
             sealed_at: leaf.sealed_at,
-            has_stream: leaf.stream_seq.is_some(),
+            stream: leaf.stream.filter(|_| leaf.stream_seq.is_some()),
         })),
     }
 }
@@ -135,16 +146,21 @@ fn difference(leaf: &Leaf<'_>, record: &Record<'_>) -> Option<&'static str> {
 }
 
 /// A record with a session or an agent belongs to a stream, and no other does. Which one only the stream key tells.
-fn misplaced(body: &SealedBody<'_>, by: StreamBy) -> Option<String> {
+fn misplaced(body: &SealedBody<'_>, within: Within, assigned: &Assigned<'_>) -> Option<String> {
     let record = &body.parsed.record;
-    match (by.choose(record.session_id.as_deref(), record.agent_id.as_deref()), body.has_stream) {
-        (Some((kind, _)), false) => {
-            Some(format!("the record has a {} and was sealed beside its stream", kind.as_str()))
-        }
-        (None, true) => {
+    let due = within.rule.by.choose(record.session_id.as_deref(), record.agent_id.as_deref());
+    match (due, body.stream) {
+        (Some((kind, _)), None) => Some(format!("the record has a {} and was sealed beside its stream", kind.as_str())),
+        (None, Some(_)) => {
             Some("the record was sealed into a stream, but it has nothing that it could belong to".to_owned())
         }
-        _ => None,
+        (Some((kind, id)), Some(found)) => {
+            let key = assigned.key.filter(|_| assigned.key_id == Some(within.rule.key))?;
+            let due = key.secret(kind, id).id(&assigned.ledger, within.first);
+            (due.to_string() != found)
+                .then(|| format!("the record was sealed into another stream than that of its {}", kind.as_str()))
+        }
+        (None, None) => None,
     }
 }
 

@@ -3,13 +3,17 @@
 use tachograph_ledger::stream::StreamEvent;
 use tachograph_ledger::{Generation, Statement, StreamBy, StreamKey, StreamTracker};
 
-use super::super::{Assigner, Own, Streams};
+use super::super::{Assigner, Own, STREAMS_CLOSED, Streams};
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn streams(by: &str, left: Option<Generation>) -> Streams {
-    let assigner = Assigner::new(StreamKey::new([9; 32]), StreamBy::parse(by).unwrap());
+    streams_under(9, by, left)
+}
+
+fn streams_under(key: u8, by: &str, left: Option<Generation>) -> Streams {
+    let assigner = Assigner::new(StreamKey::new([key; 32]), StreamBy::parse(by).unwrap());
     Streams::on(Arc::new(assigner), left, HOUR)
 }
 
@@ -85,26 +89,31 @@ async fn what_a_crash_left_is_gone_on_with_and_stated() {
 }
 
 #[tokio::test]
-async fn another_order_of_preference_and_none_end_what_is_open() {
+async fn another_order_of_preference_another_key_and_none_end_what_is_open() {
     let place = Place::new();
     let (parts, lock) = place.open().unwrap();
     let running = Running::start(Parts { streams: streams("session", None), ..parts });
     running.queue.seal(batch(&[of_session(1, "a")]), None).await.unwrap();
     running.finish().unwrap();
     drop(lock);
-    for (number, next) in [Some("session,agent"), None].into_iter().enumerate() {
+    for (number, next) in [Some((9, "session,agent")), Some((8, "session,agent")), None].into_iter().enumerate() {
         let left = follow_place(&place).1.into_generation();
         assert!(left.is_some());
         let (parts, lock) = place.open().unwrap();
         let own = Arc::new(Own::new(&SystemEntropy).unwrap());
-        let streams = next.map_or_else(|| Streams::off(left.clone()), |by| streams(by, left.clone()));
+        let streams = match next {
+            Some((key, by)) => streams_under(key, by, left.clone()),
+            None => Streams::off(left.clone()),
+        };
         let running = Running::start(Parts { streams, own, ..parts });
         running.queue.seal(batch(&[of_session(2 + number as u8, "a")]), None).await.unwrap();
         running.finish().unwrap();
         drop(lock);
         let (closed, tracker) = follow_place(&place);
         assert!(closed.last().is_some_and(|(_, statement)| statement.is_end), "{closed:?}");
-        assert_eq!(tracker.generation().map(|open| open.rule().by.to_string()).as_deref(), next);
+        let open = tracker.generation().map(Generation::rule);
+        let due = next.map(|(key, by)| (by.to_owned(), StreamKey::new([key; 32]).id()));
+        assert_eq!(open.map(|rule| (rule.by.to_string(), rule.key)), due);
     }
 }
 
@@ -141,4 +150,32 @@ async fn what_was_not_written_was_never_in_a_stream() {
     let (journal, _) = Journal::open(Path::new("/journal"), disk.copy().as_disk(), Settings::new(NAME)).unwrap();
     // Every number follows: `follow` would have panicked.
     assert!(follow(&journal).1.generation().is_some());
+}
+
+#[tokio::test]
+async fn a_statement_for_which_there_is_no_room_uses_up_no_number() {
+    let place = Place::new();
+    let parts = place.on_disks(&MemoryDisk::new(), &MemoryDisk::new(), 24_000);
+    let own = Arc::clone(&parts.own);
+    let number = || {
+        let batch = own.batch(Time::default(), STREAMS_CLOSED, None, &SystemEntropy).unwrap();
+        batch.records().next().and_then(|(draft, _)| draft.producer_seq).unwrap()
+    };
+    let running = Running::start(Parts { streams: streams("session", None), ..parts });
+    let mut ids = 1..;
+    for size in [6_000, 600, 1] {
+        for id in ids.by_ref() {
+            let mut record = of_session(id, "a");
+            record.prompt = Some("x".repeat(size).into());
+            if running.queue.seal(batch(&[record]), None).await.is_err() {
+                break;
+            }
+        }
+    }
+    let before = number();
+    for _ in 0..3 {
+        assert!(running.queue.close_streams().await.is_err(), "there is no room for it");
+    }
+    assert_eq!(number(), before + 1);
+    running.finish().unwrap();
 }
