@@ -163,7 +163,6 @@ impl Archiver {
     pub fn run(mut self) -> Result<(), ArchiverError> {
         let mut budget = Budget::new(self.cut.max_objects_per_day, Instant::now());
         let mut pause = FIRST_PAUSE;
-        let mut ended_since = None;
         let mut alarm = Alarm::new(Arc::clone(&self.metrics), Arc::clone(&self.clock));
         if let Some(error) = self.unsigned.take() {
             alarm.failed(&error);
@@ -171,6 +170,7 @@ impl Archiver {
         // What the last run may not have shown any more.
         self.show();
         loop {
+            let before = self.archive.tail().size;
             let error = match self.work(&mut budget, &mut alarm) {
                 Ok(()) => return Ok(()),
                 // At a stop the store was asked for as long as a stop may take; what became of the last write the next start finds out.
@@ -179,8 +179,13 @@ impl Archiver {
                 Err(error) => return Err(error),
             };
             self.metrics.archive_retries.add(1);
-            let state = self.progress.now();
-            if state.ended && ended_since.get_or_insert_with(Instant::now).elapsed() > self.cut.drain_timeout {
+            if self.archive.tail().size > before {
+                // Another outage than the one before.
+                pause = FIRST_PAUSE;
+            }
+            // From the end on, however long a call to a key service hung since.
+            let ended_at = self.progress.now().ended_at;
+            if ended_at.is_some_and(|ended_at| ended_at.elapsed() > self.cut.drain_timeout) {
                 return Err(self.gave_up(error));
             }
             match error.signing() {
@@ -191,7 +196,11 @@ impl Archiver {
             }
             // No later than it is to be said again.
             let wait = alarm.next().map_or(pause, |next| pause.min(next.saturating_duration_since(Instant::now())));
-            std::thread::sleep(if state.ended { wait.min(FIRST_PAUSE) } else { wait });
+            match ended_at {
+                Some(_) => std::thread::sleep(wait.min(FIRST_PAUSE)),
+                // A stop cuts the pause short.
+                None => drop(self.progress.wait_end(wait)),
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -369,7 +378,6 @@ struct OutageState {
     progress: Option<Arc<Progress>>,
     since: Option<Instant>,
     logged: Option<Instant>,
-    ended_since: Option<Instant>,
 }
 
 impl Outage {
@@ -397,9 +405,8 @@ impl Outage {
         }
         let progress = state.progress.clone();
         let mut left = Duration::MAX;
-        if progress.as_ref().is_some_and(|progress| progress.now().ended) {
-            let since = *state.ended_since.get_or_insert(now);
-            left = self.drain_timeout.saturating_sub(now - since);
+        if let Some(ended_at) = progress.as_ref().and_then(|progress| progress.now().ended_at) {
+            left = self.drain_timeout.saturating_sub(now.saturating_duration_since(ended_at));
         }
         (progress, left)
     }

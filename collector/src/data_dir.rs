@@ -8,8 +8,8 @@
 //! DIR/keys/mac.key       the MAC key of the present epoch, mode 0600
 //! DIR/keys/mac-<epoch>.ended  what MACs of an epoch that is over were made with, until it is published, mode 0600
 //! DIR/keys/stream.key    the stream key, mode 0600: made by the first start that seals streams
+//!                        (these may be age files: `keys.encryption`)
 //! DIR/mac-escrow.key     the first MAC key: to be moved into other hands
-//!                        (these four may be age files: `keys.encryption`)
 //! DIR/checkpoint         the newest checkpoint that was signed: what the archive may never fall behind
 //! DIR/archive-path       where the archive lies, if the configuration places it elsewhere
 //! DIR/begun              there once records were sealed: then an empty journal is a lost one
@@ -62,6 +62,11 @@ pub enum DataDirError {
     /// `init` into a place that is in use.
     #[error("{0} is not empty; a ledger is only created in a new or empty directory")]
     NotEmpty(PathBuf),
+    /// `init` was interrupted in it.
+    #[error(
+        "{0} is half made: `tachograph init` was interrupted there, and nothing was ever sealed. Remove it and run it again"
+    )]
+    HalfMade(PathBuf),
     /// Its filling was interrupted.
     #[error(
         "{0} is half made: a reseal into it was interrupted. Remove it and run `tachograph reseal` again; the fenced journal is untouched"
@@ -173,7 +178,11 @@ impl DataDir {
     pub fn create(root: &Path, now: Time, birth: Birth<'_>) -> Result<Self, DataDirError> {
         make_dir(root, 0o700)?;
         if fs::read_dir(root).map_err(DataDirError::io(root))?.next().is_some() {
-            return Err(DataDirError::NotEmpty(root.to_owned()));
+            let half_made = root.join("keys").is_dir()
+                && !["ledger.json", "begun", "checkpoint"].iter().any(|name| root.join(name).exists())
+                && fs::read_dir(root.join("journal")).map_or(true, |mut files| files.next().is_none());
+            let what = if half_made { DataDirError::HalfMade } else { DataDirError::NotEmpty };
+            return Err(what(root.to_owned()));
         }
         let this = Self { root: root.to_owned(), vkey: birth.vkey.clone(), protection: birth.protection };
         let (name, vkey_line) = (this.vkey.name(), this.vkey.to_line());
@@ -187,14 +196,18 @@ impl DataDir {
         let mac_key = MacKey::initial(MacScheme::V2, *birth.mac);
         this.write_mac_key(&mac_key)?;
         if birth.escrow {
-            this.write_new_secret(ESCROW, escrow::text(name, &mac_key).as_bytes(), 0o400)?;
+            // Plain: it goes into other hands, which know nothing of this machine's secrets.
+            write_new(&root.join(ESCROW), escrow::text(name, &mac_key).as_bytes(), 0o400)?;
         }
         write_new(&root.join("ledger.vkey"), format!("{vkey_line}\n").as_bytes(), 0o644)?;
+        sync_dir(&root.join("keys"))?;
         // Last: a directory without it is not taken for a ledger.
         let identity =
             format!("{{\"created_at\":\"{now}\",\"format\":\"1\",\"ledger\":\"{name}\",\"vkey\":\"{vkey_line}\"}}\n");
         write_new(&root.join("ledger.json"), identity.as_bytes(), 0o644)?;
         sync_dir(root)?;
+        let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_dir(parent.unwrap_or(Path::new(".")))?;
         Ok(this)
     }
 
@@ -418,15 +431,6 @@ impl DataDir {
         Ok(found)
     }
 
-    /// The files with keys that may be encrypted, and their modes.
-    fn protectable(&self) -> Result<Vec<(String, u32)>, DataDirError> {
-        let mut files: Vec<(String, u32)> = [(SIGNING_KEY, 0o600), (MAC_KEY, 0o600), (ESCROW, 0o400)]
-            .map(|(name, mode)| (name.to_owned(), mode))
-            .into();
-        files.extend(self.later_key_files()?.into_iter().map(|name| (name, 0o600)));
-        Ok(files)
-    }
-
     /// Reads the MAC key of the present epoch.
     ///
     /// # Errors
@@ -464,14 +468,21 @@ impl DataDir {
     }
 
     /// Writes the files with keys that are there as `protection` says: encrypted, or plain. Each is replaced whole; what was there is
-    /// wiped as far as the file system allows. Gives the names of those that were changed.
+    /// wiped as far as the file system allows. Gives the names of those that were changed. The escrow file, which goes into other hands,
+    /// is never encrypted, but made plain if it is.
     ///
     /// # Errors
     /// If one can't be read or written. Those before it are done then, and the same call goes on.
     pub fn protect(&mut self, protection: Protection) -> Result<Vec<String>, DataDirError> {
         let mut changed = Vec::new();
-        for (name, mode) in self.protectable()? {
-            let path = self.root.join(&name);
+        let mut names = self.protected_names()?;
+        if !protection.is_on() {
+            names.push(ESCROW.to_owned());
+        }
+        for name in names {
+            let (path, mode) = (self.root.join(&name), if name == ESCROW { 0o400 } else { 0o600 });
+            // What an interrupted call may have left, plain perhaps.
+            remove_secret(&temporary(&path))?;
             let Some(bytes) = read_bounded(&path)? else { continue };
             if Protection::is_sealed(&bytes) == protection.is_on() {
                 // As it is to be; but what could not be opened later is said now.
@@ -483,10 +494,7 @@ impl DataDir {
             replace_secret(&path, &written, mode)?;
             changed.push(name);
         }
-        let ended = self.ended_keys();
-        let keys = ended.epochs()?.into_iter().map(|epoch| ended.read(epoch)).collect::<Result<Vec<_>, _>>()?;
         self.protection = protection;
-        self.ended_keys().keep(&keys)?;
         Ok(changed)
     }
 
@@ -496,12 +504,20 @@ impl DataDir {
     /// If one can't be read.
     pub fn unprotected(&self) -> Result<Vec<String>, DataDirError> {
         let mut found = Vec::new();
-        for (name, _) in self.protectable()? {
+        for name in self.protected_names()? {
             if read_bounded(&self.root.join(&name))?.is_some_and(|bytes| !Protection::is_sealed(&bytes)) {
                 found.push(name);
             }
         }
         Ok(found)
+    }
+
+    /// Names of the files that are encrypted with `keys.encryption`, whether they are there or not.
+    fn protected_names(&self) -> Result<Vec<String>, DataDirError> {
+        let mut names = [SIGNING_KEY, MAC_KEY, STREAM_KEY].map(str::to_owned).to_vec();
+        names.extend(self.later_key_files()?);
+        names.extend(self.ended_keys().epochs()?.into_iter().map(|epoch| format!("keys/{}", EndedKeys::file(epoch))));
+        Ok(names)
     }
 
     fn sealed(&self, name: &str, plain: &[u8]) -> Result<Zeroizing<Vec<u8>>, DataDirError> {
@@ -654,7 +670,7 @@ impl DataDir {
 }
 
 /// Writes over what stands in a file, as far as the file system lets.
-pub(crate) fn wipe(file: &mut File) -> io::Result<()> {
+fn wipe(file: &mut File) -> io::Result<()> {
     let len = file.metadata().map_or(0, |m| m.len()) as usize;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&vec![0; len])?;
@@ -718,13 +734,33 @@ fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DataDirError>
     }
 }
 
+/// Takes a file with a key away, if it is there, and then writes over what stood in it, as far as the file system lets; gone for good on
+/// return. In this order, so that no crash leaves a file of zeros.
+pub(crate) fn remove_secret(path: &Path) -> Result<(), DataDirError> {
+    let file = OpenOptions::new().write(true).open(path);
+    match fs::remove_file(path) {
+        Ok(()) => sync_dir(path.parent().unwrap_or(Path::new(".")))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(DataDirError::io(path)(error)),
+    }
+    if let Ok(file) = file {
+        wipe_nameless(file, path);
+    }
+    Ok(())
+}
+
+/// The file has no name any more, only blocks; that they can't be written over stops nothing.
+fn wipe_nameless(mut file: File, path: &Path) {
+    if let Err(error) = wipe(&mut file) {
+        tracing::warn!(%error, "the bytes of the key that was in {} can't be written over", path.display());
+    }
+}
+
 /// Puts a file with a key in the place of the one before, whole or not at all, and wipes the bytes of that one as far as the file
 /// system allows; durable on return.
 pub(crate) fn replace_secret(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
-    let (dir, mut temporary) = (path.parent().unwrap_or(Path::new(".")), path.as_os_str().to_owned());
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    let _ = fs::remove_file(&temporary);
+    let (dir, temporary) = (path.parent().unwrap_or(Path::new(".")), temporary(path));
+    remove_secret(&temporary)?;
     let mut old = OpenOptions::new().write(true).open(path).ok();
     if old.is_none() && path.exists() {
         // One that nobody may write: for a moment its owner may.
@@ -734,8 +770,17 @@ pub(crate) fn replace_secret(path: &Path, bytes: &[u8], mode: u32) -> Result<(),
     write_new(&temporary, bytes, mode)?;
     fs::rename(&temporary, path).map_err(DataDirError::io(path))?;
     sync_dir(dir)?;
-    // The new key is in place; this file has no name any more, only blocks.
-    old.map_or(Ok(()), |mut old| wipe(&mut old)).map_err(DataDirError::io(path))
+    if let Some(old) = old {
+        wipe_nameless(old, path);
+    }
+    Ok(())
+}
+
+/// Where a file with a key is written before it is put in its place.
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
 }
 
 pub(crate) fn read_secret(path: &Path, what: &str) -> Result<Zeroizing<String>, DataDirError> {

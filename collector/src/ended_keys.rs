@@ -10,15 +10,14 @@
 //! At most [`MAX_ENDED`] are kept: where nothing is published for so long the oldest go, and their MACs can be checked by whoever has the
 //! escrowed key, as ever.
 
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs;
 use std::path::PathBuf;
 
 use tachograph_ledger::EpochKey;
 use tachograph_record::Hex;
 use zeroize::Zeroizing;
 
-use crate::data_dir::{DataDirError, read_sealed, replace_secret, sync_dir, wipe};
+use crate::data_dir::{DataDirError, read_sealed, remove_secret, replace_secret};
 use crate::keys::Protection;
 
 /// Most keys that wait for their publication: 67 million records.
@@ -103,23 +102,21 @@ impl EndedKeys {
         Ok(EpochKey::at(epoch, key))
     }
 
-    /// Wipes and removes the key of `epoch`; durable on return.
+    /// Removes the key of `epoch` and wipes it; durable on return.
     ///
     /// # Errors
     /// If that fails.
     pub fn wipe(&self, epoch: u64) -> Result<(), DataDirError> {
-        let path = self.path(epoch);
-        let wiped = match OpenOptions::new().write(true).open(&path) {
-            Ok(mut file) => wipe(&mut file).and_then(|()| fs::remove_file(&path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        };
-        wiped.map_err(DataDirError::io(&path))?;
-        sync_dir(&self.dir)
+        remove_secret(&self.path(epoch))
     }
 
     fn path(&self, epoch: u64) -> PathBuf {
-        self.dir.join(format!("{PREFIX}{epoch:020}{SUFFIX}"))
+        self.dir.join(Self::file(epoch))
+    }
+
+    /// Name of the file with the key of `epoch`.
+    pub(crate) fn file(epoch: u64) -> String {
+        format!("{PREFIX}{epoch:020}{SUFFIX}")
     }
 }
 

@@ -483,7 +483,10 @@ impl Stages {
     ) -> Result<(Starting, Queue), RunError> {
         let (queue, receiver) = seal::queue();
         let progress = Arc::new(Progress::new(ready.sealer.next_index()));
-        progress.archived(ready.archive.tail().size);
+        // Before the key has signed that, it is under no checkpoint, and nobody is told that it is archived.
+        if ready.archive.checkpoint().is_some() {
+            progress.archived(ready.archive.tail().size);
+        }
         let journal = ready.journal.reader();
         let writer = Writer::new(Parts {
             sealer: ready.sealer,

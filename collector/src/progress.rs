@@ -1,7 +1,7 @@
 //! How far the writer is: what the archive may read.
 
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The writer's position, and a bell for those who wait for it.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub struct State {
     pub durable: u64,
     /// Nothing more will become durable.
     pub ended: bool,
+    /// Since when.
+    pub ended_at: Option<Instant>,
     /// Records below this are archived.
     pub archived: u64,
     /// Records below this are to be archived now.
@@ -58,7 +60,10 @@ impl Progress {
 
     /// The writer has ended.
     pub fn end(&self) {
-        self.update(|state| state.ended = true);
+        self.update(|state| {
+            state.ended = true;
+            state.ended_at.get_or_insert_with(Instant::now);
+        });
     }
 
     /// What is known now.

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tachograph_exporters::verify::MAC_PUBLISHED;
@@ -23,10 +23,12 @@ use tachograph_record::Hex;
 
 use crate::batch::Entropy;
 use crate::clock::Clock;
-use crate::data_dir::{DataDir, DataDirError};
+use crate::data_dir::DataDir;
 use crate::progress::Progress;
 use crate::seal::{Lent, Own};
 
+/// How often it is written in the log that something can't be published.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it looks whether an epoch's time has come.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -92,7 +94,7 @@ impl Publisher {
     pub fn run(self) {
         // Epochs whose record is durable, with the size of a ledger that holds it.
         let mut said = BTreeMap::new();
-        let mut looked_at = None;
+        let (mut looked_at, mut logged) = (None, None::<Instant>);
         while !self.stop.wait(INTERVAL) {
             let archived = self.progress.now().archived;
             let seen = self.seen.as_ref().map_or(archived, Seen::size).min(archived);
@@ -102,32 +104,35 @@ impl Publisher {
             match self.look(archived, seen, &mut said) {
                 Ok(()) => looked_at = Some((archived, seen)),
                 Err(error) => {
-                    tracing::warn!(%error, "the MAC key of an epoch that is over is not published yet; it is tried again")
+                    if logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
+                        logged = Some(Instant::now());
+                        tracing::warn!(%error, "the MAC key of an epoch that is over is not published yet; it is tried again");
+                    }
                 }
             }
         }
     }
 
+    /// The first error, if there was one: what is wrong with one epoch's key holds up no other's.
     fn look(&self, archived: u64, seen: u64, said: &mut BTreeMap<u64, u64>) -> Result<(), String> {
         let keys = self.data_dir.ended_keys();
-        let wrong = |error: DataDirError| error.to_string();
-        for epoch in keys.epochs().map_err(wrong)? {
-            match said.get(&epoch) {
-                Some(size) if *size <= archived => {
-                    keys.wipe(epoch).map_err(wrong)?;
+        let mut looked = Ok(());
+        for epoch in keys.epochs().map_err(|error| error.to_string())? {
+            // An epoch that is not over has no record behind its last under any checkpoint.
+            let seen = indexes_of(epoch).is_some_and(|(_, last)| last < seen);
+            let done = match said.get(&epoch) {
+                Some(size) if *size <= archived => keys.wipe(epoch).map_err(|error| error.to_string()).map(|()| {
                     said.remove(&epoch);
                     tracing::info!(epoch, "the MAC key of this epoch is published and wiped");
-                }
-                Some(_) => {}
-                // An epoch that is not over has no record behind its last under any checkpoint.
-                None if indexes_of(epoch).is_some_and(|(_, last)| last < seen) => {
-                    self.publish(epoch)?;
+                }),
+                None if seen => self.publish(epoch).map(|()| {
                     said.insert(epoch, self.progress.now().durable);
-                }
-                None => break,
-            }
+                }),
+                _ => Ok(()),
+            };
+            looked = looked.and(done);
         }
-        Ok(())
+        looked
     }
 
     fn publish(&self, epoch: u64) -> Result<(), String> {
@@ -144,5 +149,45 @@ impl Publisher {
         let batch = self.own.batch(self.clock.now(), MAC_PUBLISHED, Some(details.to_string()), &*self.entropy);
         let batch = batch.map_err(|error| error.to_string())?;
         self.queue.seal_blocking(batch).map(drop).map_err(|refusal| format!("{refusal:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_ledger::{EpochKey, LedgerName};
+    use tachograph_record::Time;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::batch::SystemEntropy;
+    use crate::clock::SystemClock;
+    use crate::ended_keys::EndedKeys;
+    use crate::seal;
+
+    #[test]
+    fn a_damaged_key_holds_up_no_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, name) = (dir.path().join("data"), LedgerName::parse("a/b").unwrap());
+        let data_dir = DataDir::init(&root, &name, Time::default(), &Zeroizing::new([1; 64])).unwrap();
+        data_dir.ended_keys().keep(&[EpochKey::at(0, [1; 32]), EpochKey::at(1, [2; 32])]).unwrap();
+        // As a crash while it was wiped used to leave it.
+        std::fs::write(root.join("keys").join(EndedKeys::file(0)), [0; 90]).unwrap();
+        let (queue, receiver) = seal::queue();
+        // Takes one batch and is gone.
+        let writer = std::thread::spawn(move || receiver.recv().is_ok());
+        let publisher = Publisher {
+            data_dir: Arc::new(data_dir),
+            seen: None,
+            progress: Arc::new(Progress::new(2 << 16)),
+            queue: Lent::new(queue),
+            own: Arc::new(Own::new(&SystemEntropy).unwrap()),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            stop: Arc::default(),
+        };
+        let error = publisher.look(2 << 16, 2 << 16, &mut BTreeMap::new()).unwrap_err();
+        assert!(error.contains("not the MAC key of this epoch"), "{error}");
+        drop(publisher);
+        assert!(writer.join().unwrap(), "the key behind it is published");
     }
 }

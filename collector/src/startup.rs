@@ -447,7 +447,9 @@ fn check_last_mac(archive: &Archive, vkey: &VerifyingKey, key: MacKey, size: u64
         .map_err(|error| damaged(error.to_string()))?
         .ok_or_else(|| damaged("the archive holds no MAC of it".to_owned()))?;
     let key = key.evolve_to(epoch_of(index)).map_err(|error| StartError::MacKey(error.to_string()))?;
-    key.verify(vkey.name(), index, &hash, &mac).map_err(|_| damaged(FOREIGN_MAC_KEY.to_owned()))
+    key.verify(vkey.name(), index, &hash, &mac).map_err(|_| {
+        StartError::MacKey(format!("record {index} in the archive: {FOREIGN_MAC_KEY}. Restore the key from a copy"))
+    })
 }
 
 /// Reads the journal through: chain, bodies, MACs from the key's epoch on, duplicates. The newest record is always among those.

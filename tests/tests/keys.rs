@@ -187,7 +187,7 @@ fn encrypted_keys_from_birth_on() {
         fs::write(place.join("passphrase"), "correct horse battery staple\n").expect("written");
     });
     let data = scene.home.data();
-    for name in ["keys/signing.key", "keys/mac.key", "mac-escrow.key"] {
+    for name in ["keys/signing.key", "keys/mac.key"] {
         let bytes = fs::read(data.join(name)).expect("a key");
         assert!(bytes.starts_with(b"age-encryption.org/v1\n-> scrypt "), "{name}");
     }
@@ -201,8 +201,11 @@ fn encrypted_keys_from_birth_on() {
     // Without the passphrase, and with another.
     let told = verify(&data, &[]);
     assert!(told.code == 2 && told.report.to_string().contains("keys.encryption"), "{told:?}");
-    let escrow = tachograph(&[&"verify", &data.join("archive"), &"--mac-key", &data.join("mac-escrow.key")]);
-    escrow.expect(2, &["mac-escrow.key", "age -d"]);
+    // It goes into other hands: as `init` makes it, it needs nothing of this machine's.
+    let escrow = data.join("mac-escrow.key");
+    verify(&data.join("archive"), &[&"--key", &data.join("ledger.vkey"), &"--mac-key", &escrow]).expect_clean();
+    let sealed = tachograph(&[&"verify", &data.join("archive"), &"--mac-key", &data.join("keys/mac.key")]);
+    sealed.expect(2, &["mac.key", "age -d"]);
     fs::write(scene.path("passphrase"), "another\n").expect("written");
     scene.home.refused().expect(2, &["keys/signing.key", "another passphrase or identity"]);
     scene.home.configure("archive: { max_age: 200ms }\n");
@@ -217,6 +220,11 @@ fn a_ledger_in_use_is_encrypted_and_decrypted() {
     scene.send(&collector, 30);
     collector.wait_archived();
     collector.stop();
+    // Of epochs that this ledger will not reach: they wait.
+    let ended = [7, 8].map(|epoch| data.join(format!("keys/mac-{epoch:020}.ended")));
+    for (epoch, path) in [7, 8].into_iter().zip(&ended) {
+        fs::write(path, format!("tachograph-mac-ended/v2\n{epoch}\n{}\n", "5a".repeat(32))).expect("written");
+    }
     let plain: Vec<Vec<u8>> = keys_of(&data);
 
     fs::write(scene.path("passphrase"), "correct horse battery staple\n").expect("written");
@@ -231,9 +239,21 @@ fn a_ledger_in_use_is_encrypted_and_decrypted() {
     let collector = scene.home.start();
     key("encrypt").expect(2, &["in use by another collector"]);
     collector.stop();
-    key("encrypt").expect(0, &[]);
-    key("encrypt").expect(0, &[]);
-    for (bytes, plain) in keys_of(&data).iter().zip(&plain) {
+    // An interrupted one goes on, and leaves nothing behind that is plain.
+    let (signing, new) = (data.join("keys/signing.key"), data.join("keys/signing.key.new"));
+    for interrupted in [&ended[1], &signing] {
+        key("encrypt").expect(0, &[]);
+        let text = &plain[KEYS.iter().position(|name| interrupted.ends_with(name)).expect("one of them")];
+        fs::write(interrupted, text).expect("written");
+        fs::write(&new, text).expect("written");
+        tachograph(&[&"check", given[0], given[1], given[2], given[3]]).expect(0, &["not encrypted"]);
+    }
+    key("encrypt").expect(0, &["keys/signing.key encrypted"]);
+    fs::write(&new, &plain[0]).expect("written");
+    key("encrypt").expect(0, &["Nothing to do"]);
+    let (escrow, plain_escrow) = (fs::read(data.join("mac-escrow.key")).expect("it"), &plain[4]);
+    assert_eq!(&escrow, plain_escrow, "it goes into other hands");
+    for (bytes, plain) in keys_of(&data).iter().zip(&plain).take(4) {
         assert!(bytes.starts_with(b"age-encryption.org/v1\n") && bytes != plain);
     }
     assert!(!data.join("keys/signing.key.new").exists() && !data.join("keys/mac.key.new").exists());
@@ -248,8 +268,30 @@ fn a_ledger_in_use_is_encrypted_and_decrypted() {
     expect_verified(&data);
 }
 
+const KEYS: [&str; 5] = [
+    "keys/signing.key",
+    "keys/mac.key",
+    "keys/mac-00000000000000000007.ended",
+    "keys/mac-00000000000000000008.ended",
+    "mac-escrow.key",
+];
+
 fn keys_of(data: &Path) -> Vec<Vec<u8>> {
-    ["keys/signing.key", "keys/mac.key", "mac-escrow.key"]
-        .map(|name| fs::read(data.join(name)).expect("a key"))
-        .to_vec()
+    KEYS.map(|name| fs::read(data.join(name)).expect("a key")).to_vec()
+}
+
+#[test]
+fn an_interrupted_init_may_be_removed_and_a_ledger_that_lost_its_identity_may_not() {
+    let place = tempfile::tempdir().expect("a directory");
+    let data = place.path().join("data");
+    for name in ["keys", "journal"] {
+        fs::create_dir_all(data.join(name)).expect("made");
+    }
+    fs::write(data.join("keys/signing.key"), "").expect("written");
+    let init = || tachograph(&[&"init", &data, &"--name", &"e2e.example/ai-audit"]);
+    init().expect(2, &["half made", "Remove it"]);
+    fs::write(data.join("journal/00000000000000000000.tgj"), "records").expect("written");
+    let refused = init();
+    refused.expect(2, &["not empty"]);
+    assert!(!refused.stderr.contains("Remove it"), "{refused:?}");
 }

@@ -1,5 +1,6 @@
 //! `tachograph run`
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::json;
 use tachograph_collector::config::{Config, Overrides};
 use tachograph_collector::pipeline::{self, Addresses};
@@ -28,6 +29,11 @@ impl Run {
             &Overrides { journal_lost: self.journal_lost, ..self.source.overrides() },
         )?;
         output::start_logs(&config.log)?;
+        // Keys and records are in its memory: no copy of that goes to the disk when it crashes.
+        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        if let Err(error) = setrlimit(Resource::Core, none) {
+            tracing::warn!(%error, "core files can't be forbidden");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let json = self.json;
         let outcome = runtime.block_on(async {

@@ -136,7 +136,7 @@ impl Loaded {
         let digest: [u8; 32] = Sha256::digest(pin.expose()).into();
         if self.refused.get(token) == Some(&digest) {
             return Err(
-                "the token refused this PIN before, and is not asked again, lest it locks itself: correct the PIN's file, or restart"
+                "the token refused this PIN before, and is not asked again, lest it locks itself: correct the PIN's file"
                     .to_owned(),
             );
         }

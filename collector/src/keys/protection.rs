@@ -122,7 +122,8 @@ impl Protection {
 
 /// The first line is the passphrase.
 fn passphrase(text: &str, key: &str) -> Result<Means, KeysError> {
-    match text.lines().next() {
+    // One that ends with the file may leave a carriage return behind, which nobody sees.
+    match text.lines().next().map(|line| line.trim_end_matches('\r')) {
         Some(line) if !line.trim().is_empty() => Ok(Means::Passphrase(SecretString::from(line.to_owned()))),
         _ => Err(KeysError::Wrong(format!("{key}: the passphrase is empty"))),
     }

@@ -103,10 +103,22 @@ pub struct ServiceError {
 }
 
 impl ServiceError {
+    /// What a service says itself is among it: on one line here, and no longer than [`MAX_WHAT`].
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into() }
+        let what: String = what.into();
+        let mut words = what.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+        let mut line = words.next().unwrap_or_default().to_owned();
+        words.for_each(|word| line.extend([" ", word]));
+        if let Some((at, _)) = line.char_indices().nth(MAX_WHAT) {
+            line.truncate(at);
+            line.push('…');
+        }
+        Self { what: line }
     }
 }
+
+/// Characters of an error's text.
+const MAX_WHAT: usize = 1_000;
 
 /// A public key without a name.
 #[derive(Clone, Debug, PartialEq, Eq)]

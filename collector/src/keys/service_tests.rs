@@ -105,3 +105,10 @@ impl KeyService for &'static Double {
         (*self).mac(message)
     }
 }
+
+#[test]
+fn what_a_service_says_is_one_line_and_not_long() {
+    let error = ServiceError::new(format!("KMS: a\n  b\r\n\u{1b}[31m{}", "é".repeat(5_000)));
+    assert!(error.what.starts_with("KMS: a b [31mé"), "{}", error.what);
+    assert_eq!(error.what.chars().count(), 1_001);
+}

@@ -82,6 +82,16 @@ fn the_ordinary_default_of_age_is_read_and_more_work_is_refused() {
 }
 
 #[test]
+fn an_end_of_line_is_no_part_of_a_passphrase() {
+    let dir = tempfile::tempdir().unwrap();
+    let means = |text: &str| Protection::load(Some(&Encryption::PassphraseFile(write(dir.path(), "p", text)))).unwrap();
+    let sealed = means("open sesame\r\n").seal(b"key").unwrap();
+    for text in ["open sesame", "open sesame\r", "open sesame\n"] {
+        assert_eq!(means(text).open(sealed.clone()).unwrap().as_slice(), b"key", "{text:?}");
+    }
+}
+
+#[test]
 fn nothing_shows_a_secret() {
     let dir = tempfile::tempdir().unwrap();
     let means = with_passphrase(dir.path(), "open sesame");

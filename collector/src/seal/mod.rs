@@ -39,6 +39,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::dedup::{Dedup, DedupError, Verdict};
 use crate::ended_keys::MAX_ENDED;
 use crate::intake::{Accepted, Refusal};
+use crate::journal::disk::out_of_space;
 use crate::journal::{AppendError, Frame, Journal, PushError};
 use crate::observe::Metrics;
 use crate::producers::Producers;
@@ -426,7 +427,7 @@ impl Writer {
                 self.parts.dedup.commit_staged();
                 self.keep_duplicates(Dedup::flush)?;
                 self.empty_frame();
-                self.keep_mac_key()?;
+                self.keep_mac_key_if_there_is_room()?;
                 self.parts.progress.durable(durable.next_index);
                 self.answer_durable();
                 Ok(())
@@ -515,6 +516,18 @@ impl Writer {
         while let Some(waiting) = self.unarchived.pop_front_if(|waiting| waiting.since.elapsed() > bound) {
             let reason = format!("the archive has not taken the records within {} s", bound.as_secs());
             waiting.job.answer(Err(Refusal::Failed { reason }));
+        }
+    }
+
+    /// Without room the next group is the next chance: the sealer holds the old key until the new one is kept, and a start makes the new
+    /// one from the old.
+    fn keep_mac_key_if_there_is_room(&mut self) -> Result<(), WriterError> {
+        match self.keep_mac_key() {
+            Err(WriterError::MacKey(DataDirError::Io { source, .. })) if out_of_space(&source) => {
+                tracing::warn!(error = %source, "there is no room for the MAC key of the new epoch; it is kept in memory for now");
+                Ok(())
+            }
+            kept => kept,
         }
     }
 

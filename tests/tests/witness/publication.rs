@@ -68,13 +68,13 @@ fn a_key_that_is_put_back_is_tried(scene: &mut Scene) {
     let put = |key: &str| fs::write(data.join("keys/mac.key"), format!("tachograph-mac-key/v2\n0\n{key}\n")).unwrap();
     let foreign = "5a".repeat(32);
     put(&foreign);
-    scene.home.refused().expect(1, &["its MAC is wrong", "keys/mac.key is not this ledger's"]);
+    scene.home.refused().expect(2, &["its MAC is wrong", "keys/mac.key is not this ledger's"]);
     // Without a journal it is tried on the archive.
     let journal = data.join("journal");
     fs::rename(&journal, data.join("journal.away")).unwrap();
     fs::create_dir(&journal).unwrap();
     let lost = ["--journal-lost", "--grpc", FREE, "--http", FREE, "--admin", FREE];
-    scene.home.refused_with(&lost).expect(1, &["its MAC is wrong", "keys/mac.key is not this ledger's"]);
+    scene.home.refused_with(&lost).expect(2, &["its MAC is wrong", "keys/mac.key is not this ledger's"]);
     assert_eq!(waiting(&data), Vec::<PathBuf>::new());
     fs::remove_dir_all(&journal).unwrap();
     fs::rename(data.join("journal.away"), &journal).unwrap();
