@@ -168,7 +168,7 @@ fn streams_that_are_as_stated_pass() {
     assert_ne!(report.verdict(Axis::Completeness), Verdict::Fail, "{}", report.to_json());
     assert!(report.findings.is_empty());
     let told = scene.verify_with(Some(StreamKey::new([5; 32]))).axes[&Axis::Completeness].reasons.join(" ");
-    assert!(told.contains("in the stream of its own session"), "{told}");
+    assert!(told.contains("was held against the stream of its own session"), "{told}");
     // Where a recorder would go on.
     let tree = TreeReader::open(Arc::new(DirectoryStore::reader(scene.directory.path()).unwrap())).unwrap();
     for (end, first) in [(5, Some(0)), (6, Some(6)), (8, Some(6)), (0, None)] {

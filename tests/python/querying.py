@@ -125,11 +125,13 @@ def send(address):
 
 # Records that a collector adds of itself, depending on where the archive is.
 PROBES = "archive.probe"
+# What it states of the streams of sessions and agents.
+STREAMS = "streams.closed"
 
 
 def sent(rows):
     """Without those, and without what the producers say of their own lives."""
-    return [row for row in rows if row["action_type"] != PROBES and not (row["action_type"] or "").startswith("producer.")]
+    return [row for row in rows if row["action_type"] not in (PROBES, STREAMS) and not (row["action_type"] or "").startswith("producer.")]
 
 
 def expect_timeline(rows):
@@ -289,8 +291,8 @@ def check(name, rows, total):
 
 def queries(archive, docs, endpoint=None):
     db = connect(archive, docs, endpoint)
-    more = "SELECT count(*) FROM records WHERE action_type = ? OR starts_with(action_type, 'producer.')"
-    (more,) = db.execute(more, [PROBES]).fetchone()
+    more = "SELECT count(*) FROM records WHERE action_type IN (?, ?) OR starts_with(action_type, 'producer.')"
+    (more,) = db.execute(more, [PROBES, STREAMS]).fetchone()
     page = blocks(docs / "querying.md", "sql")
     for name, code in page.items():
         try:

@@ -83,8 +83,8 @@ def on_p256(visit):
 def visit_all(ledger, docs, work):
     visit = Visit(ledger, docs, work)
     answers = visit.sql()
-    # Seven producers say that they open and close.
-    total = 43 + 2 * 7
+    # Seven producers say that they open and close; the recorder states the sessions' and agents' streams.
+    total = 43 + 2 * 7 + 1
     expect_verify(answers.pop("verify"), total)
     expect_findings(answers.pop("findings"))
     assert answers.pop("export") == [(total,)]

@@ -271,6 +271,16 @@ mod settings {
                     assert!(error.contains(&format!("witnesses.authorities: {example}")), "{error}");
                     continue;
                 }
+                // These stand together.
+                "keys.encryption.age_recipient" => parse(&format!(
+                    "keys: {{ encryption: {{ age_recipient: {example}, age_identity_file: identity }} }}\n"
+                )),
+                "keys.encryption.age_identity_file" => {
+                    const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+                    parse(&format!(
+                        "keys: {{ encryption: {{ age_recipient: {RECIPIENT}, age_identity_file: {example} }} }}\n"
+                    ))
+                }
                 _ => parse(&yaml(&key, &example)),
             };
             assert_ne!(
@@ -292,7 +302,8 @@ mod settings {
             let error = parse(&yaml(&within("no_such_key"), "1")).expect_err("an unknown key");
             assert!(error.contains("no_such_key"), "the error does not name the key: {error}");
             let known = error.split_once(", expected ").unwrap_or_else(|| panic!("no list of keys in: {error}")).1;
-            let known = known.lines().next().unwrap_or_default();
+            let known =
+                known.split(['\n', '(']).next().and_then(|known| known.split(" at line ").next()).unwrap_or_default();
             let known = known.strip_prefix("one of ").unwrap_or(known).replace(" or ", ", ");
             let known: BTreeSet<String> = known.split(", ").map(|key| within(key.trim_matches('`'))).collect();
             let here = documented.iter().chain(&groups).filter(|key| match key.rsplit_once('.') {

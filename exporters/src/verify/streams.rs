@@ -76,7 +76,7 @@ impl Streams {
         collector.rests_on(Axis::Completeness, reason);
         match (self.under_other_keys, self.key) {
             (0, _) => {
-                let reason = "each of these is in the stream of its own session or agent, by the stream key";
+                let reason = "each of these whose body is here was held against the stream of its own session or agent, by the stream key";
                 collector.rests_on(Axis::Completeness, reason);
             }
             (count, key) => {

@@ -21,12 +21,13 @@ use tachograph_verifier::escrow;
 
 use crate::table::{Cell, Table};
 
-/// Segments that are cut when the test wants one, not by age.
-const CONFIG: &str = "archive: {max_age: 50ms, max_bytes: 1MiB}";
+/// Segments that are cut when the test wants one, not by age. Without streams, so that a forger who has the keys has only the chain to
+/// seal anew.
+const CONFIG: &str = "archive: {max_age: 50ms, max_bytes: 1MiB}\nstreams: {by: off}";
 /// Where the senders' receipts lie. The collector knows nothing of the file.
 const RECEIPTS: &str = "receipts.txt";
 /// No segment is cut while the collector runs.
-const NO_ARCHIVE: &str = "archive: {max_age: 1h, max_bytes: 64MiB}";
+const NO_ARCHIVE: &str = "archive: {max_age: 1h, max_bytes: 64MiB}\nstreams: {by: off}";
 /// Records sent before each wait for the archive.
 const SEGMENTS: [usize; 4] = [120, 90, 60, 75];
 

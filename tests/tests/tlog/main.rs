@@ -27,6 +27,10 @@ fn check(log: &Path, key: &Path) -> (i32, String) {
     command.arg(log).arg(vkey.trim());
     let told = run(command);
     let (code, told) = (told.code, told.stdout + &told.stderr);
+    // A P-256 key (0x02, and the DER of a SubjectPublicKeyInfo) is none that the Rust crates know.
+    if vkey.trim().rsplit('+').next().is_some_and(|key| key.starts_with("Aj")) {
+        return (code, told);
+    }
     // Both find the same.
     let azul = azul::check(log, vkey.trim(), 1);
     assert_eq!(azul.is_ok(), code == 0, "Go: {told}, Rust: {azul:?}");
