@@ -218,7 +218,8 @@ fn a_record_that_is_sealed_into_anothers_stream_is_found_with_the_stream_key() {
     let told = |report: &Report| report.axes[&Axis::Completeness].reasons.join(" ");
     let without = scene.verify();
     assert!(
-        without.findings.is_empty() && told(&without).contains("of 2 of these it was not checked"),
+        without.findings.is_empty()
+            && told(&without).contains("of 2 records of sessions and agents it was not checked"),
         "{}",
         without.to_json()
     );

@@ -30,6 +30,7 @@ struct Found {
     failed: BTreeMap<Axis, u64>,
     incomplete: BTreeMap<Axis, BTreeSet<String>>,
     passes: BTreeMap<Axis, Vec<String>>,
+    notes: BTreeMap<Axis, Vec<String>>,
     unreadable: BTreeSet<String>,
     strangers: BTreeSet<String>,
     orphans: BTreeSet<String>,
@@ -76,6 +77,11 @@ impl Collector {
     /// Says what a pass of `axis` rests on.
     pub(crate) fn rests_on(&self, axis: Axis, reason: impl Into<String>) {
         self.found().passes.entry(axis).or_default().push(reason.into());
+    }
+
+    /// Says of `axis` what whoever reads its verdict must know, whichever that is.
+    pub(crate) fn note(&self, axis: Axis, reason: impl Into<String>) {
+        self.found().notes.entry(axis).or_default().push(reason.into());
     }
 
     /// Reports a failure to read: damage fails integrity, an unreadable store leaves it incomplete.
@@ -237,6 +243,7 @@ impl Found {
         if verdict == Verdict::Pass {
             reasons.extend(self.passes.get(&axis).into_iter().flatten().cloned());
         }
+        reasons.extend(self.notes.get(&axis).into_iter().flatten().cloned());
         AxisReport { verdict, reasons }
     }
 }

@@ -76,15 +76,15 @@ impl Streams {
         collector.rests_on(Axis::Completeness, reason);
         match (self.under_other_keys, self.key) {
             (0, _) => {
-                let reason = "each of these whose body is here was held against the stream of its own session or agent, by the stream key";
-                collector.rests_on(Axis::Completeness, reason);
+                let reason = "each of the records of sessions and agents whose body is here was held against the stream of its own session or agent, by the stream key";
+                collector.note(Axis::Completeness, reason);
             }
             (count, key) => {
                 let why = if key.is_some() { "they are under another stream key" } else { "that takes the stream key" };
                 let reason = format!(
-                    "of {count} of these it was not checked that they are in the stream of their own session or agent, and not in another's: {why}"
+                    "of {count} records of sessions and agents it was not checked that they are in the stream of their own session or agent, and not in another's: {why}"
                 );
-                collector.rests_on(Axis::Completeness, reason);
+                collector.note(Axis::Completeness, reason);
             }
         }
         if let (count, Some(first)) = self.abandoned {
