@@ -33,6 +33,9 @@ pub struct StreamsProof {
     pub generations: Vec<Covered>,
 }
 
+/// With the first and the last record covered.
+type Spanned = (StreamsProof, (u64, u64));
+
 /// A generation that is covered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered {
@@ -129,7 +132,7 @@ impl StreamsProof {
         tree: &TreeReader,
         ledger: &LedgerName,
         (first, last, size): (u64, u64, u64),
-    ) -> Result<Option<(Self, (u64, u64))>, TreeError> {
+    ) -> Result<Option<Spanned>, TreeError> {
         let tracker = streams::resume(tree, first)?;
         let mut scan = Scan { stream, ledger, tracker, last, from: 0, is_ended: false, generations: Vec::new() };
         let mut at = first;
