@@ -7,6 +7,9 @@ use tachograph_ledger::{Checkpoint, Commit, Hash, sha256};
 
 use crate::writer::{Ask, Rest, key};
 
+/// What a world leaves to be looked at: see [`World::evidence`].
+type Evidence<'w> = (Vec<(&'w Blob, &'w Vec<Blob>)>, &'w BTreeSet<(u64, Hash)>);
+
 /// How the store and whoever has rights in it behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rules {
@@ -189,7 +192,7 @@ impl World {
     }
 
     /// All that [`broken`](Self::broken) looks at.
-    pub(crate) fn evidence(&self) -> (Vec<(&Blob, &Vec<Blob>)>, &BTreeSet<(u64, Hash)>) {
+    pub(crate) fn evidence(&self) -> Evidence<'_> {
         let notes = self.objects.iter().filter(|(path, _)| path.is_note());
         (notes.map(|(path, (versions, _))| (path, versions)).collect(), &self.acknowledged)
     }
