@@ -131,7 +131,7 @@ impl AwsKms {
             (SdkError::ServiceError(_), _) => format!("{action} failed: {code}: {said}"),
             (SdkError::TimeoutError(_), _) => format!("no answer to {action} in time; check network and endpoint"),
             _ if without_credentials(error) => format!(
-                "no AWS credentials: {}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give this machine a role",
+                "no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give this machine a role: {}",
                 DisplayErrorContext(error)
             ),
             _ => format!("no answer to {action}; check network, DNS and endpoint: {}", DisplayErrorContext(error)),
