@@ -142,7 +142,7 @@ def time_stamp(visit):
     code, output = visit.sh("timestamp")
     assert code == 0 and f"{newest.name} records, " in output and "2030" not in output, output
     # What was stored beside the checkpoints is no stranger to the queries of the page.
-    expect_verify(visit.sql()["verify"], 57)
+    expect_verify(visit.sql()["verify"], 58)
 
 
 TSA = """
