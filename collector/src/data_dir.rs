@@ -401,9 +401,11 @@ impl DataDir {
     /// If it can't be written.
     pub fn keep_later_key(&self, key: &SigningKey) -> Result<PathBuf, DataDirError> {
         let name = later_key_file(&key.public());
-        self.write_new_secret(&name, Zeroizing::new(format!("{}\n", *key.to_line())).as_bytes(), 0o600)?;
-        sync_dir(&self.root.join("keys"))?;
-        Ok(self.root.join(name))
+        let line = Zeroizing::new(format!("{}\n", *key.to_line()));
+        // Whole or not at all: half a key would be in the way of the next attempt.
+        let path = self.root.join(&name);
+        replace_secret(&path, &self.sealed(&name, line.as_bytes())?, 0o600)?;
+        Ok(path)
     }
 
     /// The later keys whose private halves are here.

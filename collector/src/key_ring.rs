@@ -76,6 +76,10 @@ impl KeyDesk {
     /// In words.
     pub fn check(&self, action: &str, vkey: &str) -> Result<(), String> {
         let key = VerifyingKey::parse(vkey).map_err(|error| error.to_string())?;
+        // What is sealed is what was given: with a space in it, it would be no key for whoever reads it.
+        if key.to_line() != vkey {
+            return Err(format!("the key line has white space around it; give just {}", key.to_line()));
+        }
         let links = Links::read(&*self.store, self.first.clone()).map_err(|error| error.to_string())?;
         let change = match action {
             KEY_ANNOUNCE => KeyChange::Announce(key),

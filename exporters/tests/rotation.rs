@@ -251,25 +251,37 @@ fn an_announcement_that_is_withheld_is_missed() {
     is(&scene.verify(&key(2)), Verdict::Fail, "key");
 }
 
-#[test]
-fn a_link_that_only_the_new_key_signed_leads_nowhere() {
-    let scene = Scene::announced();
-    let path = scene.file(&paths::key_link(5));
+/// Another link to the announcement, record 5, over `size` records.
+fn forge_link(scene: &Scene, size: u64, signer: SigningKey) {
     let store: Arc<dyn Store> = Arc::new(DirectoryStore::reader(scene.directory.path()).unwrap());
     let archive = Reader::open(store).unwrap();
     let tree = TreeReader::of(&archive);
-    for signers in [vec![key(2)], vec![key(66)]] {
-        let checkpoint = Checkpoint { origin: key(1).public().name().clone(), size: 6, root: tree.root(6).unwrap() };
-        let signers: Vec<Arc<dyn Signer>> = signers.into_iter().map(|key| Arc::new(key) as Arc<dyn Signer>).collect();
-        let proof = TlogProof {
-            extra: Some(tree.leaf(5).unwrap().0),
-            index: 5,
-            hashes: tree.inclusion(5, 6).unwrap(),
-            checkpoint: checkpoint.sign_by(&signers).unwrap(),
-        };
-        replace(&path, &encode_link(&archive.by_index(5).unwrap().unwrap().body, &proof));
+    let checkpoint = Checkpoint { origin: key(1).public().name().clone(), size, root: tree.root(size).unwrap() };
+    let signers: [Arc<dyn Signer>; 1] = [Arc::new(signer)];
+    let proof = TlogProof {
+        extra: Some(tree.leaf(5).unwrap().0),
+        index: 5,
+        hashes: tree.inclusion(5, size).unwrap(),
+        checkpoint: checkpoint.sign_by(&signers).unwrap(),
+    };
+    let body = archive.by_index(5).unwrap().unwrap().body;
+    replace(&scene.file(&paths::key_link(5)), &encode_link(&body, &proof));
+}
+
+#[test]
+fn a_link_that_only_the_new_key_signed_leads_nowhere() {
+    let scene = Scene::announced();
+    for signer in [key(2), key(66)] {
+        forge_link(&scene, 6, signer);
         is(&scene.verify(&key(1)), Verdict::Fail, "not signed by every key that was valid before");
     }
+}
+
+#[test]
+fn the_old_key_alone_can_not_put_off_the_moment_from_which_the_new_one_signs_too() {
+    let scene = Scene::announced();
+    forge_link(&scene, 9, key(1));
+    is(&scene.verify(&key(1)), Verdict::Fail, "behind the commit that holds record 5");
 }
 
 #[test]

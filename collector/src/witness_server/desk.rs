@@ -84,13 +84,9 @@ impl Desk {
         };
         let mut last = locked(&follows);
         let stated = Checkpoint::parse_unverified(request.checkpoint.as_bytes()).map_or(u64::MAX, |stated| stated.size);
-        let mut alone = note.reduced_to_keys(&last.keys, stated);
-        if alone.is_err() {
-            // A link to a later key that was added while we run.
-            last.keys = self.dir.keys_now(&last.keys)?;
-            alone = note.reduced_to_keys(&last.keys, stated);
-        }
-        let alone = match alone {
+        // With links to later keys that were added while we run: from then on the old key alone is not enough.
+        last.keys = self.dir.keys_now(&last.keys)?;
+        let alone = match note.reduced_to_keys(&last.keys, stated) {
             Ok(alone) => alone,
             Err(error) => return Ok(Answer::new(403, error)),
         };

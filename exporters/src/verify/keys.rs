@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use tachograph_ledger::keys::MAX_LINKS;
-use tachograph_ledger::{KeyChange, KeyHistory, VerifyingKey};
+use tachograph_ledger::{KeyChange, KeyHistory, LedgerName, VerifyingKey};
 
 use super::collector::Collector;
 use super::commits::History;
@@ -14,22 +14,22 @@ use super::report::{Axis, Finding};
 use crate::archive::store::{Store, StoreError};
 use crate::archive::{Identity, Links, paths};
 
-/// What records say of keys: by index, in words.
+/// What records say of keys: by index, in words, and of which ledger's, if they name one.
 #[derive(Default)]
-pub(crate) struct Said(BTreeMap<u64, String>);
+pub(crate) struct Said(BTreeMap<u64, (String, Option<LedgerName>)>);
 
 impl Said {
     /// Takes what the recorder says in record `index`.
     pub(crate) fn hear(&mut self, index: u64, body: &[u8]) {
-        let what = match KeyChange::of_body(body) {
-            Ok(Some(KeyChange::Announce(key))) => format!("announces the key {}", key.to_line()),
-            Ok(Some(KeyChange::Retire(key))) => format!("retires the key {}", key.to_line()),
+        let (what, of) = match KeyChange::of_body(body) {
+            Ok(Some(KeyChange::Announce(key))) => (format!("announces the key {}", key.to_line()), Some(key)),
+            Ok(Some(KeyChange::Retire(key))) => (format!("retires the key {}", key.to_line()), Some(key)),
             Ok(None) => return,
-            Err(_) => "speaks of a key that is none".to_owned(),
+            Err(_) => ("speaks of a key that is none".to_owned(), None),
         };
         // A ledger can't have more links; one that lacks its link is reported all the same.
         if self.0.len() <= MAX_LINKS {
-            self.0.insert(index, what);
+            self.0.insert(index, (what, of.map(|key| key.name().clone())));
         }
     }
 }
@@ -90,7 +90,10 @@ impl Trusted {
             self.compare(*index, link.checkpoint.size, link.checkpoint.root, history, collector);
         }
         let newest = history.commits.last().map_or(0, |commit| commit.first);
-        for (index, what) in said.0.iter().filter(|(index, _)| !self.links.good.contains_key(index)) {
+        // What `reseal` brought along of another ledger's keys is of no account here: nothing can follow from it.
+        let is_ours = |of: &Option<LedgerName>| of.as_ref().is_none_or(|name| name == self.keys().first().name());
+        let unlinked = said.0.iter().filter(|(index, (_, of))| !self.links.good.contains_key(index) && is_ours(of));
+        for (index, (what, _)) in unlinked {
             let path = paths::key_link(*index);
             if *index >= newest {
                 let reason = format!(
@@ -129,6 +132,13 @@ impl Trusted {
             collector.fail(axis, Finding { index: Some(index), ..Finding::of_object(&path, what) });
         };
         match history.ending_at(size) {
+            // With an earlier key alone somebody could else put off the moment from which the later one must sign too.
+            Some(commit) if commit.root == root && commit.first > index => fail(
+                Axis::Authenticity,
+                format!(
+                    "the link was signed over {size} records, behind the commit that holds record {index}: the collector signs it over that one, and from there on the new key must sign, or the old one not"
+                ),
+            ),
             Some(commit) if commit.root == root => {}
             Some(commit) => fail(
                 Axis::NonEquivocation,
