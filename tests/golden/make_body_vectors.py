@@ -15,9 +15,9 @@ import datetime
 import hashlib
 import json
 import math
-import pathlib
 import re
-import sys
+
+import vectors
 
 # Section 2: the order of the members, and how each stands in JSON.
 MEMBERS = [
@@ -226,15 +226,7 @@ def make_vectors():
 
 
 def main():
-    path = pathlib.Path(__file__).with_name("body-v1.json")
-    text = json.dumps(make_vectors(), indent=1, ensure_ascii=True) + "\n"
-    if sys.argv[1:] == ["--check"]:
-        if path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path.name} differs from what this script makes")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        path.write_text(text, encoding="utf-8")
+    vectors.write("body-v1.json", make_vectors(), __doc__, ensure_ascii=True)
 
 
 if __name__ == "__main__":

@@ -183,17 +183,22 @@ def read(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def main():
-    folder, files = HERE / "bundle-v1", with_manifest(make_bundle())
+def write_or_check(name, files, usage):
+    """The bundle `name` in this folder, written, or with --check compared; `usage` is told to whoever gives other arguments."""
+    folder, files = HERE / name, with_manifest(files)
     if sys.argv[1:] == ["--check"]:
         there = read(folder)
         if differ := sorted(path for path in {*there, *files} if there.get(path) != files.get(path)):
             sys.exit(f"{folder.name} differs from what this script makes: {', '.join(differ)}")
     elif sys.argv[1:]:
-        sys.exit(__doc__)
+        sys.exit(usage)
     else:
         shutil.rmtree(folder, ignore_errors=True)
         write(files, folder)
+
+
+def main():
+    write_or_check("bundle-v1", make_bundle(), __doc__)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ Written from that page alone, with Python's standard library alone; keys, notes 
 
 import copy
 import json
-import pathlib
-import sys
 
+import vectors
 from make_ledger_vectors import NAME, SEED, compact, edge, make_chain, public_key, root, sha256, sign_note, vkey_line
 
 SEALED = 1_790_000_001  # the second after the chain's times
@@ -114,15 +113,7 @@ def make_vectors():
 
 
 def main():
-    path = pathlib.Path(__file__).with_name("commit-v2.json")
-    text = json.dumps(make_vectors(), indent=1, ensure_ascii=False) + "\n"
-    if sys.argv[1:] == ["--check"]:
-        if path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path.name} differs from what this script makes")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        path.write_text(text, encoding="utf-8")
+    vectors.write("commit-v2.json", make_vectors(), __doc__)
 
 
 if __name__ == "__main__":

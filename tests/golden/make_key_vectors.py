@@ -7,10 +7,8 @@ Written from that page alone, with Python's standard library alone; keys, notes 
     python3 make_key_vectors.py --check    exits 1 if the file differs from what would be written
 """
 
-import json
-import pathlib
-import sys
 
+import vectors
 from make_ledger_vectors import NAME, SEED, b64, inclusion, leaf_hash, make_leaf, public_key, root, sha256, sign_note, vkey_line
 
 OLD, NEW, OTHER = SEED, sha256(b"the new key"), sha256(b"another key")
@@ -84,15 +82,7 @@ def make_vectors():
 
 
 def main():
-    path = pathlib.Path(__file__).with_name("keys-v1.json")
-    text = json.dumps(make_vectors(), indent=1, ensure_ascii=False) + "\n"
-    if sys.argv[1:] == ["--check"]:
-        if path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path.name} differs from what this script makes")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        path.write_text(text, encoding="utf-8")
+    vectors.write("keys-v1.json", make_vectors(), __doc__)
 
 
 if __name__ == "__main__":

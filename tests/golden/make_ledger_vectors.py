@@ -13,8 +13,8 @@ import base64
 import hashlib
 import hmac
 import json
-import pathlib
-import sys
+
+import vectors
 
 NAME = "acme.example/ai-audit"
 SEED = bytes(range(32))
@@ -315,15 +315,7 @@ def self_test():
 
 def main():
     self_test()
-    path = pathlib.Path(__file__).with_name("ledger-v1.json")
-    text = json.dumps(make_vectors(), indent=1, ensure_ascii=False) + "\n"
-    if sys.argv[1:] == ["--check"]:
-        if path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path.name} differs from what this script makes")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        path.write_text(text, encoding="utf-8")
+    vectors.write("ledger-v1.json", make_vectors(), __doc__)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ Written from that page alone, with Python's standard library alone; name and fir
 """
 
 import hmac
-import json
-import pathlib
-import sys
 
+import vectors
 from make_ledger_vectors import MAC_KEY_0, NAME, mac_key, sha256
 
 INDEXES = [0, 1, 65_535, 65_536, 131_071, 131_072, 6_553_600]
@@ -38,15 +36,7 @@ def make_vectors():
 
 
 def main():
-    path = pathlib.Path(__file__).with_name("mac-v2.json")
-    text = json.dumps(make_vectors(), indent=1) + "\n"
-    if sys.argv[1:] == ["--check"]:
-        if path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path.name} differs from what this script makes")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        path.write_text(text, encoding="utf-8")
+    vectors.write("mac-v2.json", make_vectors(), __doc__, ensure_ascii=True)
 
 
 if __name__ == "__main__":

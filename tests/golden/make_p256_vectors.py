@@ -9,10 +9,8 @@ Rust implementation. Slow, and never to be used with a real key.
 """
 
 import hmac
-import json
-import pathlib
-import sys
 
+import vectors
 from make_ledger_vectors import EM_DASH, b64, make_commit, root, sha256
 
 NAME = "acme.example/ai-audit"
@@ -181,15 +179,7 @@ def self_test():
 
 def main():
     self_test()
-    path = pathlib.Path(__file__).with_name("p256-v1.json")
-    text = json.dumps(make_vectors(), indent=1, ensure_ascii=False) + "\n"
-    if sys.argv[1:] == ["--check"]:
-        if path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path.name} differs from what this script makes")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        path.write_text(text, encoding="utf-8")
+    vectors.write("p256-v1.json", make_vectors(), __doc__)
 
 
 if __name__ == "__main__":

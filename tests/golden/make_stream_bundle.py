@@ -8,16 +8,12 @@ Written from that page alone, with Python's standard library alone, as make_bund
 """
 
 import json
-import pathlib
-import shutil
-import sys
 
 import make_bundle
 from make_bundle import make_body
 from make_ledger_vectors import leaf_hash, sha256
 from make_stream_vectors import RECORDER, STREAM_KEY, Streams, secret
 
-HERE = pathlib.Path(__file__).resolve().parent
 SESSION, AGENT = "s-1", "bot-7"
 
 
@@ -100,16 +96,7 @@ def make(ledger=None, kind="session", name=SESSION, selected=(1, 3, 6, 10, 11), 
 
 
 def main():
-    folder, files = HERE / "bundle-v2", make_bundle.with_manifest(make())
-    if sys.argv[1:] == ["--check"]:
-        there = make_bundle.read(folder)
-        if differ := sorted(path for path in {*there, *files} if there.get(path) != files.get(path)):
-            sys.exit(f"{folder.name} differs from what this script makes: {', '.join(differ)}")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-        make_bundle.write(files, folder)
+    make_bundle.write_or_check("bundle-v2", make(), __doc__)
 
 
 if __name__ == "__main__":

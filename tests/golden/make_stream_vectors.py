@@ -9,10 +9,8 @@ implementation. Leaves, hashes and trees come from make_ledger_vectors.py, which
 """
 
 import hmac
-import json
-import pathlib
-import sys
 
+import vectors
 from make_ledger_vectors import inclusion, leaf_hash, make_leaf, public_key, root, sha256, vkey_line
 
 NAME, SEED = "acme.example/ai-audit", bytes(range(32))
@@ -127,14 +125,7 @@ def make():
 
 
 def main():
-    path, text = pathlib.Path(__file__).resolve().parent / "streams-v1.json", json.dumps(make(), indent=1, ensure_ascii=False) + "\n"
-    if sys.argv[1:] == ["--check"]:
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path.name} differs from what this script makes")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        path.write_text(text, encoding="utf-8")
+    vectors.write("streams-v1.json", make(), __doc__)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ make_ledger_vectors.py.
     python3 make_witness_vectors.py --check    exits 1 if the file differs from what would be written
 """
 
-import json
-import pathlib
-import sys
 
+import vectors
 from make_ledger_vectors import (EM_DASH, NAME, SEED, b64, consistency, ed25519_sign, make_chain, public_key, root, sha256, sign_note,
                                  vkey_line)
 
@@ -141,15 +139,7 @@ def make_vectors():
 
 
 def main():
-    path = pathlib.Path(__file__).with_name("witness-v1.json")
-    text = json.dumps(make_vectors(), indent=1, ensure_ascii=False) + "\n"
-    if sys.argv[1:] == ["--check"]:
-        if path.read_text(encoding="utf-8") != text:
-            sys.exit(f"{path.name} differs from what this script makes")
-    elif sys.argv[1:]:
-        sys.exit(__doc__)
-    else:
-        path.write_text(text, encoding="utf-8")
+    vectors.write("witness-v1.json", make_vectors(), __doc__)
 
 
 if __name__ == "__main__":
