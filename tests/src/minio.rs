@@ -156,14 +156,16 @@ impl Minio {
         ]
     }
 
+    /// Whether it refuses who has no key, which it does once it serves requests at all: until then it answers 503,
+    /// and its `/minio/health/ready` says 200 even before its storage is up.
     fn is_ready(&self) -> bool {
         let ask = || -> std::io::Result<bool> {
             let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1))?;
             stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-            stream.write_all(b"GET /minio/health/ready HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+            stream.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
             let mut answer = String::new();
             stream.take(4_096).read_to_string(&mut answer)?;
-            Ok(answer.split(' ').nth(1) == Some("200"))
+            Ok(answer.split(' ').nth(1) == Some("403"))
         };
         ask().unwrap_or(false)
     }
