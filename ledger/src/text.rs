@@ -37,8 +37,11 @@ pub(crate) fn parse_decimal(text: &str) -> Option<u64> {
 
 /// Appends `bytes` in lowercase hex.
 pub(crate) fn write_hex<const N: usize>(bytes: &[u8; N], out: &mut Vec<u8>) {
-    for byte in bytes {
-        out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0x0f)]]);
+    let start = out.len();
+    out.resize(start + 2 * N, 0);
+    for (pair, byte) in out[start..].chunks_exact_mut(2).zip(bytes) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 0x0f)];
     }
 }
 
@@ -49,23 +52,35 @@ pub(crate) fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
         return None;
     }
     let mut bytes = [0u8; N];
+    // No branch inside: whether a digit of a hash is a letter can't be predicted, and half of a leaf are hashes.
+    let mut seen = 0;
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+        seen |= high | low;
+        *byte = high << 4 | low;
     }
-    Some(bytes)
+    (seen <= 0x0f).then_some(bytes)
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// For each byte its value as a lowercase hex digit, or 255.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [u8::MAX; 256];
+    let mut value = 0;
+    while value < HEX.len() {
+        nibbles[HEX[value] as usize] = value as u8;
+        value += 1;
     }
-}
+    nibbles
+};
 
 /// Whether every byte is printable ASCII that a JSON string holds without an escape.
 pub(crate) fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\')
+}
+
+/// Whether every byte is printable ASCII and none a backslash. It looks at all of them, many at a time.
+pub(crate) fn is_without_escape(text: &str) -> bool {
+    text.bytes().fold(true, |so_far, byte| so_far & (byte >= 0x20) & (byte < 0x7f) & (byte != b'\\'))
 }
 
 #[cfg(test)]

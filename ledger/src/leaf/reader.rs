@@ -12,6 +12,8 @@ const HASH: &str = "64 lowercase hex digits";
 /// A cursor over a leaf's bytes.
 pub(super) struct Reader<'a> {
     text: &'a str,
+    /// Nothing in it has to be looked for but quotes.
+    without_escape: bool,
     offset: usize,
     value_offset: usize,
 }
@@ -29,7 +31,7 @@ impl<'a> Reader<'a> {
         if !text.starts_with('{') {
             return Err(LeafError::Syntax { offset: 0, expected: "`{`" });
         }
-        Ok(Self { text, offset: 0, value_offset: 0 })
+        Ok(Self { text, without_escape: text::is_without_escape(text), offset: 0, value_offset: 0 })
     }
 
     /// Ends with the closing brace and nothing behind it.
@@ -88,7 +90,10 @@ impl<'a> Reader<'a> {
             return Ok(None);
         };
         self.value_offset = self.text.len() - value.len();
-        let stop = value.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20 | 0x7f..));
+        let stop = match self.without_escape {
+            true => value.find('"'),
+            false => value.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20 | 0x7f..)),
+        };
         match stop {
             Some(end) if value.as_bytes()[end] == b'"' => {
                 self.offset = self.value_offset + end + 1;
