@@ -116,9 +116,9 @@ fn select(view: &View, archive: &Reader, selection: &Selection) -> Result<BTreeM
         events.map(|event| (event.index, Some(event.into_body()))).collect::<BTreeMap<_, _>>()
     };
     Ok(match selection {
-        Selection::Event { id } => bodies(&mut records.carrying(id)?.into_values()),
+        Selection::Event { id } => bodies(&mut records.carrying(id, MAX_RECORDS + 1)?.into_values()),
         Selection::Chain { id } => {
-            let forest = records.trace(id)?;
+            let forest = records.trace(id, MAX_RECORDS)?;
             if forest.cut {
                 return Err(MakeError::TooMany { records: forest.events.len() + 1 }.into());
             }

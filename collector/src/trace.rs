@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use tachograph_exporters::archive::reader::{ReadError, Reader};
 use tachograph_record::{Body, BodyError, EventId, Record, TraceId, Value};
 
-/// Most records that one trace shows.
-pub const MAX_RECORDS: usize = 10_000;
+/// Most records that a trace shows to a person.
+pub const MAX_SHOWN: usize = 10_000;
 
 /// Why there is no trace.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ pub struct Forest {
     pub roots: Vec<u64>,
     /// Effects of each event.
     pub children: HashMap<u64, Vec<u64>>,
-    /// Whether there were more than [`MAX_RECORDS`].
+    /// Whether there were more than were asked for.
     pub cut: bool,
 }
 
@@ -117,11 +117,11 @@ fn keys_of(id: &str) -> Vec<Key> {
 }
 
 impl Records<'_> {
-    /// The events around `id`; empty if no record carries it.
+    /// The events around `id`, at most `limit`; empty if no record carries it.
     ///
     /// # Errors
     /// If something can't be read.
-    pub fn trace(&self, id: &str) -> Result<Forest, TraceError> {
+    pub fn trace(&self, id: &str, limit: usize) -> Result<Forest, TraceError> {
         let mut forest = Forest::default();
         let mut todo = keys_of(id);
         let mut done = std::collections::HashSet::new();
@@ -129,13 +129,14 @@ impl Records<'_> {
             if !done.insert(key.clone()) {
                 continue;
             }
-            for event in self.find(&key, MAX_RECORDS)? {
-                if forest.events.len() >= MAX_RECORDS {
-                    forest.cut = true;
-                    break;
-                }
+            // One more, so that it shows if there are more.
+            for event in self.find(&key, limit + 1)? {
                 if forest.events.contains_key(&event.index) {
                     continue;
+                }
+                if forest.events.len() >= limit {
+                    forest.cut = true;
+                    break;
                 }
                 todo.extend(neighbours(&event.record()?));
                 forest.events.insert(event.index, event);
@@ -145,14 +146,14 @@ impl Records<'_> {
         Ok(forest)
     }
 
-    /// The events that carry `id` themselves.
+    /// The events that carry `id` themselves: of those that are archived the first `limit` with it in one column.
     ///
     /// # Errors
     /// If something can't be read.
-    pub fn carrying(&self, id: &str) -> Result<BTreeMap<u64, Event>, TraceError> {
+    pub fn carrying(&self, id: &str, limit: usize) -> Result<BTreeMap<u64, Event>, TraceError> {
         let mut events = BTreeMap::new();
         for key in keys_of(id) {
-            events.extend(self.find(&key, MAX_RECORDS)?.into_iter().map(|event| (event.index, event)));
+            events.extend(self.find(&key, limit)?.into_iter().map(|event| (event.index, event)));
         }
         Ok(events)
     }
@@ -261,4 +262,28 @@ impl Forest {
 /// Whether going up from `from` comes to `target`.
 fn leads_to(causes: &HashMap<u64, u64>, from: u64, target: u64) -> bool {
     std::iter::successors(Some(from), |at| causes.get(at).copied()).any(|at| at == target)
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_record::{Kind, Time, write_body};
+
+    use super::*;
+
+    #[test]
+    fn a_trace_of_more_than_the_limit_says_so() {
+        let record = |number: u8| {
+            let mut record = Record::new(EventId([number; 16]), Time::from_unix_nanos(1).unwrap(), Kind::Generation);
+            record.correlation_id = Some("order-7".into());
+            let mut body = Vec::new();
+            write_body(&record, &[0; 16], record.timestamp, &mut body);
+            (u64::from(number), body)
+        };
+        let tail: Vec<_> = (0..4).map(record).collect();
+        let records = Records { archive: None, tail: &tail };
+        for (limit, cut) in [(3, true), (4, false), (5, false)] {
+            let forest = records.trace("order-7", limit).unwrap();
+            assert_eq!((forest.events.len(), forest.cut), (limit.min(4), cut), "{limit}");
+        }
+    }
 }

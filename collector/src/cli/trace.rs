@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tachograph_collector::place::Place;
-use tachograph_collector::trace::{Event, Forest};
+use tachograph_collector::trace::{Event, Forest, MAX_SHOWN};
 use tachograph_collector::view::View;
 use tachograph_record::Record;
 
@@ -25,7 +25,7 @@ pub(super) struct Trace {
 impl Trace {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let view = View::open(&Place::parse(&self.data)?)?;
-        let forest = view.records().trace(&self.id)?;
+        let forest = view.records().trace(&self.id, MAX_SHOWN)?;
         for object in view.gone() {
             eprintln!(
                 "Not looked at, because it is gone: {object}. `tachograph verify` says whether the ledger certifies that its retention had ended."
