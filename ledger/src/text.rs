@@ -80,7 +80,7 @@ pub(crate) fn is_plain(text: &str) -> bool {
 
 /// Whether every byte is printable ASCII and none a backslash. It looks at all of them, many at a time.
 pub(crate) fn is_without_escape(text: &str) -> bool {
-    text.bytes().fold(true, |so_far, byte| so_far & (byte >= 0x20) & (byte < 0x7f) & (byte != b'\\'))
+    text.bytes().fold(true, |so_far, byte| so_far & (0x20..0x7f).contains(&byte) & (byte != b'\\'))
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ fn one(place: &Path, records: u64, seconds: u64) -> Value {
     let written = Days::before_today(1, records).write(&store, None, (records * seconds / SECONDS_PER_DAY).max(1));
     let seconds_to_write = began.elapsed().as_secs_f64();
     drop(store);
-    let key = place.join("ledger.vkey");
+    // Beside it: a directory with a key file is taken for a data directory.
+    let key = place.with_extension("vkey");
     std::fs::write(&key, Days::key().public().to_line()).expect("a key file");
     let path = path_of(records * 37 / 100);
     let tachograph = |arguments: &[&str]| {
