@@ -10,7 +10,7 @@ use sample::{Ledger, START, key_of};
 use tachograph_exporters::archive::store::{Confirmed, DirectorySettings, DirectoryStore, Store};
 use tachograph_exporters::archive::{Archive, DEFAULT_ZSTD_LEVEL, OneClass, Row, Settings, witnessed};
 use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Report, Verdict, verify};
-use tachograph_ledger::{Checkpoint, Hash, Policy, SigningKey, WitnessName, WitnessSigningKey, parse_note, sha256};
+use tachograph_ledger::{Checkpoint, Hash, Policy, SigningKey, WitnessName, WitnessSigningKey, sha256};
 use tachograph_record::Time;
 
 const RUNS: [usize; 3] = [20, 15, 10];
@@ -66,9 +66,8 @@ impl Fixture {
     /// The checkpoint with the signatures of these witnesses.
     fn note(&self, checkpoint: &Checkpoint, names: &[&str]) -> String {
         let mut note = checkpoint.sign(&*self.key).unwrap();
-        let text = parse_note(note.as_bytes()).unwrap().text().to_owned();
         for (at, name) in names.iter().enumerate() {
-            note.push_str(&witness(name).cosign(&text, TIME + at as u64));
+            note.push_str(&witness(name).cosign(checkpoint, TIME + at as u64));
         }
         note
     }

@@ -53,8 +53,10 @@ fn main() -> std::io::Result<()> {
     write("commit", "signed-2", commit_2.as_bytes())?;
     write("commit", "text-2", text_of(&commit_2))?;
     write("note", "signed", sign_note("one line\n\nand another\n", key()).expect("the key is here").as_bytes())?;
+    write("note", "witnessed", witnessed().as_bytes())?;
     write("note", "text", b"one line\n\nand another\n")?;
     write("policy", "nested", policy().as_bytes())?;
+    write("policy", "two-keys", policy_of_two_keys().as_bytes())?;
     write("policy", "none", b"# nobody\nquorum none\n")?;
     write("s3_url", "short", b"s3://acme-ai-audit")?;
     write("s3_url", "full", b"s3://acme-ai-audit/prod/eu=1?endpoint=https://minio.example:9000&region=us-east-1")?;
@@ -62,7 +64,9 @@ fn main() -> std::io::Result<()> {
     write("vkey", "private", key().to_line().as_bytes())?;
     write("vkey", "p256", P256_KEY.as_bytes())?;
     write("vkey", "witness", witness(1).public().to_line().as_bytes())?;
-    write("vkey", "witness-private", witness(1).to_line().as_bytes())
+    write("vkey", "witness-private", witness(1).to_line().as_bytes())?;
+    write("vkey", "witness-ml-dsa", post_quantum(1).public().to_line().as_bytes())?;
+    write("vkey", "witness-ml-dsa-private", post_quantum(1).to_line().as_bytes())
 }
 
 /// That of `tests/golden/p256-v1.json`.
@@ -73,15 +77,34 @@ fn witness(number: u8) -> WitnessSigningKey {
     WitnessSigningKey::from_seed(name, [number; 32])
 }
 
-/// A request, the text of its checkpoint, and an answer.
-fn requests() -> [(&'static str, String); 3] {
+/// The second key of the same witness.
+fn post_quantum(number: u8) -> WitnessSigningKey {
+    WitnessSigningKey::ml_dsa_44(witness(number).name().clone(), [100 + number; 32])
+}
+
+/// A request, the text of its checkpoint, and answers.
+fn requests() -> [(&'static str, String); 4] {
     let leaves: Vec<Hash> = (0..7_u8).map(|index| sha256(&[index])).collect();
-    let checkpoint =
-        Checkpoint { origin: name(), size: 7, root: root_of(&leaves) }.sign(key()).expect("the key is here");
+    let stated = Checkpoint { origin: name(), size: 7, root: root_of(&leaves) };
+    let checkpoint = stated.sign(key()).expect("the key is here");
     let proof = consistency_proof(&leaves, 4, 7).expect("a good proof");
     let request = AddCheckpoint { old: 4, proof, checkpoint: &checkpoint }.encode();
     let text = String::from_utf8_lossy(text_of(&checkpoint)).into_owned();
-    [("request", request), ("answer", witness(1).cosign("text\n", 1_790_000_000)), ("text", text)]
+    let (answer, second) = (witness(1).cosign(&stated, 1_790_000_000), post_quantum(1).cosign(&stated, 1_790_000_000));
+    let both = format!("{answer}{second}");
+    [("request", request), ("answer", answer), ("answer-of-two-keys", both), ("text", text)]
+}
+
+fn policy_of_two_keys() -> String {
+    let keys = [witness(1), post_quantum(1)].map(|key| key.public().to_line());
+    format!("witness a {}\nwitness b {} https://w1.example\ngroup w1 all a b\nquorum w1\n", keys[0], keys[1])
+}
+
+/// A checkpoint that a witness cosigned with both of its keys.
+fn witnessed() -> String {
+    let stated = Checkpoint { origin: name(), size: 1, root: leaf_hash(&leaf(false)) };
+    let lines = [witness(1), post_quantum(1)].map(|key| key.cosign(&stated, 1_790_000_000));
+    format!("{}{}", stated.sign(key()).expect("the key is here"), lines.concat())
 }
 
 fn policy() -> String {

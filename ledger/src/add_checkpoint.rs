@@ -18,8 +18,8 @@ use crate::text;
 /// Most hashes of a consistency proof.
 pub const MAX_PROOF_HASHES: usize = 63;
 
-/// Longest body.
-pub const MAX_ADD_CHECKPOINT_BYTES: usize = 64 << 10;
+/// Longest body: room for a checkpoint with 16 signatures of 5 KB, which a witness has to take.
+pub const MAX_ADD_CHECKPOINT_BYTES: usize = 128 << 10;
 
 /// What a witness is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

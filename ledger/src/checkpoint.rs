@@ -110,7 +110,8 @@ impl Checkpoint {
         format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root.as_bytes()))
     }
 
-    fn from_text(note_text: &str) -> Result<Self, CheckpointError> {
+    /// Takes the text of a note apart.
+    pub(crate) fn from_text(note_text: &str) -> Result<Self, CheckpointError> {
         let mut lines = note_text.split_terminator('\n');
         let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
         else {

@@ -1,24 +1,23 @@
-//! Cosignatures of witnesses ([c2sp.org/tlog-cosignature](https://c2sp.org/tlog-cosignature), version 1, Ed25519).
+//! Cosignatures of witnesses ([c2sp.org/tlog-cosignature](https://c2sp.org/tlog-cosignature)), with Ed25519 or ML-DSA-44.
 //!
 //! ```text
-//! signed     cosignature/v1\n
-//!            time <seconds since 1970, decimal>\n
-//!            <the checkpoint's text>
-//! signature  8-byte big-endian time ‖ 64-byte Ed25519
+//! signature  8-byte big-endian time ‖ 64 bytes of Ed25519, or 2,420 of ML-DSA-44
 //! ```
 //!
 //! It says that at this time the witness had seen no larger tree of this ledger, and that it is consistent with all that it had
-//! seen before. It stands on a line of the checkpoint's note, below the ledger's own signature.
+//! seen before. It stands on a line of the checkpoint's note, below the ledger's own signature. What is signed stands in `message.rs`.
 //!
 //! Invariants: a signature that claims a known key and is false rejects the note; those of unknown keys are ignored.
 
-use ed25519_dalek::{Signature, Signer};
-
+use crate::checkpoint::Checkpoint;
 use crate::note::{Note, NoteError, parse_note, signature_line};
 
 mod key;
+mod message;
+mod ml_dsa;
 
 pub use key::{MAX_WITNESS_NAME_BYTES, WitnessName, WitnessNameError, WitnessSigningKey, WitnessVerifyingKey};
+pub use ml_dsa::ML_DSA_44_KEY_BYTES;
 
 const TIME_BYTES: usize = 8;
 
@@ -26,11 +25,11 @@ const TIME_BYTES: usize = 8;
 pub const MAX_COSIGNATURE_TIME: u64 = i64::MAX as u64;
 
 impl WitnessSigningKey {
-    /// The signature line for the note whose text is `text`, with its newline. `time` is seconds since 1970, from 1 to
+    /// The signature line for the checkpoint's note, with its newline. `time` is seconds since 1970, from 1 to
     /// [`MAX_COSIGNATURE_TIME`]; others are brought into that range, for a time of 0 would say that there is none.
-    pub fn cosign(&self, text: &str, time: u64) -> String {
+    pub fn cosign(&self, checkpoint: &Checkpoint, time: u64) -> String {
         let time = time.clamp(1, MAX_COSIGNATURE_TIME);
-        let signature = self.ed25519().sign(message(text, time).as_bytes()).to_bytes();
+        let signature = self.sign(checkpoint, time);
         signature_line(self.name().as_str(), self.key_id(), &[&time.to_be_bytes()[..], &signature].concat())
     }
 }
@@ -73,14 +72,8 @@ impl WitnessVerifyingKey {
         if !(1..=MAX_COSIGNATURE_TIME).contains(&time) {
             return None;
         }
-        let signature = Signature::from_slice(signature).ok()?;
-        self.ed25519().verify_strict(message(text, time).as_bytes(), &signature).ok()?;
-        Some(time)
+        self.verifies(text, time, signature).then_some(time)
     }
-}
-
-fn message(text: &str, time: u64) -> String {
-    format!("cosignature/v1\ntime {time}\n{text}")
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariants: a name is defined before it is used and is a member once, so that groups are trees and each witness counts in one way
-//! only; keys have type 0x01 or 0x02 for logs, and 0x04 for witnesses, and no two witnesses have one key.
+//! only; keys have type 0x01 or 0x02 for logs, and 0x04 or 0x06 for witnesses, and no two witnesses have one key. A witness may have a key of each
+//! type, on a line each; no group counts both towards a number.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use crate::note::{KeyError, Note, NoteError, VerifyingKey};
 mod parse;
 
 /// Longest policy.
-pub const MAX_POLICY_BYTES: usize = 64 << 10;
+pub const MAX_POLICY_BYTES: usize = 256 << 10;
 
 /// Most logs, most witnesses, and most groups of a policy.
 pub const MAX_POLICY_ENTRIES: usize = 64;

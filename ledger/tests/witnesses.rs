@@ -102,12 +102,13 @@ fn cosignatures_are_reproduced_and_verified() {
     let vectors = vectors();
     let ledger = VerifyingKey::parse(&vectors.vkey).unwrap();
     let checkpoint = parse_note(vectors.checkpoint.as_bytes()).unwrap();
+    let stated = Checkpoint::open(vectors.checkpoint.as_bytes(), &ledger).unwrap();
     let witnessed = parse_note(vectors.witnessed.as_bytes()).unwrap();
     assert_eq!(Checkpoint::open(vectors.witnessed.as_bytes(), &ledger).unwrap().size, 11);
     let mut noted = vectors.checkpoint.clone();
     for cosignature in &vectors.cosignatures {
         let key = WitnessSigningKey::parse(&vectors.witnesses[cosignature.witness].private).unwrap();
-        let line = key.cosign(checkpoint.text(), cosignature.time);
+        let line = key.cosign(&stated, cosignature.time);
         assert_eq!(line, cosignature.line);
         assert_eq!(key.public().cosigned(&checkpoint), Ok(None));
         assert_eq!(key.public().cosigned(&witnessed), Ok(Some(cosignature.time)));

@@ -83,6 +83,18 @@ impl Witness {
         }
     }
 
+    /// Gives it a second key, ML-DSA-44, and starts it again. The key's line.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn give_second_key(&mut self) -> String {
+        self.kill();
+        let made = command::tachograph(&[&"witness", &"post-quantum", &self.directory, &"--json"]);
+        made.expect(0, &[]);
+        self.restart();
+        made.json()["post_quantum_vkey"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Its line in a policy.
     pub fn line(&self) -> String {
         format!("witness {} {} http://{}\n", self.name, self.vkey, self.address)

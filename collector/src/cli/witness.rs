@@ -10,7 +10,7 @@ use tachograph_collector::batch::{Entropy, SystemEntropy};
 use tachograph_collector::clock::SystemClock;
 use tachograph_collector::config::Log;
 use tachograph_collector::witness_server::{Desk, Finding, Follows, WitnessDir, http};
-use tachograph_ledger::{Keys, VerifyingKey, WitnessName};
+use tachograph_ledger::{Keys, VerifyingKey, WitnessName, WitnessVerifyingKey};
 use tachograph_record::Time;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +24,8 @@ use super::{Exit, output};
 pub(super) enum Witness {
     /// Create a witness's key in a new or empty directory
     Init(Init),
+    /// Give a witness that does not run a second key, ML-DSA-44, whose cosignatures a quantum computer can't forge
+    PostQuantum(PostQuantum),
     /// Follow a ledger from now on; a running witness needs no new start
     Add(Add),
     /// Answer until SIGTERM
@@ -39,6 +41,18 @@ pub(super) struct Init {
     /// Name of the witness, for ever, for example witness.example/w1
     #[arg(long, value_name = "NAME")]
     name: String,
+    /// Create a second key too, ML-DSA-44: the witness then answers with a cosignature of each
+    #[arg(long)]
+    post_quantum: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct PostQuantum {
+    /// The witness's directory
+    dir: PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -81,6 +95,7 @@ impl Witness {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         match self {
             Self::Init(init) => init.run(),
+            Self::PostQuantum(post_quantum) => post_quantum.run(),
             Self::Add(add) => add.run(),
             Self::Run(run) => run.run(),
             Self::List(list) => list.run(),
@@ -91,21 +106,68 @@ impl Witness {
 impl Init {
     fn run(self) -> anyhow::Result<Exit> {
         let name = WitnessName::parse(&self.name).with_context(|| format!("--name {}", self.name))?;
-        let mut seed = Zeroizing::new([0; 32]);
-        SystemEntropy.fill(&mut *seed)?;
-        let vkey = WitnessDir::init(&self.dir, &name, &seed)?.vkey().to_line();
-        let dir = self.dir.display();
+        let mut made = WitnessDir::init(&self.dir, &name, &seed()?)?;
+        if self.post_quantum {
+            made.add_post_quantum(&seed()?, &made.lock()?)?;
+        }
         if self.json {
-            output::json(&json!({ "dir": self.dir, "name": name.as_str(), "vkey": vkey }));
+            output::json(&described(&self.dir, &made));
         } else {
+            let dir = self.dir.display();
             output::line(&format!(
-                "Witness {name} created in {dir}.\n\n\
-                 Line for the policies of those who trust it (also in {dir}/witness.vkey), with its URL for collectors:\n  \
-                 witness NAME {vkey} URL\n\n\
-                 Then: tachograph witness add {dir} LEDGER.VKEY, and tachograph witness run {dir} --listen ADDR"
+                "Witness {name} created in {dir}.\n\n{}\n\n\
+                 Then: tachograph witness add {dir} LEDGER.VKEY, and tachograph witness run {dir} --listen ADDR",
+                policy_lines(&self.dir, &made)
             ));
         }
         Ok(Exit::Done)
+    }
+}
+
+impl PostQuantum {
+    fn run(self) -> anyhow::Result<Exit> {
+        let mut dir = WitnessDir::open(&self.dir)?;
+        let lock = dir.lock().context("the second key is made while the witness does not run: stop it first")?;
+        let is_new = dir.add_post_quantum(&seed()?, &lock)?;
+        if self.json {
+            output::json(&described(&self.dir, &dir));
+        } else {
+            let name = dir.vkey().name();
+            let said = match is_new {
+                true => format!("Witness {name} has a second key, and cosigns with both from its next start on."),
+                false => format!("Witness {name} has a second key already."),
+            };
+            output::line(&format!("{said}\n\n{}", policy_lines(&self.dir, &dir)));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// What a key pair is made of.
+fn seed() -> anyhow::Result<Zeroizing<[u8; 32]>> {
+    let mut seed = Zeroizing::new([0; 32]);
+    SystemEntropy.fill(&mut *seed)?;
+    Ok(seed)
+}
+
+fn described(place: &Path, dir: &WitnessDir) -> serde_json::Value {
+    let second = dir.post_quantum_vkey().map(WitnessVerifyingKey::to_line);
+    json!({ "dir": place, "name": dir.vkey().name().as_str(), "vkey": dir.vkey().to_line(), "post_quantum_vkey": second })
+}
+
+/// What those who trust the witness write into their policies.
+fn policy_lines(place: &Path, dir: &WitnessDir) -> String {
+    let (place, first) = (place.display(), dir.vkey().to_line());
+    match dir.post_quantum_vkey() {
+        None => format!(
+            "Line for the policies of those who trust it (also in {place}/witness.vkey), with its URL for collectors:\n  \
+             witness NAME {first} URL"
+        ),
+        Some(second) => format!(
+            "Lines for the policies of those who trust it (also in {place}/witness.vkey and {place}/witness-ml-dsa-44.vkey), with its one URL for collectors:\n  \
+             witness NAME-1 {first} URL\n  witness NAME-2 {} URL\n  group NAME all NAME-1 NAME-2",
+            second.to_line()
+        ),
     }
 }
 
@@ -143,7 +205,7 @@ impl Run {
         output::start_logs(&Log { json: false, level: "info".to_owned() })?;
         let dir = WitnessDir::open(&self.dir)?;
         let _lock = dir.lock()?;
-        let vkey = dir.vkey().to_line();
+        let (vkey, second) = (dir.vkey().to_line(), dir.post_quantum_vkey().map(WitnessVerifyingKey::to_line));
         let desk = Arc::new(Desk::open(dir, Arc::new(SystemClock))?);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(async {
@@ -158,9 +220,11 @@ impl Run {
             let listener =
                 listener.with_context(|| format!("cannot listen on {}; choose another with --listen", self.listen))?;
             let address = listener.local_addr()?;
-            tracing::info!(%address, vkey, ledgers = desk.count(), "witnessing");
+            tracing::info!(%address, vkey, post_quantum_vkey = second, ledgers = desk.count(), "witnessing");
             if self.json {
-                output::line(&json!({ "listen": address.to_string(), "vkey": vkey }).to_string());
+                output::line(
+                    &json!({ "listen": address.to_string(), "vkey": vkey, "post_quantum_vkey": second }).to_string(),
+                );
             }
             anyhow::Ok(http::serve(listener, Arc::clone(&desk), stop).await)
         })?;
@@ -178,6 +242,7 @@ impl List {
     fn run(self) -> anyhow::Result<Exit> {
         let dir = WitnessDir::open(&self.dir)?;
         let all = dir.all()?;
+        let second = dir.post_quantum_vkey().map(WitnessVerifyingKey::to_line);
         let (forks, unproven) = (dir.count(Finding::Fork)?, dir.count(Finding::Unproven)?);
         if self.json {
             let ledgers: Vec<_> = all
@@ -193,10 +258,11 @@ impl List {
                 })
                 .collect();
             output::json(
-                &json!({ "vkey": dir.vkey().to_line(), "ledgers": ledgers, "forks": forks, "unproven": unproven }),
+                &json!({ "vkey": dir.vkey().to_line(), "post_quantum_vkey": second, "ledgers": ledgers, "forks": forks, "unproven": unproven }),
             );
         } else {
-            output::line(&format!("Witness {}\n", dir.vkey().to_line()));
+            let keys = std::iter::once(dir.vkey().to_line()).chain(second);
+            output::line(&format!("Witness {}\n", keys.collect::<Vec<_>>().join("\n        ")));
             for follows in &all {
                 let last = match at(follows) {
                     Some(time) => format!("{} records, cosigned {time}", follows.size),

@@ -1,22 +1,31 @@
 //! One question to one witness: [c2sp.org/tlog-witness](https://c2sp.org/tlog-witness)'s `add-checkpoint`, from the asking side.
 
-use tachograph_ledger::{AddCheckpoint, Hash, WitnessVerifyingKey};
+use tachograph_ledger::{AddCheckpoint, Hash, NoteError, WitnessVerifyingKey};
 
 use crate::mailbox::Signed;
 use crate::outbound::{Answer, Outbound, OutboundError};
 
-/// Bytes of an answer that are taken: more than any number of cosignatures has.
-const MAX_ANSWER_BYTES: u64 = 64 << 10;
+/// Bytes of an answer that are taken: those of some seventy cosignatures with ML-DSA-44.
+const MAX_ANSWER_BYTES: u64 = 256 << 10;
 /// Characters of an answer that are told.
 const MAX_TOLD: usize = 200;
 
-/// A witness that can be asked.
+/// A witness that can be asked. It may have several keys, and answers with a cosignature of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
-    /// Its key.
+    /// The first of its keys, after which it is named.
     pub key: WitnessVerifyingKey,
+    /// Its other keys.
+    pub more_keys: Vec<WitnessVerifyingKey>,
     /// Where `add-checkpoint` is asked.
     pub url: String,
+}
+
+impl Witness {
+    /// All of its keys.
+    pub fn keys(&self) -> impl Iterator<Item = &WitnessVerifyingKey> {
+        std::iter::once(&self.key).chain(&self.more_keys)
+    }
 }
 
 /// Whoever carries questions to witnesses.
@@ -81,8 +90,10 @@ pub enum Failure {
 pub struct Asked {
     /// What the witness has seen, as far as its answers tell.
     pub seen: Option<u64>,
-    /// Its signature line.
-    pub cosigned: Result<String, Failure>,
+    /// The good signature lines of its keys.
+    pub lines: String,
+    /// Whether each of its keys has cosigned.
+    pub cosigned: Result<(), Failure>,
 }
 
 /// Asks `witness` to cosign a checkpoint, which has `text` before its signatures. `known` is what it has seen as we remember; if it says
@@ -105,8 +116,11 @@ pub fn ask(
             _ => Ok(posted),
         }
     });
-    let cosigned = answered.and_then(|posted| judge(&posted, witness, text, signed.size));
-    Asked { seen: if cosigned.is_ok() { Some(signed.size) } else { seen }, cosigned }
+    let judged = answered.and_then(|posted| judge(&posted, witness, text, signed.size));
+    match judged {
+        Ok((lines, cosigned)) => Asked { seen: Some(signed.size), lines, cosigned },
+        Err(failure) => Asked { seen, lines: String::new(), cosigned: Err(failure) },
+    }
 }
 
 /// An answer, and what was asked.
@@ -151,17 +165,14 @@ fn no_such_tree(old: u64, new: u64) -> Failure {
     other_history(old, new, "no commit of this archive ends there")
 }
 
-/// The last answer.
-fn judge(posted: &Posted, witness: &Witness, text: &str, new: u64) -> Result<String, Failure> {
+/// The last answer: the lines in it, and whether all are there.
+fn judge(posted: &Posted, witness: &Witness, text: &str, new: u64) -> Result<(String, Result<(), Failure>), Failure> {
     let Posted { answer, old, is_unprovable } = posted;
     match answer.status {
         // Whatever it says: it could not see that this continues what it cosigned.
         _ if *is_unprovable => Err(no_such_tree(*old, new)),
-        200 => {
-            let lines = String::from_utf8_lossy(&answer.body);
-            let taken = witness.key.take(text, &lines);
-            taken.map_err(|error| Failure::Refused(format!("it answered without a good cosignature: {error}")))
-        }
+        200 => take(witness, text, &String::from_utf8_lossy(&answer.body))
+            .map_err(|error| Failure::Refused(format!("it answered without a good cosignature: {error}"))),
         409 => match conflict(answer) {
             Some(theirs) if theirs > new => Err(ahead(theirs, new)),
             _ => Err(refused(answer)),
@@ -178,6 +189,30 @@ fn judge(posted: &Posted, witness: &Witness, text: &str, new: u64) -> Result<Str
             told(&answer.body)
         ))),
         _ => Err(refused(answer)),
+    }
+}
+
+/// What its keys cosigned in an answer. That one of several did not is no reason to throw the others away: a witness whose second key
+/// was given away before it signs with it still counts with its first.
+///
+/// # Errors
+/// If there is nothing of any key, or something false.
+fn take(witness: &Witness, text: &str, answer: &str) -> Result<(String, Result<(), Failure>), NoteError> {
+    let (mut lines, mut missing) = (String::new(), None);
+    for key in witness.keys() {
+        match key.take(text, answer) {
+            Ok(line) => lines.push_str(&line),
+            Err(error @ NoteError::NotSigned { .. }) => missing = missing.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        None => Ok((lines, Ok(()))),
+        Some(error) if lines.is_empty() => Err(error),
+        Some(error) => {
+            let what = format!("it answered without the cosignature of one of its keys: {error}");
+            Ok((lines, Err(Failure::Refused(what))))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! fails is asked again after pauses that grow to [`LONGEST_PAUSE`]. Once the quorum is met, what has been cosigned then is written into
 //! the archive; what comes later brings its witness up to date and is not kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,13 +38,18 @@ pub struct Witnesses {
 }
 
 impl Witnesses {
-    /// Those that have a URL, and so can be asked.
+    /// Those that have a URL, and so can be asked. Keys with one URL are one witness, who is asked once and answers for all of them.
     pub fn asked(&self) -> Vec<Witness> {
-        let asked = |witness: &tachograph_ledger::policy::PolicyWitness| {
-            let url = format!("{}/add-checkpoint", witness.url.as_deref()?.trim_end_matches('/'));
-            Some(Witness { key: witness.key.clone(), url })
-        };
-        self.policy.witnesses().iter().filter_map(asked).collect()
+        let mut asked: Vec<Witness> = Vec::new();
+        for witness in self.policy.witnesses() {
+            let Some(url) = witness.url.as_deref() else { continue };
+            let (key, url) = (witness.key.clone(), format!("{}/add-checkpoint", url.trim_end_matches('/')));
+            match asked.iter_mut().find(|known| known.url == url) {
+                Some(known) => known.more_keys.push(key),
+                None => asked.push(Witness { key, more_keys: Vec::new(), url }),
+            }
+        }
+        asked
     }
 
     /// Why the policy can't be for the ledger of `keys`, if it can't: it must name one of them, if any log.
@@ -111,6 +116,8 @@ struct Current {
     text: String,
     /// Signature lines by witness.
     lines: BTreeMap<usize, String>,
+    /// Witnesses that have cosigned with all of their keys.
+    done: BTreeSet<usize>,
     /// Witnesses were asked.
     is_shown: bool,
     is_written: bool,
@@ -148,7 +155,7 @@ impl Stage {
                 self.keep(current, &mut store);
             }
             // Nothing to do before a witness, or the store, may be tried again.
-            let missing = (0..self.witnesses.len()).filter(|at| !current.lines.contains_key(at));
+            let missing = (0..self.witnesses.len()).filter(|at| !current.done.contains(at));
             let pauses = missing.map(|at| backoffs[at].not_before);
             let pauses = pauses.chain((!current.is_written).then_some(store.not_before));
             deadline = pauses.map(|then| then.unwrap_or(next_round).max(next_round)).min();
@@ -158,15 +165,21 @@ impl Stage {
     fn begin(&self, signed: Signed) -> Option<Current> {
         // It was signed a moment ago: it is a note.
         let text = parse_note(signed.note.as_bytes()).ok()?.text().to_owned();
-        Some(Current { signed, text, lines: BTreeMap::new(), is_shown: false, is_written: false })
+        Some(Current {
+            signed,
+            text,
+            lines: BTreeMap::new(),
+            done: BTreeSet::new(),
+            is_shown: false,
+            is_written: false,
+        })
     }
 
     /// Asks everybody who has not cosigned the newest checkpoint and may be asked.
     fn round(&self, current: &mut Current, sizes: &mut Sizes, backoffs: &mut [Backoff]) {
         let now = Instant::now();
-        let due: Vec<usize> = (0..self.witnesses.len())
-            .filter(|at| !current.lines.contains_key(at) && backoffs[*at].is_due(now))
-            .collect();
+        let due: Vec<usize> =
+            (0..self.witnesses.len()).filter(|at| !current.done.contains(at) && backoffs[*at].is_due(now)).collect();
         let proofs = Shared { proofs: &*self.proofs, made: Mutex::default() };
         let question = (&current.signed, current.text.as_str());
         let answers: Vec<(usize, Option<Asked>)> = std::thread::scope(|scope| {
@@ -182,8 +195,9 @@ impl Stage {
         });
         let mut is_news = false;
         for (at, asked) in answers {
-            let unasked = Asked { seen: None, cosigned: Err(Failure::Unanswered("could not be asked".to_owned())) };
-            let Asked { seen, cosigned } = asked.unwrap_or(unasked);
+            let failure = Failure::Unanswered("could not be asked".to_owned());
+            let unasked = Asked { seen: None, lines: String::new(), cosigned: Err(failure) };
+            let Asked { seen, lines, cosigned } = asked.unwrap_or(unasked);
             let label = self.witnesses[at].key.label();
             if let Some(seen) = seen {
                 let before = sizes.get(&label);
@@ -192,11 +206,14 @@ impl Stage {
                 }
                 is_news |= sizes.set(&label, seen);
             }
+            if !lines.is_empty() {
+                current.lines.insert(at, lines);
+            }
             match cosigned {
-                Ok(line) => {
+                Ok(()) => {
                     backoffs[at] = Backoff::default();
                     self.metrics.cosigned(at);
-                    current.lines.insert(at, line);
+                    current.done.insert(at);
                 }
                 Err(failure) => self.failed(at, &failure, current.signed.size, seen, &mut backoffs[at]),
             }
@@ -215,7 +232,7 @@ impl Stage {
             tracing::error!(witness, url, size, seen, "FORK OR ROLLBACK: {what}");
         } else if backoff.failures.is_power_of_two() {
             // The first, the second, the fourth, …: an outage of days is not a log of days.
-            tracing::warn!(witness, url, size, error = %failure, failures = backoff.failures, "a witness did not cosign; it is asked again");
+            tracing::warn!(witness, url, size, error = %failure, failures = backoff.failures, "a witness did not cosign, or not with all of its keys; it is asked again");
         }
     }
 

@@ -35,7 +35,8 @@ impl Answer {
 /// Judges requests. One per witness: the directory's lock sees to it.
 pub struct Desk {
     dir: WitnessDir,
-    key: WitnessSigningKey,
+    /// Each adds its line to an answer.
+    keys: Vec<WitnessSigningKey>,
     clock: Arc<dyn Clock>,
     /// Ledgers that were asked about, by the hash of their name. What is in here is what is on the disk.
     known: Mutex<HashMap<String, Arc<Mutex<Follows>>>>,
@@ -49,13 +50,13 @@ impl Desk {
     /// Opens the desk, after a look at everything that was cosigned.
     ///
     /// # Errors
-    /// If the key or a ledger's files are damaged.
+    /// If a key or a ledger's files are damaged.
     pub fn open(dir: WitnessDir, clock: Arc<dyn Clock>) -> Result<Self, WitnessDirError> {
-        let key = dir.signing_key()?;
+        let keys = dir.signing_keys()?;
         let all = dir.all()?;
         let place = |follows: Follows| (origin_hash(follows.keys.ledger().as_str()), Arc::new(Mutex::new(follows)));
         let known = Mutex::new(all.iter().cloned().map(place).collect());
-        let desk = Self { dir, key, clock, known, broken: AtomicBool::new(false), not_kept: Mutex::default() };
+        let desk = Self { dir, keys, clock, known, broken: AtomicBool::new(false), not_kept: Mutex::default() };
         all.iter().for_each(|last| desk.settle(last));
         Ok(desk)
     }
@@ -120,10 +121,10 @@ impl Desk {
             return Ok(Answer::new(503, "stopping after a failed write"));
         }
         let time = self.clock.now().unix_nanos() / 1_000_000_000;
-        let line = self.key.cosign(note.text(), time);
-        if last.note.is_none() || *size > last.size {
-            let cosigned = format!("{alone}{line}");
-            // Before anybody sees the line.
+        let lines: String = self.keys.iter().map(|key| key.cosign(&checkpoint, time)).collect();
+        if *size > last.size || !self.all_cosigned(&last) {
+            let cosigned = format!("{alone}{lines}");
+            // Before anybody sees a line.
             self.dir
                 .remember(last.keys.first(), &cosigned)
                 .inspect_err(|_| self.broken.store(true, Ordering::Release))?;
@@ -132,7 +133,13 @@ impl Desk {
             self.settle(&last);
             tracing::info!(ledger = %last.keys.ledger(), size, "cosigned");
         }
-        Ok(Answer { status: 200, content_type: TEXT, body: line })
+        Ok(Answer { status: 200, content_type: TEXT, body: lines })
+    }
+
+    /// Whether the checkpoint that was cosigned last has a cosignature of each key: not of one that the witness got since.
+    fn all_cosigned(&self, last: &Follows) -> bool {
+        let note = last.note.as_deref().and_then(|note| parse_note(note.as_bytes()).ok());
+        note.is_some_and(|note| self.keys.iter().all(|key| matches!(key.public().cosigned(&note), Ok(Some(_)))))
     }
 
     /// The checkpoint that was cosigned last of the ledger whose name has this hash.

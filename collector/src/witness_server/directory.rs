@@ -1,11 +1,13 @@
 //! The witness's directory.
 //!
 //! ```text
-//! DIR/witness.vkey                public key, for those who trust this witness
+//! DIR/witness.vkey                public key, Ed25519, for those who trust this witness
+//! DIR/witness-ml-dsa-44.vkey      its second public key, ML-DSA-44, if it has one
 //! DIR/keys/witness.key            private key, mode 0600
+//! DIR/keys/witness-ml-dsa-44.key  the second one
 //! DIR/logs/<origin>/vkey          first key of a ledger that it follows; <origin> is the hex SHA-256 of the ledger's name
 //! DIR/logs/<origin>/keys/<index>  links to the ledger's later keys, as its archive has them
-//! DIR/logs/<origin>/checkpoint    the checkpoint that it cosigned last, with its cosignature
+//! DIR/logs/<origin>/checkpoint    the checkpoint that it cosigned last, with its cosignature: one of each key that it had then
 //! DIR/forks/, DIR/unproven/       what it refused: see `evidence`
 //! DIR/lock                        held by the process that answers
 //! ```
@@ -24,7 +26,12 @@ use tachograph_ledger::{
 };
 use zeroize::Zeroizing;
 
-use crate::data_dir::{DataDirError, make_dir, read_secret, replace, sync_dir, write_new};
+use crate::data_dir::{DataDirError, make_dir, read_secret, replace, replace_secret, sync_dir, write_new};
+
+const VKEY: &str = "witness.vkey";
+const KEY: &str = "keys/witness.key";
+const SECOND_VKEY: &str = "witness-ml-dsa-44.vkey";
+const SECOND_KEY: &str = "keys/witness-ml-dsa-44.key";
 
 /// Longest file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 10;
@@ -82,6 +89,8 @@ pub enum WitnessDirError {
 pub struct WitnessDir {
     root: PathBuf,
     vkey: WitnessVerifyingKey,
+    /// The ML-DSA-44 key of the same name, if it has one.
+    second: Option<WitnessVerifyingKey>,
 }
 
 /// The right to answer, until dropped.
@@ -111,7 +120,7 @@ pub fn origin_hash(origin: &str) -> String {
 }
 
 impl WitnessDir {
-    /// Creates a witness: its key pair and its places. `seed` is 32 random bytes.
+    /// Creates a witness: its Ed25519 key pair and its places. `seed` is 32 random bytes.
     ///
     /// # Errors
     /// If `root` is not a new or empty directory, or can't be written.
@@ -125,12 +134,12 @@ impl WitnessDir {
             make_dir(&root.join(dir), 0o700)?;
         }
         let secret = Zeroizing::new(format!("{}\n", *key.to_line()));
-        write_new(&root.join("keys/witness.key"), secret.as_bytes(), 0o600)?;
+        write_new(&root.join(KEY), secret.as_bytes(), 0o600)?;
         sync_dir(&root.join("keys"))?;
         // Last: a directory without it is no witness's.
-        write_new(&root.join("witness.vkey"), format!("{}\n", key.public().to_line()).as_bytes(), 0o644)?;
+        write_new(&root.join(VKEY), format!("{}\n", key.public().to_line()).as_bytes(), 0o644)?;
         sync_dir(root)?;
-        Ok(Self { root: root.to_owned(), vkey: key.public() })
+        Ok(Self { root: root.to_owned(), vkey: key.public(), second: None })
     }
 
     /// Opens the witness in `root`.
@@ -138,29 +147,64 @@ impl WitnessDir {
     /// # Errors
     /// If there is none.
     pub fn open(root: &Path) -> Result<Self, WitnessDirError> {
-        let path = root.join("witness.vkey");
+        let path = root.join(VKEY);
         let Some(line) = read(&path)? else { return Err(WitnessDirError::NoWitness(root.to_owned())) };
         let vkey = WitnessVerifyingKey::parse(&line).map_err(damaged(&path))?;
-        Ok(Self { root: root.to_owned(), vkey })
+        let path = root.join(SECOND_VKEY);
+        let second = read(&path)?.map(|line| WitnessVerifyingKey::parse(&line).map_err(damaged(&path))).transpose()?;
+        if second.as_ref().is_some_and(|second| second.name() != vkey.name() || !second.is_post_quantum()) {
+            return Err(damaged::<&str>(&path)("no ML-DSA-44 key of this witness"));
+        }
+        Ok(Self { root: root.to_owned(), vkey, second })
     }
 
-    /// The witness's public key.
+    /// Gives the witness its second key, ML-DSA-44. `seed` is 32 random bytes that nothing else is made of. `false` if it has one already.
+    /// Whoever calls holds the [`lock`](Self::lock), and so does nobody else; the next [`Desk`](super::Desk) signs with it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn add_post_quantum(&mut self, seed: &Zeroizing<[u8; 32]>, _: &WitnessLock) -> Result<bool, WitnessDirError> {
+        let path = self.root.join(SECOND_VKEY);
+        if path.exists() {
+            return Ok(false);
+        }
+        let key = WitnessSigningKey::ml_dsa_44(self.vkey.name().clone(), **seed);
+        let secret = Zeroizing::new(format!("{}\n", *key.to_line()));
+        // One that is there was left by a run that was cut short, and has never been of any use.
+        replace_secret(&self.root.join(SECOND_KEY), secret.as_bytes(), 0o600)?;
+        // Last: from here on it is the witness's.
+        replace(&self.root, SECOND_VKEY, format!("{}\n", key.public().to_line()).as_bytes())?;
+        self.second = Some(key.public());
+        Ok(true)
+    }
+
+    /// The witness's public key, Ed25519.
     pub const fn vkey(&self) -> &WitnessVerifyingKey {
         &self.vkey
     }
 
-    /// Reads the private key.
+    /// Its second one, ML-DSA-44, if it has one.
+    pub const fn post_quantum_vkey(&self) -> Option<&WitnessVerifyingKey> {
+        self.second.as_ref()
+    }
+
+    /// Reads the private keys, Ed25519 first.
     ///
     /// # Errors
-    /// If it is missing, damaged, or another witness's.
-    pub fn signing_key(&self) -> Result<WitnessSigningKey, WitnessDirError> {
-        let path = self.root.join("keys/witness.key");
-        let line = read_secret(&path, "the witness's private key. Restore it from your backup")?;
-        let key = WitnessSigningKey::parse(&line).map_err(damaged(&path))?;
-        match key.public() == self.vkey {
-            true => Ok(key),
-            false => Err(damaged::<&str>(&path)("this is not the private half of witness.vkey")),
-        }
+    /// If one is missing, damaged, or another witness's.
+    pub fn signing_keys(&self) -> Result<Vec<WitnessSigningKey>, WitnessDirError> {
+        let first = (KEY, VKEY, &self.vkey);
+        let second = self.second.as_ref().map(|vkey| (SECOND_KEY, SECOND_VKEY, vkey));
+        let read = |(name, public, vkey): (&str, &str, &WitnessVerifyingKey)| {
+            let path = self.root.join(name);
+            let line = read_secret(&path, "the witness's private key. Restore it from your backup")?;
+            let key = WitnessSigningKey::parse(&line).map_err(damaged(&path))?;
+            match key.public() == *vkey {
+                true => Ok(key),
+                false => Err(damaged(&path)(format!("this is not the private half of {public}"))),
+            }
+        };
+        std::iter::once(first).chain(second).map(read).collect()
     }
 
     /// Takes the right to answer, for as long as the lock lives.
@@ -286,7 +330,11 @@ impl WitnessDir {
         if of != *keys.ledger() {
             return Err(damaged::<&str>(&checkpoint)("a checkpoint of another ledger"));
         }
-        let cosigned = parse_note(note.as_bytes()).and_then(|note| self.vkey.cosigned(&note));
+        let cosigned = parse_note(note.as_bytes()).and_then(|note| {
+            // It need not have had its second key by then.
+            self.second.as_ref().map(|second| second.cosigned(&note)).transpose()?;
+            self.vkey.cosigned(&note)
+        });
         match cosigned {
             Ok(Some(time)) => Ok(Some(Follows { keys, size, root, note: Some(note), time: Some(time) })),
             Ok(None) => Err(damaged::<&str>(&checkpoint)("this witness did not cosign it")),

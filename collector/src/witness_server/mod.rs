@@ -5,7 +5,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`directory`] | its files: key, ledgers that it follows |
+//! | [`directory`] | its files: keys, ledgers that it follows |
 //! | [`evidence`] | what it refused: forks, and what was not shown to be none |
 //! | [`desk`] | what it answers |
 //! | [`http`] | sockets |

@@ -1,6 +1,6 @@
 //! From the contents of a bundle to the story that its page tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tachograph_ledger::{Leaf, inclusion_nodes, parse_note};
 use tachograph_record::Body;
@@ -68,7 +68,9 @@ impl Telling<'_> {
     fn witnesses(&self) -> Vec<String> {
         let note = self.evidence.witnessed.as_ref().and_then(|note| parse_note(note.as_bytes()).ok());
         let mut names: Vec<String> = note.iter().flat_map(|note| note.claimed_signers()).map(str::to_owned).collect();
-        names.retain(|name| name != self.about.ledger.as_str());
+        // One that has two keys is named once.
+        let mut named = BTreeSet::from([self.about.ledger.to_string()]);
+        names.retain(|name| named.insert(name.clone()));
         names
     }
 

@@ -117,9 +117,8 @@ fn open(
     // It was opened, so that it is a note.
     match parse_note(&bytes).and_then(|note| policy.evaluate(&note)) {
         Ok(evaluation) => {
-            let name = |(witness, time): &(&tachograph_ledger::policy::PolicyWitness, u64)| {
-                (witness.key.name().to_string(), *time)
-            };
+            let name =
+                |(witness, time): &(&tachograph_ledger::policy::PolicyWitness, u64)| (witness.key.described(), *time);
             let cosigned = evaluation.cosigned.iter().map(name).collect();
             Some(Witnessed { checkpoint, cosigned, is_met: evaluation.is_met })
         }

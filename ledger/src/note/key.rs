@@ -65,7 +65,7 @@ pub enum KeyError {
     PrivateGiven,
     /// A key of another type than is needed here.
     #[error(
-        "the key's type is {found:#04x}, but {needed} is needed here: 0x01 is a ledger's Ed25519 key, 0x02 its ECDSA P-256 key, 0x04 a witness's; others are not supported"
+        "the key's type is {found:#04x}, but {needed} is needed here: 0x01 is a ledger's Ed25519 key, 0x02 its ECDSA P-256 key, 0x04 a witness's Ed25519 key, 0x06 its ML-DSA-44 key; others are not supported"
     )]
     Algorithm {
         /// The type byte.
@@ -76,6 +76,9 @@ pub enum KeyError {
     /// An Ed25519 key, or its seed, of another length.
     #[error("an Ed25519 key has 32 bytes, this one has not: the line is damaged")]
     Length,
+    /// An ML-DSA-44 key, or its seed, of another length.
+    #[error("an ML-DSA-44 public key has 1,312 bytes and its seed 32, this one has not: the line is damaged")]
+    MlDsaLength,
     /// Not the one form of a P-256 key.
     #[error(
         "not a P-256 public key: SubjectPublicKeyInfo in DER with the named curve and an uncompressed point (91 bytes) expected, as `openssl pkey -pubin -outform DER` writes it"

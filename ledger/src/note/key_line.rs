@@ -18,8 +18,8 @@ use crate::text;
 
 pub(crate) const PRIVATE_PREFIX: &str = "PRIVATE+KEY+";
 
-/// Longer than any line of ours: a bound on hostile input.
-const MAX_KEY_LINE_BYTES: usize = 512;
+/// Longer than any line of ours, of which a witness's ML-DSA-44 key has the longest: a bound on hostile input.
+const MAX_KEY_LINE_BYTES: usize = 2_048;
 
 /// The parts of a line. `bytes` may be a seed.
 pub(crate) struct KeyLine<'a> {
@@ -62,8 +62,12 @@ impl<'a> KeyLine<'a> {
         if self.algorithm != expected {
             return Err(KeyError::Algorithm { found: self.algorithm, needed });
         }
-        let bytes = <[u8; 32]>::try_from(self.bytes.as_slice()).map_err(|_| KeyError::Length)?;
-        Ok(Zeroizing::new(bytes))
+        self.sized(KeyError::Length)
+    }
+
+    /// The key or seed, if it has so many bytes; else the error.
+    pub(crate) fn sized<const N: usize>(&self, otherwise: KeyError) -> Result<Zeroizing<[u8; N]>, KeyError> {
+        <[u8; N]>::try_from(self.bytes.as_slice()).map(Zeroizing::new).map_err(|_| otherwise)
     }
 
     pub(crate) fn check_id(&self, expected: [u8; KEY_ID_BYTES]) -> Result<(), KeyError> {
@@ -82,8 +86,8 @@ pub(crate) fn point(bytes: &[u8; 32]) -> Result<ed25519::VerifyingKey, KeyError>
     }
 }
 
-/// The id of an Ed25519 key of this name.
-pub(crate) fn key_id(name: &str, algorithm: u8, public: &[u8; 32]) -> [u8; KEY_ID_BYTES] {
+/// The id of a key of this name, but for P-256.
+pub(crate) fn key_id(name: &str, algorithm: u8, public: &[u8]) -> [u8; KEY_ID_BYTES] {
     first_of_sha256(&[name.as_bytes(), b"\n", &[algorithm], public].concat())
 }
 

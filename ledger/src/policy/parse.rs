@@ -1,11 +1,11 @@
 //! Reading a policy, line by line. It is a file of bytes: names are compared as they stand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Group, MAX_POLICY_BYTES, MAX_POLICY_ENTRIES, Member, Policy, PolicyError, PolicyLog, PolicyWitness, Quorum,
 };
-use crate::cosignature::WitnessVerifyingKey;
+use crate::cosignature::{WitnessName, WitnessVerifyingKey};
 use crate::note::{KeyError, VerifyingKey};
 use crate::text;
 
@@ -130,7 +130,14 @@ impl<'a> Reader<'a> {
         if self.groups.len() == MAX_POLICY_ENTRIES {
             return problem(format!("there are more than {MAX_POLICY_ENTRIES} groups"));
         }
-        let members = members.iter().map(|member| self.member(member)).collect::<Result<_, _>>()?;
+        let members = members.iter().map(|member| self.member(member)).collect::<Result<Vec<_>, _>>()?;
+        if (2..members.len()).contains(&threshold)
+            && let Some(twice) = self.key_name_twice(&members)
+        {
+            return problem(format!(
+                "two of the members are keys of one witness, {twice}, which would count twice: put them into a group of their own, `all` of them or `any`, and name that here"
+            ));
+        }
         self.define(name, Member::Group(self.groups.len()))?;
         self.groups.push(Group { threshold, members });
         Ok(())
@@ -145,6 +152,16 @@ impl<'a> Reader<'a> {
             }
             None => problem(format!("no line before this one defines a witness or group `{}`", shown(name))),
         }
+    }
+
+    /// A key name that two of these witnesses have.
+    fn key_name_twice(&self, members: &[Member]) -> Option<&WitnessName> {
+        let mut names = BTreeSet::new();
+        let witnesses = members.iter().filter_map(|member| match *member {
+            Member::Witness(at) => Some(self.witnesses[at].key.name()),
+            Member::Group(_) => None,
+        });
+        witnesses.into_iter().find(|name| !names.insert(*name))
     }
 
     fn define(&mut self, name: &'a [u8], member: Member) -> Result<(), Problem> {

@@ -34,7 +34,7 @@ fn errors_say_what_to_do() {
     );
     assert!(refused("").ends_with("end it with `quorum NAME`, a witness or group, or `quorum none`"));
     assert!(refused("quorum w\n").ends_with("no line before this one defines a witness or group `w`"));
-    assert!(refused(&"#".repeat(MAX_POLICY_BYTES + 1)).ends_with("the limit is 65536"));
+    assert!(refused(&"#".repeat(MAX_POLICY_BYTES + 1)).ends_with("the limit is 262144"));
 }
 
 #[test]

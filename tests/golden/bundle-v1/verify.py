@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks an evidence bundle of a Tachograph ledger. Needs Python 3.9 or newer and nothing else.
 
-    python3 -I verify.py [BUNDLE_DIR] [--key FILE|VKEY] [--witness VKEY]... [--quorum K] [--tsa-ca FILE] [--require AXES] [--json]
+    python3 -I verify.py [BUNDLE_DIR] [--key FILE|VKEY] [--witness FILE|VKEY]... [--quorum K] [--tsa-ca FILE] [--require AXES] [--json]
 
 BUNDLE_DIR is the folder that this file lies in, unless another is given. Take the key from somebody else than whoever gave you
 the bundle, and, better still, this program too. VERIFY.md says what a bundle proves and what it can't.
@@ -226,15 +226,96 @@ def signed(public, message, signature):
     return (signed_ed25519 if len(public) == 32 else signed_p256)(public, message, signature)
 
 
+# == ML-DSA-44: FIPS 204, algorithm 3 with the empty context. A polynomial is a list of 256 numbers modulo M. As by the Rust crate
+#    ml-dsa, hints are refused in any other than their one spelling ==
+
+M, GAMMA_1, GAMMA_2, BETA, OMEGA, TAU, DROPPED = 8_380_417, 1 << 17, 8_380_416 // 88, 78, 80, 39, 13
+ZETAS = [pow(1753, int(f"{exponent:08b}"[::-1], 2), M) for exponent in range(256)]
+
+def ntt(f):
+    f, k, half = list(f), 0, 128
+    while half:
+        for start in range(0, 256, 2 * half):
+            k += 1
+            for j in range(start, start + half):
+                t = ZETAS[k] * f[j + half] % M
+                f[j], f[j + half] = (f[j] + t) % M, (f[j] - t) % M
+        half //= 2
+    return f
+
+def inverse_ntt(f):
+    f, k, half = list(f), 256, 1
+    while half < 256:
+        for start in range(0, 256, 2 * half):
+            k -= 1
+            for j in range(start, start + half):
+                f[j], f[j + half] = (f[j] + f[j + half]) % M, ZETAS[k] * (f[j + half] - f[j]) % M
+        half *= 2
+    return [x * pow(256, -1, M) % M for x in f]
+
+def unpacked(data, bits):
+    """The numbers of so many bits in each polynomial's part of `data`."""
+    parts = [int.from_bytes(data[at : at + 32 * bits], "little") for at in range(0, len(data), 32 * bits)]
+    return [[part >> bits * i & (1 << bits) - 1 for i in range(256)] for part in parts]
+
+def matrix_entry(rho, row, column):
+    stream = hashlib.shake_128(rho + bytes([column, row])).digest(3_000)
+    numbers = (int.from_bytes(stream[at : at + 3], "little") & 0x7FFFFF for at in range(0, 3_000, 3))
+    return [x for x in numbers if x < M][:256]
+
+def sample_in_ball(seed):
+    stream = hashlib.shake_256(seed).digest(2_000)
+    signs, indexes, c = int.from_bytes(stream[:8], "little"), iter(stream[8:]), [0] * 256
+    for i in range(256 - TAU, 256):
+        j = next(index for index in indexes if index <= i)
+        c[i], c[j], signs = c[j], 1 - 2 * (signs & 1), signs >> 1
+    return c
+
+def hints(data):
+    """Of each polynomial the places that a hint moves."""
+    rows, at = [], 0
+    for end in data[OMEGA:]:
+        need(at <= end <= OMEGA, "the hints' bounds are wrong")
+        rows.append(list(data[at:end]))
+        need(rows[-1] == sorted(set(rows[-1])), "the hints are not in order")
+        at = end
+    need(not any(data[at:OMEGA]), "there are hints behind the last")
+    return [set(row) for row in rows]
+
+def high_bits(x, is_hinted):
+    low = (x + GAMMA_2 - 1) % (2 * GAMMA_2) - GAMMA_2 + 1
+    high = (x - low) // (2 * GAMMA_2)
+    high, low = (0, low - 1) if high == 44 else (high, low)
+    return (high + (1 if low > 0 else -1)) % 44 if is_hinted else high
+
+def signed_ml_dsa(public, message, signature):
+    try:
+        need((len(public), len(signature)) == (1312, 2420), "no key, or no signature")
+        z, moved = [[GAMMA_1 - x for x in row] for row in unpacked(signature[32:2336], 18)], hints(signature[2336:])
+        need(all(abs(x) < GAMMA_1 - BETA for row in z for x in row), "too large")
+    except Wrong:
+        return False
+    mu = hashlib.shake_256(hashlib.shake_256(public).digest(64) + b"\0\0" + message).digest(64)
+    z, c, packed = list(map(ntt, z)), ntt(sample_in_ball(signature[:32])), b""
+    for row, t1 in enumerate(unpacked(public[32:], 10)):
+        matrix, t = [matrix_entry(public[:32], row, column) for column in range(4)], ntt(x << DROPPED for x in t1)
+        w = inverse_ntt([sum(a[i] * b[i] for a, b in zip(matrix, z)) - c[i] * t[i] for i in range(256)])
+        high = [high_bits(x, i in moved[row]) for i, x in enumerate(w)]
+        packed += sum(x << 6 * i for i, x in enumerate(high)).to_bytes(192, "little")
+    return hashlib.shake_256(mu + packed).digest(32) == signature[:32]
+
+
 # == Keys, signed notes, checkpoints (c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature) ==
 
 def parse_vkey(line, kind):
-    """`<name>+<key id>+<base64 of type and key>` → name, key id, key. Kind 1 is a ledger's key (Ed25519, or type 2: P-256), 4 a witness's."""
+    """`<name>+<key id>+<base64 of type and key>` → name, key id, key. Kind 1 is a ledger's key (Ed25519, or type 2: P-256), 4 a
+    witness's (Ed25519, or type 6: ML-DSA-44)."""
     name, key_id, key = (line.split("+", 2) + ["", ""])[:3]
     key = unbase64(key)
-    need(re.fullmatch(LEDGER if kind == 1 else r"[^\s+]{1,256}", name), "the key's name is none")
+    need(re.fullmatch(LEDGER if kind == 1 else r"[^\s+]{1,255}", name) and len(name.encode()) < 256, "the key's name is none")
     on_p256 = kind == 1 and key[:1] == b"\x02" and point_p256(key[1:])
-    need(on_p256 or (len(key) == 33 and key[0] == kind), f"not a key of kind {kind}")
+    is_ml_dsa = kind == 4 and key[:1] == b"\x06" and len(key) == 1313
+    need(on_p256 or is_ml_dsa or (len(key) == 33 and key[0] == kind), f"not a key of kind {kind}")
     named = key[1:] if on_p256 else name.encode() + b"\n" + key
     need(sha256(named)[:4].hex() == key_id, "the key's id does not fit it: the line is mistyped")
     return name, bytes.fromhex(key_id), key[1:]
@@ -701,20 +782,35 @@ def check_authenticity(folder, names, about, given, checkpoint, report):
         is_signed = was_signed
     return keys, is_signed
 
+def cosigned(witness, note, cosignature):
+    """When the witness cosigned the note, in seconds since 1970 (c2sp.org/tlog-cosignature)."""
+    (name, _, key), at = witness, int.from_bytes(cosignature[:8], "big")
+    need(0 < at < 1 << 63 and len(cosignature) > 8, f"the cosignature of {name} has no time")
+    if len(key) == 32:
+        good = signed_ed25519(key, f"cosignature/v1\ntime {at}\n{parse_note(note)[0]}".encode(), cosignature[8:])
+    else:
+        of, size, root = parse_checkpoint(note)
+        names = [bytes([len(text)]) + text for text in (name.encode(), of.encode())]
+        message = b"subtree/v1\n\0" + names[0] + cosignature[:8] + names[1] + bytes(8) + size.to_bytes(8, "big") + root
+        good = signed_ml_dsa(key, message, cosignature[8:])
+    need(good, f"the cosignature of {name} is false")
+    return at
+
 def check_witnesses(note, witnesses, quorum, keys, report):
-    axis, good = "non_equivocation", set()
-    text, others = parse_note(note)[0], sorted({name for name, key_id, _ in parse_note(note)[1] if all((name, key_id) != key[:2] for key, _, _ in keys or [])})
+    """A witness is a name. It has cosigned if all keys of that name that were given have: one that has two is not counted twice."""
+    axis, good, names = "non_equivocation", set(), {name for name, _, _ in witnesses}
+    others = sorted({name for name, key_id, _ in parse_note(note)[1] if all((name, key_id) != key[:2] for key, _, _ in keys or [])})
     for witness in witnesses:
         for cosignature in signatures_of(note, witness):
-            at = int.from_bytes(cosignature[:8], "big")  # seconds since 1970
-            need(signed(witness[2], f"cosignature/v1\ntime {at}\n{text}".encode(), cosignature[8:]), f"the cosignature of {witness[0]} is false")
+            at = cosigned(witness, note, cosignature)
             good.add(witness)
-            report.say(axis, f"{witness[0]} vouches at {utc(at * 10**9)} that this grew out of all that it had seen of the ledger")
-    quorum = len(set(witnesses)) if quorum is None else quorum
+            report.say(axis, f"{witness[0]} vouches at {utc(at * 10**9)} that this grew out of all that it had seen of the ledger{' (ML-DSA-44)' if len(witness[2]) > 32 else ''}")
+    count = len(names - {witness[0] for witness in witnesses if witness not in good})
+    quorum = len(names) if quorum is None else quorum
     if not witnesses:
         report.incomplete(axis, f"no --witness was given; cosignatures that were not checked: {', '.join(others) or 'none'}")
-    elif len(good) < quorum:
-        report.incomplete(axis, f"{len(good)} of the witnesses given have cosigned, {quorum} are wanted; unknown witnesses: {', '.join(others) or 'none'}")
+    elif count < quorum:
+        report.incomplete(axis, f"{count} of the witnesses given have cosigned, {quorum} are wanted; unknown witnesses: {', '.join(others) or 'none'}")
 
 def find_openssl(folder, report):
     """Where OpenSSL is, if it is on the PATH. A PATH with `.` in it may lead into the bundle: what lies there is never run."""
@@ -836,7 +932,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS)
     parser.add_argument("folder", nargs="?", default=pathlib.Path(__file__).resolve().parent, type=pathlib.Path, metavar="BUNDLE_DIR")
     parser.add_argument("--key", metavar="FILE|VKEY", help="a public key of the ledger, from a source that you trust: its first, or a later one")
-    parser.add_argument("--witness", metavar="VKEY", action="append", default=[], help="a witness's public key; may be given several times")
+    parser.add_argument("--witness", metavar="FILE|VKEY", action="append", default=[], help="a witness's public key; may be given several times")
     parser.add_argument("--quorum", metavar="K", type=int, help="how many of the witnesses must have cosigned [default: all]")
     parser.add_argument("--tsa-ca", metavar="FILE", help="certificates (PEM) of the time-stamp authorities that you trust")
     parser.add_argument("--require", metavar="AXES", default="integrity,authenticity,coverage", help="what must pass, or `all`")
@@ -845,13 +941,14 @@ def arguments():
     try:
         if options.key is not None:
             options.key = parse_vkey((pathlib.Path(options.key).read_text() if os.path.isfile(options.key) else options.key).strip(), 1)
-        options.witness = [parse_vkey(line.strip(), 4) for line in options.witness]
+        lines = [pathlib.Path(line).read_text() if os.path.isfile(line) else line for line in options.witness]
+        options.witness = [parse_vkey(line.strip(), 4) for line in lines]
         options.tsa_ca = options.tsa_ca and os.path.abspath(options.tsa_ca)
         options.require = set(AXES if options.require == "all" else options.require.split(","))
         need(options.require <= set(AXES), f"--require knows {', '.join(AXES)} and all")
         need(options.folder.is_dir(), f"{options.folder} is no folder")
         need(options.tsa_ca is None or os.path.isfile(options.tsa_ca), f"{options.tsa_ca} is no file")
-        need(options.quorum is None or 0 < options.quorum <= len(set(options.witness)), "--quorum is at least 1 and at most the number of witnesses")
+        need(options.quorum is None or 0 < options.quorum <= len({name for name, _, _ in options.witness}), "--quorum is at least 1 and at most the number of witnesses")
     except (ValueError, OSError) as error:
         parser.error(str(error))
     options.require |= {"non_equivocation"} if options.witness else set()

@@ -26,6 +26,8 @@ struct Scene {
     home: Home,
     directory: tempfile::TempDir,
     witness: Witness,
+    /// The witness's second key, ML-DSA-44.
+    second: String,
     tsa: Tsa,
     /// A record between two time stamps.
     index: u64,
@@ -37,10 +39,12 @@ impl Scene {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let home = Home::new("");
         let vkey = home.data().join("ledger.vkey");
-        let (witness, tsa) = (Witness::start(directory.path(), "w1", &[&vkey]), Tsa::start("authority", 3_650));
+        let (mut witness, tsa) = (Witness::start(directory.path(), "w1", &[&vkey]), Tsa::start("authority", 3_650));
+        let second = witness.give_second_key();
         let policy = directory.path().join("policy");
         let ledger = fs::read_to_string(&vkey).expect("a key");
-        fs::write(&policy, format!("log {ledger}{}quorum w1\n", witness.line())).expect("written");
+        let keys = format!("{}witness second {second} http://{}\n", witness.line(), witness.address);
+        fs::write(&policy, format!("log {ledger}{keys}group both all w1 second\nquorum both\n")).expect("written");
         home.configure(&format!(
             "archive: {{ max_age: 100ms }}\nwitnesses: {{ policy: '{}', every: 200ms }}\ntimestamps: {{ every: 1s, authorities: [{{ url: '{}', ca: '{}' }}] }}\n",
             policy.display(),
@@ -66,7 +70,7 @@ impl Scene {
         let record = records.iter().find(|record| record.index > first_anchor && record.body()["kind"] == "generation");
         let record = record.expect("a record behind the first anchor");
         let event = record.body()["event_id"].as_str().expect("an id").to_owned();
-        Self { index: record.index, event, home, directory, witness, tsa }
+        Self { index: record.index, event, home, directory, witness, second, tsa }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -99,7 +103,8 @@ fn what_is_proven_is_checked_by_everybody() {
     ours.arg("verify");
     for mut program in [ours, programs::verifier()] {
         program.args(arguments.iter().map(|argument| argument.as_ref()));
-        expect(&run(program), 0, &["VERIFIED on every required axis", both_sides, "not later than"]);
+        let said = ["VERIFIED on every required axis", both_sides, "not later than", "w1.example (ML-DSA-44)"];
+        expect(&run(program), 0, &said);
     }
     // Whoever knows neither has no more than the ledger's own word.
     let alone = tachograph(&[&"verify", &bundle, &"--key", &key, &"--require", &required]);
@@ -112,8 +117,8 @@ fn what_is_proven_is_checked_by_everybody() {
     // Python, with nothing but its standard library and OpenSSL.
     let mut python = programs::interpreter();
     python.arg(bundle.join("verify.py")).arg("--key").arg(&key).args(["--witness", &scene.witness.vkey]);
-    python.arg("--tsa-ca").arg(&ca);
-    expect(&run(python), 0, &["VERIFIED", "sealed later than"]);
+    python.args(["--witness", &scene.second]).arg("--tsa-ca").arg(&ca);
+    expect(&run(python), 0, &["VERIFIED", "sealed later than", "(ML-DSA-44)"]);
     // DuckDB.
     let mut duckdb = programs::interpreter();
     let script = "import duckdb; answer = duckdb.execute(open('verify.sql').read()); print(dict(zip([c[0] for c in answer.description], answer.fetchone()))['good'])";

@@ -42,7 +42,7 @@ fn a_witness_answers_what_it_knows_and_bounds_the_rest() {
     let post = |body: &[u8]| Connection::open(address).unwrap().post("/add-checkpoint", "text/plain", body).unwrap();
     assert_eq!(post(b"").status, 400);
     assert_eq!(post(b"old 0\n\nsomebody.example/else\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\xe2\x80\x94 x AAAAAAAA\n").status, 404);
-    assert_eq!(post(&vec![b'a'; (64 << 10) + 1]).status, 413);
+    assert_eq!(post(&vec![b'a'; (128 << 10) + 1]).status, 413);
     // One connection, several questions.
     let mut connection = Connection::open(address).unwrap();
     for _ in 0..3 {

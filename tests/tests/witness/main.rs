@@ -4,5 +4,6 @@ mod scene;
 
 mod commands;
 mod forks;
+mod post_quantum;
 mod publication;
 mod quorum;

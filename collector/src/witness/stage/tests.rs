@@ -197,6 +197,40 @@ fn all_witnesses_cosign_and_it_is_archived() {
     assert_eq!(scene.asked().len(), 3);
 }
 
+/// One witness has a second key, which the policy asks for.
+#[test]
+fn both_keys_of_a_witness_are_asked_for_at_once() {
+    let mut scene = Scene::new();
+    let path = scene.root.path().join("w0");
+    let mut dir = WitnessDir::open(&path).unwrap();
+    let lock = dir.lock().unwrap();
+    dir.add_post_quantum(&Zeroizing::new([20; 32]), &lock).unwrap();
+    let second = dir.post_quantum_vkey().unwrap().clone();
+    let asks_for_both = format!("witness pq {} http://w0\ngroup both all w0 pq\n", second.to_line());
+    scene.policy = scene.policy.replace("group few 2 w0 w1 w2", &format!("{asks_for_both}group few 2 both w1 w2"));
+    // As long as it was not started with it one key counts, and it is asked again for the other.
+    let running = scene.run("archive", leaves(None));
+    running.show(7);
+    running.wait_witnessed(7);
+    assert_eq!(running.cosigners(7).unwrap(), ["w0", "w1", "w2"]);
+    running.wait("asked again", |running| running.metric("tachograph_witness_failures_total{witness=\"w0\"}") >= 2.0);
+    assert!(running.metric("tachograph_witness_lag_seconds{witness=\"w0\"}") > 0.0);
+    drop(running);
+    let started = Desk::open(WitnessDir::open(&path).unwrap(), Arc::new(SystemClock)).unwrap();
+    Arc::get_mut(&mut scene.network).unwrap().desks[0] = started;
+    scene.set_down(&[1]);
+    scene.asked();
+    let running = scene.run("archive", leaves(None));
+    running.show(11);
+    running.wait_witnessed(11);
+    assert_eq!(running.cosigners(11).unwrap(), ["w0", "w0", "w2"]);
+    assert_eq!(running.metric("tachograph_witness_lag_seconds{witness=\"w0\"}"), 0.0);
+    let note = witnessed::read(&*running.store, 11).unwrap().unwrap();
+    assert!(second.cosigned(&parse_note(&note).unwrap()).unwrap().is_some());
+    // One question brought both.
+    assert_eq!(scene.asked().iter().filter(|(at, _)| *at == 0).count(), 1);
+}
+
 #[test]
 fn one_that_is_down_is_asked_again_and_the_quorum_does_not_wait() {
     let scene = Scene::new();

@@ -126,6 +126,96 @@ fn a_ledger_that_grows_is_cosigned() {
     }
 }
 
+/// Gives the witness of a scene its second key.
+fn second_key(scene: &Scene) -> WitnessVerifyingKey {
+    let mut dir = scene.dir();
+    let lock = dir.lock().unwrap();
+    assert!(dir.add_post_quantum(&Zeroizing::new([6; 32]), &lock).unwrap());
+    assert!(!dir.add_post_quantum(&Zeroizing::new([7; 32]), &lock).unwrap());
+    scene.dir().post_quantum_vkey().unwrap().clone()
+}
+
+#[test]
+fn a_witness_with_two_keys_answers_with_a_line_of_each() {
+    let scene = Scene::new();
+    let second = second_key(&scene);
+    let desk = scene.desk();
+    for (old, new) in [(0, 7), (7, 7), (7, 11)] {
+        let answer = desk.add_checkpoint(scene.ledger.request(old, new).as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.body.lines().count()), (200, 2), "{}", answer.body);
+        let text = parse_note(scene.ledger.checkpoint(new).as_bytes()).unwrap().text().to_owned();
+        for key in [&scene.vkey, &second] {
+            key.take(&text, &answer.body).unwrap();
+        }
+        // On the disk before it was answered, both of them.
+        let kept = scene.desk().checkpoint(&origin_hash("acme.example/test")).unwrap().body;
+        assert!(kept.starts_with(&scene.ledger.checkpoint(new)));
+        assert!([&scene.vkey, &second].iter().all(|key| key.take(&text, &kept[text.len() + 1..]).is_ok()));
+    }
+}
+
+/// What it cosigned before has one line alone, and stays good.
+#[test]
+fn a_witness_gets_its_second_key_later() {
+    let scene = Scene::new();
+    assert_eq!(status(&scene.desk(), &scene.ledger.request(0, 7)), 200);
+    // A run that was cut short left a key that is nobody's.
+    fs::write(scene.directory.path().join("keys/witness-ml-dsa-44.key"), "half a k").unwrap();
+    assert_eq!(scene.desk().add_checkpoint(scene.ledger.request(7, 7).as_bytes()).unwrap().body.lines().count(), 1);
+    let second = second_key(&scene);
+    assert_eq!(scene.state().0, 7);
+    let desk = scene.desk();
+    let cosigners = |desk: &Desk| {
+        let note = desk.checkpoint(&origin_hash("acme.example/test")).unwrap().body;
+        let note = parse_note(note.as_bytes()).unwrap();
+        [&scene.vkey, &second].map(|key| key.cosigned(&note).unwrap().is_some())
+    };
+    assert_eq!(cosigners(&desk), [true, false]);
+    // The same checkpoint again: what is answered is what anybody can fetch.
+    assert_eq!(desk.add_checkpoint(scene.ledger.request(7, 7).as_bytes()).unwrap().body.lines().count(), 2);
+    assert_eq!(cosigners(&desk), [true, true]);
+    assert_eq!(cosigners(&scene.desk()), [true, true]);
+    assert_eq!(status(&desk, &scene.ledger.request(7, 11)), 200);
+    // Only once nobody else answers.
+    let dir = scene.dir();
+    let _lock = dir.lock().unwrap();
+    assert!(matches!(scene.dir().lock(), Err(WitnessDirError::InUse(_))));
+}
+
+#[test]
+fn a_second_key_that_is_not_the_witness_s_stops_it() {
+    let scene = Scene::new();
+    let second = second_key(&scene);
+    assert_eq!(status(&scene.desk(), &scene.ledger.request(0, 7)), 200);
+    let (vkey, key) = ("witness-ml-dsa-44.vkey", "keys/witness-ml-dsa-44.key");
+    let put = |name: &str, content: &str| {
+        let path = scene.directory.path().join(name);
+        let before = fs::read(&path).unwrap();
+        fs::write(&path, content).unwrap();
+        let error = WitnessDir::open(scene.directory.path())
+            .and_then(|dir| Desk::open(dir, Arc::new(SystemClock)))
+            .err()
+            .expect("it is refused")
+            .to_string();
+        fs::write(&path, before).unwrap();
+        error
+    };
+    let name = |name: &str| WitnessName::parse(name).unwrap();
+    let other = WitnessSigningKey::ml_dsa_44(name("witness.example/w2"), [6; 32]);
+    let another = WitnessSigningKey::ml_dsa_44(name("witness.example/w1"), [8; 32]);
+    assert!(put(vkey, &other.public().to_line()).contains("no ML-DSA-44 key of this witness"));
+    assert!(put(vkey, &scene.vkey.to_line()).contains("no ML-DSA-44 key of this witness"));
+    assert!(put(key, &another.to_line()).contains("not the private half of witness-ml-dsa-44.vkey"));
+    assert!(put(key, &second.to_line()).contains("not a private key"));
+    // A cosignature of its own that is false: somebody else wrote this.
+    let checkpoint = format!("logs/{}/checkpoint", origin_hash("acme.example/test"));
+    let kept = fs::read_to_string(scene.directory.path().join(&checkpoint)).unwrap();
+    let line = kept.lines().next_back().unwrap();
+    let forged = kept.replace(line, &line.replacen(&line[1_000..1_020], "AAAAAAAAAAAAAAAAAAAA", 1));
+    assert!(put(&checkpoint, &forged).contains("is false"));
+    scene.desk();
+}
+
 #[test]
 fn a_conflict_tells_the_size() {
     let scene = Scene::new();

@@ -60,7 +60,7 @@ impl Check<'_> {
             Ok(found) => found,
             Err(error) => return self.fail(Axis::NonEquivocation, WITNESSED, None, error.to_string()),
         };
-        let names: Vec<String> = found.cosigned.iter().map(|(witness, _)| witness.key.name().to_string()).collect();
+        let names: Vec<String> = found.cosigned.iter().map(|(witness, _)| witness.key.described()).collect();
         let said = format!(
             "{} of {} witnesses cosigned the checkpoint ({}); the policy asks for {}",
             names.len(),
