@@ -38,6 +38,7 @@ use certificates::Statements;
 pub(crate) use collector::Collector;
 use jobs::Workshop;
 use keys::Trusted;
+pub(crate) use keys::put_off;
 use leaves::Walk;
 use records::Assigned;
 pub(crate) use records::check_body;
@@ -53,8 +54,8 @@ pub use published::MAC_PUBLISHED;
 pub use receipts::{MAX_LINE_BYTES, NoReceipt, ReceiptLine, Receipts, ReceiptsReport};
 pub use records::CLOCK_JUMP;
 pub use report::{
-    Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport, ProducerState,
-    Report, Verdict,
+    Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, KeyChangeReport, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport,
+    ProducerState, Report, Verdict,
 };
 pub use timestamps::{CLOCK_TOLERANCE_NANOS, TIME_ANCHOR};
 
@@ -146,6 +147,7 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let [witnessed, tokens] = &beside;
     let cosigned =
         witnessed::check(store, witnessed, keys, options.policy.as_ref(), &history, &mut outside, &collector);
+    trusted.compare_outside(&outside, &collector);
     let nobody = options.checkpoints.is_empty() && options.policy.is_none();
     if nobody && options.receipts.is_empty() {
         let hint = match (witnessed.is_empty(), &options.own_checkpoint) {

@@ -16,10 +16,10 @@ use tachograph_exporters::bundle::about::Selection;
 use tachograph_exporters::bundle::check;
 use tachograph_exporters::bundle::files::Files;
 use tachograph_exporters::bundle::maker::{Request, make};
-use tachograph_exporters::verify::{Axis, Options, RECORDER_PRODUCER, Report, Verdict, verify};
+use tachograph_exporters::verify::{Axis, KeyChangeReport, Options, RECORDER_PRODUCER, Report, Verdict, verify};
 use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE, encode_link};
 use tachograph_ledger::{
-    Checkpoint, Commit, SignError, Signer, SigningKey, TlogProof, VerifyingKey, parse_note, sha256,
+    Checkpoint, Commit, SignError, Signer, SigningKey, TlogProof, VerifyingKey, leaf_hash, parse_note, root_of, sha256,
 };
 use tachograph_record::{Decimal, EventId, Json, Kind, Record, Text, Time};
 
@@ -282,6 +282,98 @@ fn the_old_key_alone_can_not_put_off_the_moment_from_which_the_new_one_signs_too
     let scene = Scene::announced();
     forge_link(&scene, 9, key(1));
     is(&scene.verify(&key(1)), Verdict::Fail, "behind the commit that holds record 5");
+}
+
+/// Record 5 announces a key within a commit of 5 records, up to 10: so could somebody with the first key alone write anew what came behind
+/// that record, and have the new key sign from there on only.
+fn in_one_large_commit() -> Scene {
+    let mut scene = Scene::new();
+    let mut records = vec![scene.statement(KEY_ANNOUNCE, &key(2))];
+    records.extend(scene.ledger.batch(4));
+    scene.append(&records);
+    scene.records(2);
+    scene
+}
+
+/// The checkpoint over the first `size` records, as somebody may have kept it.
+fn kept_checkpoint(scene: &Scene, size: u64) -> Vec<u8> {
+    let tree =
+        TreeReader::of(&Reader::open(Arc::new(DirectoryStore::reader(scene.directory.path()).unwrap())).unwrap());
+    let leaves: Vec<_> = (0..size).map(|index| leaf_hash(&tree.leaf(index).unwrap().0)).collect();
+    let checkpoint = Checkpoint { origin: key(1).public().name().clone(), size, root: root_of(&leaves) };
+    let signers = [1, 2].map(|seed| Arc::new(key(seed)) as Arc<dyn Signer>);
+    checkpoint.sign_by(&signers).unwrap().into_bytes()
+}
+
+#[test]
+fn a_checkpoint_from_elsewhere_shows_that_a_link_was_put_off() {
+    let scene = in_one_large_commit();
+    is(&scene.verify(&key(1)), Verdict::Pass, "has had 2 keys");
+    let verified = |checkpoints: Vec<Vec<u8>>, own_checkpoint: Option<Vec<u8>>| {
+        let options =
+            Options { key: Some(key(1).public()), checkpoints, own_checkpoint, threads: 2, ..Options::default() };
+        verify(&DirectoryStore::reader(scene.directory.path()).unwrap(), options).unwrap()
+    };
+    let bundle = scene.bundle();
+    for size in [4, 5, 6, 7, 9, 10, 11] {
+        let note = kept_checkpoint(&scene, size);
+        let options =
+            check::Options { key: Some(key(1).public()), checkpoints: vec![note.clone()], ..check::Options::default() };
+        let of_bundle = check::check(&bundle, "bundle", &options);
+        let (given, own) = (verified(vec![note.clone()], None), verified(Vec::new(), Some(note)));
+        // Record 5 is under it, and the link, which is over 10, is not the first that is.
+        if (6..10).contains(&size) {
+            is(&given, Verdict::Fail, "somebody with the keys before put it off");
+            is(&own, Verdict::Fail, "the data directory has a checkpoint of");
+            assert_eq!(of_bundle.verdict(Axis::Authenticity), Verdict::Fail, "{size}: {}", of_bundle.to_json());
+            assert!(of_bundle.findings[0].object.starts_with("keys/"), "{}", of_bundle.to_json());
+        } else {
+            let verdicts = [&given, &own].map(|report| report.verdict(Axis::Authenticity));
+            assert_eq!(verdicts, [Verdict::Pass; 2], "{size}");
+            assert_eq!(of_bundle.verdict(Axis::Authenticity), Verdict::Pass, "{size}: {}", of_bundle.to_json());
+        }
+    }
+    // Or one that lies in the archive itself, which witnesses cosigned.
+    fs::create_dir_all(scene.file("witnessed")).unwrap();
+    fs::write(scene.file(&format!("witnessed/{:020}", 7)), kept_checkpoint(&scene, 7)).unwrap();
+    is(&verified(Vec::new(), None), Verdict::Fail, "has a checkpoint of 7");
+}
+
+/// The checkpoints of an honest ledger are beside its links whatever is in its commits.
+#[test]
+fn no_checkpoint_of_an_honest_ledger_contradicts_its_links() {
+    for scene in [Scene::rotated(), in_one_large_commit()] {
+        let paths: Vec<_> =
+            fs::read_dir(scene.file("checkpoint")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let checkpoints: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+        assert!(checkpoints.len() > 2);
+        let options = Options { key: Some(key(1).public()), checkpoints, threads: 2, ..Options::default() };
+        let report = verify(&DirectoryStore::reader(scene.directory.path()).unwrap(), options).unwrap();
+        assert_eq!(report.exit_code(&[Axis::Authenticity, Axis::NonEquivocation]), 0, "{}", report.to_json());
+    }
+}
+
+#[test]
+fn a_report_says_which_keys_signed_from_when_on() {
+    let change = |record: u64, action: &'static str, seed: u8, above: u64| KeyChangeReport {
+        record,
+        action,
+        vkey: key(seed).public().to_line(),
+        above,
+    };
+    let (rotated, never) = (Scene::rotated(), Scene::new());
+    let changes = [change(5, KEY_ANNOUNCE, 2, 6), change(9, KEY_RETIRE, 1, 10)];
+    for trusted in [key(1), key(2)] {
+        assert_eq!(rotated.verify(&trusted).key_changes, changes);
+    }
+    assert_eq!(never.verify(&key(1)).key_changes, []);
+    assert!(changes[0].sentence().ends_with("it signs all of more than 6 records"), "{}", changes[0].sentence());
+    assert!(changes[1].sentence().starts_with("record 9 retires acme.example/test+"), "{}", changes[1].sentence());
+    let options = check::Options { key: Some(key(1).public()), ..check::Options::default() };
+    let report = check::check(&rotated.bundle(), "bundle", &options);
+    assert_eq!((report.key_changes.as_slice(), report.keys.len()), (&changes[..], 2));
+    let report = check::check(&never.bundle(), "bundle", &options);
+    assert_eq!((report.key_changes, report.keys), (Vec::new(), vec![key(1).public().to_line()]));
 }
 
 #[test]

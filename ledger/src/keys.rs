@@ -15,7 +15,8 @@
 //! and of none at all once it is retired.
 //!
 //! Invariants: at most two keys are valid at one time, and at least one; a link is only taken if every key that was valid before signed
-//! its checkpoint, and if its record lies behind the checkpoint of the link before.
+//! its checkpoint, and if its record lies behind the checkpoint of the link before. The body is held against its leaf as strictly as that of
+//! any record.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -88,6 +89,8 @@ pub enum KeyChange {
 /// A link that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
+    /// The record that changes keys.
+    pub index: u64,
     /// What its record says.
     pub change: KeyChange,
     /// What all keys that were valid before signed over that record.
@@ -98,9 +101,7 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyHistory {
     keys: Vec<Period>,
-    links: usize,
-    /// Records under the checkpoint of the newest link; a link's record is not below it.
-    linked: u64,
+    links: Vec<Link>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,7 +211,7 @@ pub fn index_of(link: &[u8]) -> Result<u64, LinkError> {
 impl KeyHistory {
     /// Of a ledger whose only key is its first.
     pub fn new(first: VerifyingKey) -> Self {
-        Self { keys: vec![Period { key: first, above: None, up_to: None }], links: 0, linked: 0 }
+        Self { keys: vec![Period { key: first, above: None, up_to: None }], links: Vec::new() }
     }
 
     /// The key that the genesis names.
@@ -236,9 +237,20 @@ impl KeyHistory {
         self.keys.iter().filter(|period| period.up_to.is_none()).map(|period| &period.key)
     }
 
-    /// Records under the checkpoint of the newest link, 0 if there is none.
-    pub const fn linked(&self) -> u64 {
-        self.linked
+    /// All links that led here, in their order.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Records under the checkpoint of the newest link, 0 if there is none. The record of the next one is not below it.
+    pub fn linked(&self) -> u64 {
+        self.links.last().map_or(0, |link| link.checkpoint.size)
+    }
+
+    /// The link that no ledger can have beside a checkpoint of `size` records: that one has the link's record in it, and the link is over
+    /// the first checkpoint that has. Whoever had the keys before alone put the link off.
+    pub fn contradicted_by(&self, size: u64) -> Option<&Link> {
+        self.links.iter().find(|link| (link.index + 1..link.checkpoint.size).contains(&size))
     }
 
     /// For trees of more than so many records `key` is valid, or was: 0 for the first key. `None` if it is not one of this ledger's.
@@ -264,7 +276,7 @@ impl KeyHistory {
             KeyChange::Retire(key) if !self.present().any(|present| present == key) => {
                 Err("retires a key that does not sign")
             }
-            _ if self.links == MAX_LINKS => Err("is one change of keys more than a ledger can have"),
+            _ if self.links.len() == MAX_LINKS => Err("is one change of keys more than a ledger can have"),
             _ => Ok(()),
         }
     }
@@ -274,7 +286,7 @@ impl KeyHistory {
     /// # Errors
     /// If it does not hold. Then nothing changed.
     pub fn extend(&mut self, index: u64, link: &[u8]) -> Result<Link, LinkError> {
-        if self.links == MAX_LINKS {
+        if self.links.len() == MAX_LINKS {
             return Err(LinkError::TooMany);
         }
         let (body, proof) = parse(link)?;
@@ -293,17 +305,21 @@ impl KeyHistory {
         if leaf.kind != LIFECYCLE || leaf.producer != Some(RECORDER) {
             return Err(wrong("is not the recorder's own".to_owned()));
         }
+        // As of every record in an archive, where the body stands a second time, and in a bundle, where it may not.
+        let record = tachograph_record::Body::parse_columns(&body)
+            .map_err(|error| wrong(format!("has a body that is none: {error}")))?;
+        if let Some(member) = leaf.difference(&record.record) {
+            return Err(wrong(format!("has a leaf and a body that differ in {member}")));
+        }
         let change = KeyChange::of_body(&body).map_err(|error| wrong(format!("names no key: {error}")))?;
         let change = change.ok_or_else(|| wrong("says nothing of keys".to_owned()))?;
         // The one thing that counts: whoever signed before says so.
         let checkpoint = Checkpoint::open(proof.checkpoint.as_bytes(), self)?;
         proof.verify(&leaf_hash(bytes), checkpoint.size, &checkpoint.root)?;
-        if index < self.linked {
+        if index < self.linked() {
             return Err(LinkError::Order { index, what: "changes keys before the change before it was linked" });
         }
         self.allows(&change).map_err(|what| LinkError::Order { index, what })?;
-        self.links += 1;
-        self.linked = checkpoint.size;
         match &change {
             KeyChange::Announce(key) => {
                 self.keys.push(Period { key: key.clone(), above: Some(checkpoint.size), up_to: None });
@@ -313,7 +329,9 @@ impl KeyHistory {
                 retired.into_iter().for_each(|period| period.up_to = Some(checkpoint.size));
             }
         }
-        Ok(Link { change, checkpoint })
+        let link = Link { index, change, checkpoint };
+        self.links.push(link.clone());
+        Ok(link)
     }
 }
 

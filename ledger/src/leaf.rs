@@ -6,6 +6,8 @@
 //! Invariant: one leaf has one spelling. [`Leaf::parse`] takes nothing that [`Leaf::encode_into`] would write
 //! otherwise, so a reader may hash the stored bytes or the parsed leaf and finds the same.
 
+use tachograph_record::{Decimal, Record};
+
 use crate::hash::{Hash, sha256};
 use crate::name::{self, NameError};
 use crate::{MAX_RECORDS, text};
@@ -121,6 +123,22 @@ pub enum LeafError {
 /// The `prev` of record 0: SHA-256("tachograph/genesis/v1\n" ‖ verifier key line ‖ "\n"), which ties the chain to its key.
 pub fn genesis(vkey_line: &str) -> Hash {
     sha256(format!("tachograph/genesis/v1\n{vkey_line}\n").as_bytes())
+}
+
+impl Leaf<'_> {
+    /// The first member in which the leaf says something else than the body of its record.
+    pub fn difference(&self, record: &Record<'_>) -> Option<&'static str> {
+        let same = [
+            ("kind", self.kind == record.kind.as_str()),
+            ("event_time", self.event_time == record.timestamp.unix_nanos()),
+            ("trace_id", self.trace_id == record.trace_id.map(|id| id.0)),
+            ("span_id", self.span_id == record.span_id.map(|id| id.0)),
+            ("producer", self.producer == record.producer.as_deref()),
+            ("producer_epoch", self.producer_epoch == record.producer_epoch.as_deref()),
+            ("producer_seq", self.producer_seq == record.producer_seq.map(Decimal::get)),
+        ];
+        same.into_iter().find(|(_, same)| !same).map(|(member, _)| member)
+    }
 }
 
 impl<'a> Leaf<'a> {

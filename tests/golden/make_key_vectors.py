@@ -15,9 +15,15 @@ OLD, NEW, OTHER = SEED, sha256(b"the new key"), sha256(b"another key")
 RECORDER = "tachograph-collector"
 
 
-def say(action, seed):
-    vkey = vkey_line(NAME, public_key(seed))
-    return (f'{{"v":"1","kind":"lifecycle","action_type":"{action}","producer":"{RECORDER}","details":{{"vkey":"{vkey}"}}}}', RECORDER)
+TIME = "2026-09-21T14:13:20.00000000"  # and a digit for the nanosecond, which is the record's index
+
+
+def say(action, seed, index, vkey=None, first=""):
+    """Record `index`: what the recorder says of a key. `first` stands before its members."""
+    prefix = f'{{"v":"1","salt":"{sha256(b"salt%d" % index)[:16].hex()}","observed_at":"{TIME}{index}Z",'
+    said = f'"event_id":"01a0c450-6c7b-7000-8000-{index:012}","timestamp":"{TIME}{index}Z","kind":"lifecycle","action_type":"{action}",'
+    vkey = vkey or vkey_line(NAME, public_key(seed))
+    return (prefix + first + said + f'"details":{{"vkey":"{vkey}"}},"producer":"{RECORDER}"}}', RECORDER)
 
 
 def make_leaves(said):
@@ -54,13 +60,18 @@ def link(leaves, bodies, index, size, seeds):
 
 
 def make_vectors():
-    leaves, bodies = make_leaves({3: say("key.announce", NEW), 7: say("key.retire", OLD)})
+    leaves, bodies = make_leaves({3: say("key.announce", NEW, 3), 7: say("key.retire", OLD, 7)})
     good = [(3, link(leaves, bodies, 3, 5, [OLD])), (7, link(leaves, bodies, 7, 9, [OLD, NEW]))]
     notes = [(size, seeds) for size in (5, 6, 9, 10, 12) for seeds in ([OLD], [NEW], [OLD, NEW], [OTHER])]
     valid = {5: [OLD], 6: [OLD, NEW], 9: [OLD, NEW], 10: [NEW], 12: [NEW]}
     other_body = bodies.copy()
     other_body[3] = bodies[3].replace("announce", "announse")
-    strange, strange_bodies = make_leaves({3: (say("key.announce", NEW)[0], "svc")})
+    strange, strange_bodies = make_leaves({3: (say("key.announce", NEW, 3)[0], "svc")})
+
+    def sealed(body):
+        return link(*make_leaves({3: (body, RECORDER)}), 3, 5, [OLD])
+
+    told, vkey = say("key.announce", NEW, 3)[0], vkey_line(NAME, public_key(NEW))
     bad = [
         ("signed by the new key alone", 3, link(leaves, bodies, 3, 5, [NEW])),
         ("signed by another key", 3, link(leaves, bodies, 3, 5, [OTHER])),
@@ -69,6 +80,13 @@ def make_vectors():
         ("a record of another producer", 3, link(strange, strange_bodies, 3, 5, [OLD])),
         ("nothing about keys", 4, link(leaves, bodies, 4, 5, [OLD])),
         ("retired while there is no other", 7, link(leaves, bodies, 7, 9, [OLD])),
+        ("a body without salt", 3, sealed("{" + told[told.index('"event_id"'):])),
+        ("a body of another time than its leaf", 3, sealed(say("key.announce", NEW, 4)[0])),
+        ("a body of another kind than its leaf", 3, sealed(told.replace('"lifecycle"', '"policy"'))),
+        ("a body of another producer than its leaf", 3, sealed(told.replace(RECORDER, "svc"))),
+        ("a body with a member twice", 3, sealed(say("key.announce", NEW, 3, first='"action_type":"hold.add",')[0])),
+        ("a body with bytes behind it", 3, sealed(told + "{}")),
+        ("a key line with a space", 3, sealed(say("key.announce", NEW, 3, vkey=" " + vkey)[0])),
         ("another version", 3, good[0][1].replace("key-link/v1", "key-link/v2")),
     ]
     return {

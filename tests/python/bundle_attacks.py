@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "golden"
 import make_bundle
 import make_stream_bundle
 from make_bundle import EVENTS, Ledger, cosign, make_bodies
-from make_ledger_vectors import b64, sha256
+from make_ledger_vectors import b64, public_key, root, sha256, sign_note, vkey_line
 from make_stream_bundle import AGENT, StreamLedger
 from make_stream_vectors import STREAM_KEY, secret
 
@@ -52,6 +52,36 @@ def noted(files, checkpoint, note):
 
 def without(files, *names):
     return {name: data for name, data in files.items() if name not in names}
+
+
+class Rotated(Ledger):
+    """A ledger of `size` records with the first key of LEDGER. Record 6 announces a second key, which signs trees of more than `above`."""
+
+    SECOND = sha256(b"the second key")
+
+    def __init__(self, size=10, above=8):
+        told = {"details": {"vkey": vkey_line(make_bundle.NAME, public_key(self.SECOND))}, "producer": "tachograph-collector", "producer_epoch": "c1"}
+        said = [make_bundle.make_body(6, "lifecycle", action_type="key.announce", **told, producer_seq="1")]
+        said += [make_bundle.make_body(index, "audit_event", action_type="report.read") for index in range(7, size)]
+        self.above = above
+        super().__init__((make_bodies()[:6] + said)[:size])
+
+    def checkpoint(self, size):
+        text = f"{self.name}\n{size}\n{b64(root(self.hashes[:size]))}\n"
+        note = self.sign(text)
+        return note if size <= self.above else note + sign_note(self.name, self.SECOND, text).rpartition("\n\n")[2]
+
+    def link(self):
+        """That of record 6, over `above` records."""
+        proof = self.proof(6, self.above, self.checkpoint(self.above))
+        return f"tachograph.dev/key-link/v1\n{b64(self.bodies[6].encode())}\n{proof}".encode()
+
+
+def of_rotated(size=10, above=8, link=None):
+    """A bundle of a ledger that changed its key."""
+    ledger = Rotated(size, above)
+    link = (link or Rotated(20, above)).link()
+    return make_bundle.make_bundle(ledger, extra={"keys/00000000000000000006": link})
 
 
 def swap_bodies(lines):
@@ -277,6 +307,15 @@ ATTACKS = {
         lambda f: {**f, "streams.json": of_session()["streams.json"]}, {"integrity": "no part of a bundle of this version"}, False, False),
     "agent in version 1": (
         lambda f: edit_about(f, selection={"kind": "agent", "agent_id": "loan-bot"}), {"integrity": "another version"}, False, False),
+    "link beside the checkpoint that it is over": (
+        lambda f: of_rotated(above=10), {"authenticity": "none but those before it belong here"}, False, False),
+    "link over more records than the checkpoint": (
+        lambda f: of_rotated(above=12), {"authenticity": "none but those before it belong here"}, False, False),
+    "link of another version": (
+        lambda f: replaced(of_rotated(), "keys/00000000000000000006", (b"key-link/v1", b"key-link/v2")), {"authenticity": "not a link between keys"}, False, False),
+    "link of another record": (
+        lambda f: (lambda files: without(files, "keys/00000000000000000006") | {"keys/00000000000000000005": files["keys/00000000000000000006"]})(of_rotated()),
+        {"authenticity": "the link is of another record"}, False, False),
     "manifest in another form": (None, {"integrity": "not as sha256sum writes it"}, True, True),
 }
 

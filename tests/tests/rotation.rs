@@ -13,7 +13,7 @@ use tachograph_tests::http::export;
 use tachograph_tests::otlp::{Events, request};
 use tachograph_tests::seed::Random;
 use tachograph_tests::witness::Witness;
-use tachograph_tests::{programs, stored};
+use tachograph_tests::{programs, stored, tree};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -115,11 +115,27 @@ fn bundles(home: &Home, work: &Path, trusted: &[&String]) {
     tachograph(&[&"prove", &event, &"--data", &home.data(), &"-o", &bundle]).expect(0, &[]);
     assert_eq!(fs::read_dir(bundle.join("keys")).unwrap().count(), 2);
     for key in trusted {
-        tachograph(&[&"verify", &bundle, &"--key", key]).expect(0, &[]);
+        let changes = ["the ledger's first key is ", "announces ", "retires "];
+        for place in [&bundle, &home.archive()] {
+            let verified = tachograph(&[&"verify", place, &"--key", key]);
+            verified.expect(0, &[]);
+            assert!(changes.iter().all(|words| verified.stdout.contains(words)), "{}", verified.stdout);
+        }
         let mut python = programs::interpreter();
         python.arg("-B").arg(bundle.join("verify.py")).arg(&bundle).args(["--json", "--key"]).arg(key.as_str());
         let checked = run(python);
         assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
+        // All three say the same of the keys.
+        let ours = tachograph(&[&"verify", &bundle, &"--key", key, &"--json"]).json();
+        let (theirs, of_archive) = (checked.json(), verify(&home.archive(), &[&"--key", key]).report);
+        for member in ["keys", "key_changes"] {
+            assert_eq!((&ours[member], &of_archive[member]), (&theirs[member], &theirs[member]));
+        }
+        assert_eq!(ours["key_changes"].as_array().unwrap().len(), 2);
+        let mut python = programs::interpreter();
+        python.arg("-B").arg(bundle.join("verify.py")).arg(&bundle).arg("--key").arg(key.as_str());
+        let told = run(python).stdout;
+        assert!(changes.iter().all(|words| told.contains(words)), "{told}");
     }
     // Each checker misses a link that is left out.
     let link = fs::read_dir(bundle.join("keys")).unwrap().next().unwrap().unwrap().path();
@@ -129,4 +145,45 @@ fn bundles(home: &Home, work: &Path, trusted: &[&String]) {
     let checked: Value = serde_json::from_str(&run(python).stdout).unwrap();
     assert_eq!(checked["axes"]["authenticity"]["verdict"], "fail");
     tachograph(&[&"verify", &bundle, &"--key", trusted[0]]).expect(1, &[]);
+}
+
+/// Two collectors wrote one ledger by mistake. What the fenced one acknowledged is saved, also if keys changed before and after the fork;
+/// what its records say of keys is of no account in the new ledger.
+#[test]
+fn a_ledger_whose_keys_changed_is_sealed_anew() {
+    let (home, events) = (Home::new(SMALL), Events::new(&mut Random::of_test("resealed_rotation")));
+    let collector = home.start();
+    send(&collector, &events);
+    key("rotate", &home.data(), &[]).expect(0, &[]);
+    send(&collector, &events);
+    collector.stop();
+    let fenced = home.copy();
+    let collector = home.start();
+    send(&collector, &events);
+    collector.stop();
+    let collector = fenced.start();
+    let (ids, spans) = events.generations(10);
+    assert_eq!(export(collector.http, "/v1/traces", &request(spans)).status, 200);
+    collector.wait_archived();
+    key("retire", &fenced.data(), &[]).expect(0, &[]);
+    collector.stop();
+    // The archive has one way only.
+    fs::remove_dir_all(fenced.archive()).unwrap();
+    tree::copy(&home.archive(), &fenced.archive());
+
+    let into = tempfile::tempdir().unwrap();
+    let saved = into.path().join("saved");
+    let made = tachograph(&[&"reseal", &fenced.data(), &saved, &"--name", &"e2e.example/saved", &"--json"]);
+    made.expect(0, &[]);
+    let saved = Home::of_ledger(saved, SMALL);
+    saved.start().stop();
+    let records = stored::archived(&saved.archive());
+    stored::expect_once(&stored::counts(&records), &ids);
+    assert!(records.iter().any(|record| record.body()["action_type"] == "key.retire"));
+    expect_verified(&saved.data());
+    let verified = verify(&saved.archive(), &[&"--key", &saved.data().join("ledger.vkey")]);
+    verified.expect_clean();
+    assert_eq!(verified.report["key_changes"], serde_json::json!([]));
+    let told = tachograph(&[&"verify", &saved.archive(), &"--key", &saved.data().join("ledger.vkey")]);
+    assert!(told.stdout.contains("no change of it is recorded here"), "{}", told.stdout);
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use tachograph_exporters::bundle::check::BundleReport;
 use tachograph_exporters::verify::{
-    Axis, AxisReport, Finding, ProducerReport, ProducerState, RECORDER_PRODUCER, Report, Verdict,
+    Axis, AxisReport, Finding, KeyChangeReport, ProducerReport, ProducerState, RECORDER_PRODUCER, Report, Verdict,
 };
 
 /// Starts of producers that are printed.
@@ -33,6 +33,7 @@ pub fn archive(report: &Report, required: &[Axis]) {
         line(&format!("  root {root}"));
     }
     line(&format!("  key  {}", report.vkey));
+    keys(&report.keys, &report.key_changes);
     if let Some(receipts) = &report.receipts {
         line(&format!(
             "  receipts: {} compared, {} differ, {} of records that are not here, {} without a hash, {} of other ledgers",
@@ -64,10 +65,24 @@ pub fn bundle(report: &BundleReport, required: &[Axis]) {
         report.records, report.bodies, report.proven, report.size
     ));
     line(&format!("  root {}", report.root));
-    line(&format!("  key  {}\n", report.vkey));
+    line(&format!("  key  {}", report.vkey));
+    keys(&report.keys, &report.key_changes);
+    line("");
     answers(&report.axes, required);
     findings(&report.findings, report.findings_left_out);
     verdict(report.exit_code(required));
+}
+
+/// Which keys signed. Whoever has the first alone sees that there are others, or that none is recorded.
+fn keys(keys: &[String], changes: &[KeyChangeReport]) {
+    match keys.first() {
+        Some(first) if changes.is_empty() => {
+            line(&format!("  the ledger's first key is {first}; no change of it is recorded here"))
+        }
+        Some(first) => line(&format!("  the ledger's first key is {first}")),
+        None => {}
+    }
+    changes.iter().for_each(|change| line(&format!("    {}", change.sentence())));
 }
 
 fn producers(producers: &[ProducerReport]) {

@@ -253,7 +253,14 @@ impl WitnessDir {
         if dir.join("keys").join(&name).is_file() {
             return Ok(false);
         }
-        known.extend(index, link).map_err(|error| WitnessDirError::Link(error.to_string()))?;
+        let taken = known.extend(index, link).map_err(|error| WitnessDirError::Link(error.to_string()))?;
+        let cosigned = self.follows(&origin_hash(key.name().as_str()))?.map_or(0, |follows| follows.size);
+        if known.contradicted_by(cosigned).is_some() {
+            let signed = taken.checkpoint.size;
+            return Err(WitnessDirError::Link(format!(
+                "the link was signed over {signed} records, though this witness cosigned a checkpoint of {cosigned} with its record {index} in it: somebody with the key before put it off"
+            )));
+        }
         make_dir(&dir.join("keys"), 0o700)?;
         replace(&dir.join("keys"), &name, link)?;
         sync_dir(&dir)?;

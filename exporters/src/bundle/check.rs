@@ -22,7 +22,7 @@ use super::{
     RECORDS, STREAMS, VKEY, WITNESSED,
 };
 use crate::timestamp::Roots;
-use crate::verify::{Axis, AxisReport, Collector, Finding, Verdict, exit_code};
+use crate::verify::{Axis, AxisReport, Collector, Finding, KeyChangeReport, Verdict, exit_code, put_off};
 use records::Counted;
 pub(crate) use records::anchored_token;
 
@@ -55,6 +55,10 @@ pub struct BundleReport {
     pub ledger: String,
     /// The key that the signature was checked with.
     pub vkey: String,
+    /// All keys of the ledger up to its checkpoint, the first one first.
+    pub keys: Vec<String>,
+    /// When keys came and went up to there, in order. Empty: none did.
+    pub key_changes: Vec<KeyChangeReport>,
     /// Leaves under the bundle's checkpoint.
     pub size: u64,
     /// Root of their tree, as the bundle says.
@@ -120,6 +124,8 @@ pub fn check(files: &Files, place: &str, options: &Options) -> BundleReport {
         bundle: place.to_owned(),
         about: about.as_ref().map(|about| about.selection.describe()),
         ledger: about.as_ref().map(|about| about.ledger.to_string()).unwrap_or_default(),
+        keys: key.iter().flat_map(KeyHistory::keys).map(VerifyingKey::to_line).collect(),
+        key_changes: key.as_ref().map(KeyChangeReport::of).unwrap_or_default(),
         vkey: options.key.clone().or(key.map(|keys| keys.first().clone())).map(|key| key.to_line()).unwrap_or_default(),
         size: signed.as_ref().map_or(0, |signed| signed.checkpoint.size),
         root: signed.map(|signed| signed.checkpoint.root.to_hex()).unwrap_or_default(),
@@ -215,9 +221,9 @@ impl Check<'_> {
         let Some(given) = &self.options.key else {
             let reason = "the key came from the bundle itself, where a forger would put his own: pass the ledger's key from another source";
             self.collector.incomplete(Axis::Authenticity, reason);
-            return named.map(|first| self.linked(first));
+            return named.map(|first| self.linked(first, about.size));
         };
-        let history = named.map(|first| self.linked(first));
+        let history = named.map(|first| self.linked(first, about.size));
         match history {
             // The ledger's first key, or a later one that signed the checkpoint, or whose own links lead to those that did.
             Some(history) if history.valid_above(given).is_some_and(|above| about.size > above) => Some(history),
@@ -228,16 +234,33 @@ impl Check<'_> {
         }
     }
 
-    /// The keys that follow from the first by the links in the bundle.
-    fn linked(&self, first: VerifyingKey) -> KeyHistory {
+    /// The keys that follow from the first by the links in the bundle, whose checkpoint is of `size` records.
+    fn linked(&self, first: VerifyingKey, size: u64) -> KeyHistory {
         let mut history = KeyHistory::new(first);
         for (path, link) in self.files.iter().filter(|(path, _)| path.starts_with(KEYS)) {
             let Some(index) = link_of(path) else { continue };
-            if let Err(error) = history.extend(index, link) {
-                self.fail(Axis::Authenticity, path, Some(index), error.to_string());
+            match history.extend(index, link) {
+                // It would be of no use here, and beside a checkpoint of its record it would have been put off.
+                Ok(link) if link.checkpoint.size >= size => {
+                    let what = format!(
+                        "the link was signed over {} records, and the bundle's checkpoint is of {size}: none but those before it belong here",
+                        link.checkpoint.size
+                    );
+                    self.fail(Axis::Authenticity, path, Some(index), what);
+                }
+                Ok(_) => {}
+                Err(error) => self.fail(Axis::Authenticity, path, Some(index), error.to_string()),
             }
         }
         history
+    }
+
+    /// Holds a good checkpoint of `size` records, which `by` has, against the links.
+    fn contradict(&self, keys: &KeyHistory, size: u64, by: &str) {
+        if let Some(link) = keys.contradicted_by(size) {
+            let path = format!("{KEYS}{:020}", link.index);
+            self.fail(Axis::Authenticity, &path, Some(link.index), put_off(link, size, by));
+        }
     }
 
     /// The checkpoint, if it is this ledger's and signed.

@@ -7,7 +7,7 @@ use super::Totals;
 use super::commits::History;
 use super::keys::Trusted;
 use super::lives::Lives;
-use super::report::{Axis, AxisReport, Finding, MAX_FINDINGS, Report, Verdict};
+use super::report::{Axis, AxisReport, Finding, KeyChangeReport, MAX_FINDINGS, Report, Verdict};
 use crate::archive::reader::ReadError;
 use crate::archive::store::ErrorKind;
 
@@ -193,6 +193,7 @@ impl Collector {
             ledger: trusted.root().name().to_string(),
             vkey: trusted.root().to_line(),
             keys: trusted.keys().keys().map(|key| key.to_line()).collect(),
+            key_changes: KeyChangeReport::of(trusted.keys()),
             records: history.size(),
             bodies: found.bodies,
             body_bytes: found.body_bytes,

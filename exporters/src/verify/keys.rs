@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use tachograph_ledger::keys::MAX_LINKS;
+use tachograph_ledger::keys::{Link, MAX_LINKS};
 use tachograph_ledger::{KeyChange, KeyHistory, LedgerName, VerifyingKey};
 
+use super::checkpoints::Remembered;
 use super::collector::Collector;
 use super::commits::History;
 use super::report::{Axis, Finding};
@@ -32,6 +33,14 @@ impl Said {
             self.0.insert(index, (what, of.map(|key| key.name().clone())));
         }
     }
+}
+
+/// Why a link is false beside a checkpoint of `size` records, which `by` has.
+pub(crate) fn put_off(link: &Link, size: u64, by: &str) -> String {
+    format!(
+        "the link of record {} was signed over {} records, but {by} has a checkpoint of {size}: the collector signs it over the first checkpoint with that record, so that somebody with the keys before put it off",
+        link.index, link.checkpoint.size
+    )
 }
 
 /// The keys that an archive is judged by.
@@ -82,6 +91,20 @@ impl Trusted {
     /// The one that all rests on.
     pub(crate) fn root(&self) -> &VerifyingKey {
         self.later.as_ref().map_or(self.keys().first(), |(key, _)| key)
+    }
+
+    /// Whether the links stand beside what was seen of the ledger elsewhere.
+    pub(crate) fn compare_outside(&self, outside: &Remembered, collector: &Collector) {
+        for (size, seen) in outside {
+            let Some((link, by)) = self.keys().contradicted_by(*size).zip(seen.first().map(|seen| seen.by)) else {
+                continue;
+            };
+            let path = paths::key_link(link.index);
+            collector.fail(
+                Axis::Authenticity,
+                Finding { index: Some(link.index), ..Finding::of_object(path, put_off(link, *size, by)) },
+            );
+        }
     }
 
     /// Says what follows from links and records. All bodies must have been heard, and checkpoints over `covered` records have been found good.

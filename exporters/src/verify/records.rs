@@ -2,7 +2,7 @@
 
 use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE};
 use tachograph_ledger::{Hash, Leaf, LedgerName, Object, StreamKey, sha256};
-use tachograph_record::{Body, Decimal, Kind, Record, Value};
+use tachograph_record::{Body, Kind, Record, Value};
 
 use super::certificates::{RECORDER_PRODUCER, Statements, holds_statements};
 use super::collector::Collector;
@@ -120,7 +120,7 @@ pub(crate) fn check_body<'b>(body: &'b [u8], leaf: &'b [u8]) -> Result<Option<Se
         return Err(format!("the body's SHA-256 is {hash}, its leaf says {}", leaf.body_sha256));
     }
     let parsed = Body::parse_columns(body).map_err(|error| error.to_string())?;
-    match difference(&leaf, &parsed.record) {
+    match leaf.difference(&parsed.record) {
         Some(field) => Err(format!("leaf and body differ in {field}")),
         None => Ok(Some(SealedBody {
             bytes: body,
@@ -129,20 +129,6 @@ pub(crate) fn check_body<'b>(body: &'b [u8], leaf: &'b [u8]) -> Result<Option<Se
             stream: leaf.stream.filter(|_| leaf.stream_seq.is_some()),
         })),
     }
-}
-
-/// The first member in which the leaf says something else than the body.
-fn difference(leaf: &Leaf<'_>, record: &Record<'_>) -> Option<&'static str> {
-    let same = [
-        ("kind", leaf.kind == record.kind.as_str()),
-        ("event_time", leaf.event_time == record.timestamp.unix_nanos()),
-        ("trace_id", leaf.trace_id == record.trace_id.map(|id| id.0)),
-        ("span_id", leaf.span_id == record.span_id.map(|id| id.0)),
-        ("producer", leaf.producer == record.producer.as_deref()),
-        ("producer_epoch", leaf.producer_epoch == record.producer_epoch.as_deref()),
-        ("producer_seq", leaf.producer_seq == record.producer_seq.map(Decimal::get)),
-    ];
-    same.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
 }
 
 /// A record with a session or an agent belongs to a stream, and no other does. Which one only the stream key tells.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE, Link};
+use tachograph_ledger::{KeyChange, KeyHistory};
 
 use super::receipts::ReceiptsReport;
 
@@ -156,6 +158,44 @@ pub struct ProducerReport {
     pub gaps: Vec<Gap>,
 }
 
+/// A key of the ledger that came or went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyChangeReport {
+    /// The record that says so.
+    pub record: u64,
+    /// `key.announce` or `key.retire`.
+    pub action: &'static str,
+    /// The key.
+    pub vkey: String,
+    /// It signs trees of more than so many records, or does not any more.
+    pub above: u64,
+}
+
+impl KeyChangeReport {
+    /// Of all links.
+    pub(crate) fn of(keys: &KeyHistory) -> Vec<Self> {
+        let change = |link: &Link| Self {
+            record: link.index,
+            action: match link.change {
+                KeyChange::Announce(_) => KEY_ANNOUNCE,
+                KeyChange::Retire(_) => KEY_RETIRE,
+            },
+            vkey: link.change.key().to_line(),
+            above: link.checkpoint.size,
+        };
+        keys.links().iter().map(change).collect()
+    }
+
+    /// In words.
+    pub fn sentence(&self) -> String {
+        let Self { record, vkey, above, .. } = self;
+        match self.action {
+            KEY_RETIRE => format!("record {record} retires {vkey}: it signs nothing of more than {above} records"),
+            _ => format!("record {record} announces {vkey}: it signs all of more than {above} records"),
+        }
+    }
+}
+
 /// A run of numbers that did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
@@ -178,6 +218,8 @@ pub struct Report {
     pub vkey: String,
     /// All keys of the ledger that are linked, the first one first.
     pub keys: Vec<String>,
+    /// When keys came and went, in order. Empty: no change is recorded.
+    pub key_changes: Vec<KeyChangeReport>,
     /// Records that the commits hold.
     pub records: u64,
     /// Records whose body was checked.

@@ -78,7 +78,11 @@ impl Ledger {
 }
 
 fn said(action: &str, vkey: &str) -> String {
-    format!(r#"{{"kind":"lifecycle","producer":"{RECORDER}","action_type":"{action}","details":{{"vkey":"{vkey}"}}}}"#)
+    let (salt, time) = ("00".repeat(16), "1970-01-01T00:00:00.000000001Z");
+    let members =
+        format!(r#""event_id":"01a0c450-6c7b-7000-8000-000000000001","timestamp":"{time}","kind":"lifecycle""#);
+    let said = format!(r#""action_type":"{action}","details":{{"vkey":"{vkey}"}},"producer":"{RECORDER}""#);
+    format!(r#"{{"v":"1","salt":"{salt}","observed_at":"{time}",{members},{said}}}"#)
 }
 
 fn signed(checkpoint: &Checkpoint, signers: &[&SigningKey]) -> String {
@@ -138,6 +142,25 @@ fn each_key_signs_in_its_time_and_both_in_between() {
     assert_eq!(history.valid_above(&old.public()), Some(0));
     assert_eq!(history.valid_above(&new.public()), Some(5));
     assert_eq!(history.valid_above(&key(3).public()), None);
+}
+
+/// A link is over the first checkpoint that has its record, so that no other one lies between.
+#[test]
+fn a_checkpoint_between_a_record_and_its_link_contradicts_it() {
+    let (_, history, _) = rotated();
+    assert_eq!(
+        history.links().iter().map(|link| (link.index, link.checkpoint.size)).collect::<Vec<_>>(),
+        [(3, 5), (8, 10)]
+    );
+    for size in 0..12 {
+        let contradicted = history.contradicted_by(size).map(|link| link.index);
+        let expected = match size {
+            4 => Some(3),
+            9 => Some(8),
+            _ => None,
+        };
+        assert_eq!(contradicted, expected, "{size}");
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ if __name__ == "__main__":
 import argparse, base64, bisect, calendar, contextlib, hashlib, hmac, json, os, pathlib, re, shutil, signal, subprocess, time
 
 AXES = ("integrity", "authenticity", "coverage", "non_equivocation", "time", "completeness")
-MAX_BYTES, MAX_LINE, MAX_FILE, MAX_RECORDS, MAX_PROOF, MAX_FINDINGS = 1 << 30, 256 << 20, 16 << 20, 100_000, 64, 100
+MAX_BYTES, MAX_LINE, MAX_FILE, MAX_RECORDS, MAX_PROOF, MAX_LINKS, MAX_FINDINGS = 1 << 30, 256 << 20, 16 << 20, 100_000, 64, 1_000, 100
 CLOCK_TOLERANCE = 300 * 10**9  # ns by which the recorder's clock and a time stamp may contradict each other, beside the stamp's accuracy
 
 NEEDED = "VERIFY.md bundle.json checkpoint index.html ledger.vkey records.jsonl verify.py verify.sh verify.sql".split()
@@ -66,6 +66,7 @@ class Report:
     def __init__(self):
         self.findings, self.left_out, self.reasons = [], 0, {axis: [] for axis in AXES}
         self.failed, self.opened, self.done, self.file = set(), set(), set(), "bundle.json"
+        self.first_key, self.key_changes = None, []  # as links lead from one key to the next
 
     def fail(self, axis, file, what, row=None):
         self.failed.add(axis)
@@ -716,9 +717,11 @@ def check_streams(folder, names, about, found, note, report):
 
 # == Signatures, witnesses, time stamps ==
 
-def follow_link(data, index, keys, linked):
+def follow_link(data, index, keys, changes):
     """A link between keys: the record `index` that announces or retires one, its proof, and a checkpoint that every key signed which was
-    valid before. `linked` is the size of the checkpoint of the link before. Gives that of this one."""
+    valid before. `changes` are those of the links before; this one's is added."""
+    need(len(changes) < MAX_LINKS, f"there are more than {MAX_LINKS} links between keys")
+    linked = changes[-1]["above"] if changes else 0
     need(len(data) <= 256 << 10 and data.count(b"\n") > 5, "not a link between keys")
     head, body, proof = data.split(b"\n", 2)
     top, gap, note = proof.partition(b"\n\n")
@@ -744,15 +747,23 @@ def follow_link(data, index, keys, linked):
     else:
         need(len(present) == 2 and any(key == period[0] for period in present), f"record {index} retires a key that can't go")
         next(period for period in present if period[0] == key)[2] = size
-    return size
+    changes.append({"record": index, "action": said["action_type"], "vkey": details["vkey"], "above": size})
 
-def follow_links(folder, names, first, report):
-    """All keys that follow from the first one."""
-    keys, linked = [[first, None, None]], 0
+def follow_links(folder, names, first, size, report):
+    """All keys that follow from the first one by links before the bundle's checkpoint, which is of `size` records."""
+    keys = [[first, None, None]]
     for name in sorted(name for name in names if name.startswith("keys/")):
         with report.part("authenticity", name):
-            linked = follow_link(read(folder, name), int(name[5:]), keys, linked)
+            follow_link(read(folder, name), int(name[5:]), keys, report.key_changes)
+            above = report.key_changes[-1]["above"]
+            need(above < size, f"the link was signed over {above} records, and the bundle's checkpoint is of {size}: none but those before it belong here")
     return keys
+
+def contradict(size, report):
+    """A link is over the first checkpoint with its record: one that is over more than another with it was put off, by the keys before."""
+    for change in report.key_changes:
+        if change["record"] < size < change["above"]:
+            report.fail("authenticity", f"keys/{change['record']:020}", f"the link of record {change['record']} was signed over {change['above']} records, but the bundle has a checkpoint of {size}: somebody with the keys before put it off")
 
 def check_authenticity(folder, names, about, given, checkpoint, report):
     """Gives the keys that everything else is checked with, those that follow from the bundle's own, or else the one given; and whether
@@ -762,7 +773,7 @@ def check_authenticity(folder, names, about, given, checkpoint, report):
         line = read(folder, "ledger.vkey").decode()
         own = parse_vkey(line.rstrip("\n"), 1)
         need(line == about["vkey"] + "\n" and own[0] == about["ledger"], "bundle.json names another key or another ledger")
-        keys = follow_links(folder, names, own, report)
+        report.first_key, keys = line.rstrip("\n"), follow_links(folder, names, own, about["size"], report)
         known = [period[0] for period in keys if about["size"] > (period[1] or 0)]
         need(given is None or given in known, f"unknown key: the bundle brings {own[0]}+{own[1].hex()}, which is not the key that was given")
     if given is None:
@@ -880,6 +891,7 @@ def check_time(folder, names, about, found, keys, ca, report):
         before = read(folder, "not-before.checkpoint")
         need(keys, "there is no key to check not-before.checkpoint with")
         check_signature(before, keys)
+        contradict(parse_checkpoint(before)[1], report)
         need(parse_checkpoint(before)[1] <= anchor, "not-before.checkpoint is newer than the record that holds the token's hash")
         stamp = check_stamp(folder, "not-before.tsr", "not-before.checkpoint", program, ca, report)
         if stamp is not None:
@@ -969,11 +981,18 @@ def main():
     if options.json:
         axes = {axis: {"verdict": verdicts[axis], "reasons": report.reasons[axis]} for axis in AXES}
         known = {key: about.get(key) for key in ("ledger", "vkey", "size", "root")}
-        print(json.dumps({"report": "1", "place": shown(options.folder), **known, "records": len(found), "axes": axes,
+        keys = [key for key in (report.first_key, *(change["vkey"] for change in report.key_changes if change["action"] == "key.announce")) if key]
+        print(json.dumps({"report": "1", "place": shown(options.folder), **known, "keys": keys, "key_changes": report.key_changes, "records": len(found), "axes": axes,
                           "destroyed": sum(record["destroyed"] for record in found.values()), "findings": report.findings,
                           "findings_left_out": report.left_out}, indent=2))
         return code
-    print(f"Bundle of ledger {shown(about.get('ledger', '?'))} in {shown(options.folder)}: {len(found)} records\n")
+    print(f"Bundle of ledger {shown(about.get('ledger', '?'))} in {shown(options.folder)}: {len(found)} records")
+    if report.first_key:
+        print(f"  the ledger's first key is {shown(report.first_key)}" if report.key_changes else f"  the ledger's first key is {shown(report.first_key)}; no change of it is recorded here")
+    for change in report.key_changes:
+        said = "retires {vkey}: it signs nothing" if change["action"] == "key.retire" else "announces {vkey}: it signs all"
+        print(f"    record {change['record']} {said.format(**change)} of more than {change['above']} records")
+    print()
     for axis in AXES:
         print(f"  {axis:<17} {verdicts[axis].upper()}{'' if axis in options.require else '  (not required)'}")
         for reason in report.reasons[axis]:

@@ -1,3 +1,5 @@
+mod links;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -31,7 +31,11 @@ impl Check<'_> {
         }
         let mine = &signed.checkpoint;
         for (number, note) in self.options.checkpoints.iter().enumerate() {
-            match Checkpoint::open(note, key) {
+            let opened = Checkpoint::open(note, key);
+            if let Ok(other) = &opened {
+                self.contradict(key, other.size, "somebody outside");
+            }
+            match opened {
                 Ok(other) if other.size == mine.size && other.root == mine.root => self.collector.rests_on(
                     Axis::NonEquivocation,
                     format!("the checkpoint of {} records is the one that was remembered outside", mine.size),
@@ -106,7 +110,11 @@ impl Check<'_> {
             let what = format!("record {anchor} does not hold the hash of this token");
             return self.fail(Axis::Time, NOT_BEFORE, Some(anchor), what);
         }
-        match key.map(|key| Checkpoint::open(data, key)) {
+        let opened = key.map(|key| Checkpoint::open(data, key));
+        if let (Some(Ok(checkpoint)), Some(key)) = (&opened, key) {
+            self.contradict(key, checkpoint.size, "the bundle");
+        }
+        match opened {
             Some(Ok(checkpoint)) if checkpoint.size <= anchor => {}
             Some(Ok(_)) => {
                 let what = "newer than the record that holds the token's hash";
