@@ -14,8 +14,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use tachograph_fuzz::signing::{LEDGER, key};
 use tachograph_ledger::{
-    AddCheckpoint, Checkpoint, Commit, Edge, Hash, Leaf, LedgerName, Lock, Object, ObjectKind, Terms, WitnessName,
-    WitnessSigningKey, consistency_proof, genesis, leaf_hash, root_of, sha256, sign_note,
+    AddCheckpoint, Checkpoint, Commit, Continues, Edge, Hash, Leaf, LedgerName, Lock, Object, ObjectKind, Terms,
+    WitnessName, WitnessSigningKey, consistency_proof, genesis, leaf_hash, root_of, sha256, sign_note,
 };
 use tachograph_record::{Body, Json, Number, Text, Time, write_body};
 
@@ -48,6 +48,8 @@ fn main() -> std::io::Result<()> {
     let (commit, commit_2) = (signed(commit()), signed(commit_2()));
     write("checkpoint", "signed", checkpoint.as_bytes())?;
     write("checkpoint", "text", text_of(&checkpoint))?;
+    let continues = Continues::new(key().public(), &checkpoint).expect("of this ledger");
+    write("continues", "signed", continues.details().as_bytes())?;
     write("commit", "signed", commit.as_bytes())?;
     write("commit", "text", text_of(&commit))?;
     write("commit", "signed-2", commit_2.as_bytes())?;

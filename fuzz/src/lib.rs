@@ -25,6 +25,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("checkpoint", targets::checkpoint::run),
     ("commit", targets::commit::run),
     ("config", targets::config::run),
+    ("continues", targets::continues::run),
     ("journal", targets::journal::run),
     ("json", targets::json::run),
     ("key_link", targets::key_link::run),

@@ -16,6 +16,7 @@
 //! | [`note`] | signed notes, their keys, and who signs them |
 //! | [`checkpoint`] | the signed statement of size and root |
 //! | [`proof`] | the proof of one record, as a file |
+//! | [`shard`] | how one ledger ends and the next continues it |
 //! | [`stream`] | the records of one session or agent, numbered and linked |
 //! | [`commit`] | the signed statement of which objects hold which records |
 //! | [`cosignature`] | what a witness adds to a checkpoint, and its keys |
@@ -42,6 +43,7 @@ pub mod name;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod shard;
 pub mod stream;
 mod text;
 pub mod tree;
@@ -62,6 +64,7 @@ pub use note::{
 };
 pub use policy::{Policy, PolicyError};
 pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};
+pub use shard::{Continues, ContinuesError};
 pub use stream::{
     Generation, Statement, StreamBy, StreamId, StreamKey, StreamKind, StreamPlace, StreamRule, StreamSecret,
     StreamTracker, Tail,

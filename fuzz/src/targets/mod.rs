@@ -6,6 +6,7 @@ pub(crate) mod bundle;
 pub(crate) mod checkpoint;
 pub(crate) mod commit;
 pub(crate) mod config;
+pub(crate) mod continues;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod key_link;
