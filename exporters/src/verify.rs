@@ -7,6 +7,7 @@
 //! One pass: the leaves are walked in order by one thread, while row groups of bodies and the hashes of whole
 //! objects are checked by others. Memory is one row group per thread. Everything read may be hostile.
 
+mod border;
 mod certificates;
 mod checkpoints;
 mod collector;
@@ -39,7 +40,7 @@ pub(crate) use collector::Collector;
 use jobs::Workshop;
 use keys::Trusted;
 pub(crate) use keys::put_off;
-use leaves::Walk;
+use leaves::{Brought, Walk};
 use records::Assigned;
 pub(crate) use records::check_body;
 pub(crate) use report::exit_code;
@@ -48,6 +49,7 @@ pub(crate) use timestamps::tolerance;
 use timestamps::{Auditor, Timestamps};
 pub(crate) use witnessed::accepts;
 
+pub use border::{Beginning, ContinuedBy, ContinuesReport, closes};
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use lives::{PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN};
 pub use published::MAC_PUBLISHED;
@@ -57,6 +59,7 @@ pub use report::{
     Axis, AxisReport, DEFAULT_REQUIRED, Finding, Gap, KeyChangeReport, MAX_FINDINGS, MAX_PRODUCERS, ProducerReport,
     ProducerState, Report, Verdict,
 };
+pub use sequences::Counted;
 pub use timestamps::{CLOCK_TOLERANCE_NANOS, TIME_ANCHOR};
 
 /// What the auditor brings along.
@@ -81,6 +84,10 @@ pub struct Options<'a> {
     pub timestamp_authorities: Roots,
     /// The auditor's clock: by it certificates of time stamps have ended. Without it none has.
     pub now: Option<Time>,
+    /// The ledger that continues this one: its first record is held against this one. Give with it the key that it names.
+    pub continued_by: Option<ContinuedBy>,
+    /// What the verification of the ledger that this one continues counted of producers.
+    pub previous: Option<Counted>,
     /// Threads that check bodies; 0 and 1 mean that everything is done by the caller's.
     pub threads: usize,
     /// Told how far it is.
@@ -140,6 +147,9 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     }
     let mut outside =
         checkpoints::remembered(&options.checkpoints, options.own_checkpoint.as_deref(), keys, &collector);
+    if let Some(continued) = &options.continued_by {
+        continued.remember(keys, &mut outside, &collector);
+    }
     let foreign = commits::compare_objects(&listed, &history, &collector);
     let in_folder = |folder: &str| listed.iter().filter(|path| path.starts_with(folder)).cloned().collect::<Vec<_>>();
     let checkpoints = in_folder(paths::CHECKPOINTS);
@@ -148,7 +158,7 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let cosigned =
         witnessed::check(store, witnessed, keys, options.policy.as_ref(), &history, &mut outside, &collector);
     trusted.compare_outside(&outside, &collector);
-    let nobody = options.checkpoints.is_empty() && options.policy.is_none();
+    let nobody = options.checkpoints.is_empty() && options.policy.is_none() && options.continued_by.is_none();
     if nobody && options.receipts.is_empty() {
         let hint = match (witnessed.is_empty(), &options.own_checkpoint) {
             (false, _) => " (witnesses have cosigned checkpoints: give a policy)",
@@ -169,14 +179,26 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let escrowed = options.mac_key.is_some();
     let key_id = options.stream_key.as_ref().map(StreamKey::id);
     let streams = Streams::new(key_id);
-    let mut walk = Walk::new(keys.first(), options.mac_key, outside, timestamps.sizes(), receipts, streams, &collector);
+    let is_checked = options.previous.is_some();
+    let sequences = Counted::begin(options.previous, &collector);
+    let brought = Brought { mac_key: options.mac_key, outside, stamped: timestamps.sizes(), receipts, sequences };
+    let mut walk = Walk::new(keys.first(), brought, streams, &collector);
     let statements = Statements::new(keys.ledger(), &history, &foreign, &timestamps);
     let assigned = Assigned { ledger: keys.ledger().clone(), key: options.stream_key.as_ref(), key_id };
     let workshop = Workshop::new(store, statements, assigned, options.progress, &collector);
     let linked = in_folder(paths::KEYS);
     let mut certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let published = std::mem::take(&mut certificates.published);
-    let (mut totals, walked, receipts) = walk.finish(history.size());
+    let continues = certificates.border.continues.as_ref();
+    let (mut totals, walked, receipts) = walk.finish(history.size(), continues.filter(|_| !is_checked));
+    let is_whole = collector.bodies() == history.size();
+    totals.closed = certificates.border.judge(walked.last_sender, is_whole, options.continued_by.as_ref(), &collector);
+    totals.continues = continues.map(|says| ContinuesReport {
+        ledger: says.ledger().to_string(),
+        vkey: says.vkey().to_line(),
+        records: says.size(),
+        checked: is_checked,
+    });
     (totals.published_epochs, totals.published_macs) =
         published.check(store, &history, keys.ledger(), escrowed, &collector);
     totals.timestamps = timestamps.found();
@@ -217,4 +239,7 @@ pub(crate) struct Totals {
     timestamped: u64,
     published_epochs: u64,
     published_macs: u64,
+    continues: Option<ContinuesReport>,
+    closed: Option<u64>,
+    counted: Counted,
 }

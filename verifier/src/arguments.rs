@@ -28,6 +28,10 @@ pub struct Arguments {
     /// A checkpoint of this ledger that you kept; what is verified must agree with it. May be given several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// The ledger that this one continues, as an archive: verified too, and held against what this one says of its end. May be given
+    /// several times, for those before it, in any order
+    #[arg(long, value_name = "OLD")]
+    pub previous: Vec<String>,
     /// Receipts that a sender of records kept (TACHOGRAPH_RECEIPTS): a file or a directory of files. The archive must hold each
     /// record as it was acknowledged. May be given several times
     #[arg(long, value_name = "FILE|DIR")]
@@ -78,6 +82,18 @@ impl Arguments {
         self.require.iter().map(axis).collect()
     }
 
+    /// The axes that must pass of a ledger that another one continues: by default that one's word counts as a checkpoint that was given.
+    ///
+    /// # Errors
+    /// If one is unknown.
+    pub fn required_of_previous(&self) -> anyhow::Result<Vec<Axis>> {
+        let mut required = self.required()?;
+        if self.require.is_empty() && !required.contains(&Axis::NonEquivocation) {
+            required.push(Axis::NonEquivocation);
+        }
+        Ok(required)
+    }
+
     /// For an archive; the MAC key is read when the ledger's name is known.
     ///
     /// # Errors
@@ -94,6 +110,8 @@ impl Arguments {
             now: Some(now()),
             mac_key: None,
             stream_key: None,
+            continued_by: None,
+            previous: None,
             threads: threads.min(MAX_THREADS),
             progress: Some(progress),
         })
@@ -106,6 +124,9 @@ impl Arguments {
     pub fn for_bundle(&self) -> anyhow::Result<check::Options> {
         if self.mac_key.is_some() {
             bail!("--mac-key is for archives: a bundle holds no MACs");
+        }
+        if !self.previous.is_empty() {
+            bail!("--previous is for archives: a bundle is of one ledger alone");
         }
         if !self.receipts.is_empty() {
             bail!("--receipts are for archives: they say nothing of a bundle that its proofs do not");
@@ -150,16 +171,22 @@ impl Arguments {
         Policy::parse(&text).map(Some).with_context(place)
     }
 
-    /// A key line, or a file that holds one.
     fn key(&self) -> anyhow::Result<Option<VerifyingKey>> {
-        let Some(key) = &self.key else { return Ok(None) };
-        let text = match Path::new(key).is_file() {
-            true => std::fs::read_to_string(key).with_context(|| key.clone())?,
-            false => key.clone(),
-        };
-        let parsed = VerifyingKey::parse(text.trim());
-        parsed.map(Some).with_context(|| format!("--key {key}: neither a file with a public key nor a public key"))
+        self.key.as_deref().map(|key| key_line("--key", key)).transpose()
     }
+}
+
+/// A key line, or a file that holds one, as it was given with `option`.
+///
+/// # Errors
+/// If it is neither.
+pub fn key_line(option: &str, key: &str) -> anyhow::Result<VerifyingKey> {
+    let text = match Path::new(key).is_file() {
+        true => std::fs::read_to_string(key).with_context(|| key.to_owned())?,
+        false => key.to_owned(),
+    };
+    let parsed = VerifyingKey::parse(text.trim());
+    parsed.with_context(|| format!("{option} {key}: neither a file with a public key nor a public key"))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

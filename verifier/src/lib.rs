@@ -8,6 +8,7 @@ mod arguments;
 mod bar;
 pub mod escrow;
 pub mod output;
+mod shards;
 
 use std::path::Path;
 
@@ -17,8 +18,9 @@ use tachograph_exporters::bundle::check::check;
 use tachograph_exporters::bundle::files::Files;
 use tachograph_exporters::verify::{Options, Report, verify};
 
-pub use arguments::Arguments;
+pub use arguments::{Arguments, key_line};
 pub use bar::Bar;
+pub use shards::verify_shards;
 
 /// Whether `place` is a bundle, by its looks.
 pub fn is_bundle(place: &Path) -> bool {
@@ -41,11 +43,20 @@ pub fn verify_bundle(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(report.exit_code(&required))
 }
 
-/// Verifies the archive in `store`.
+/// Verifies the archive in `store`. The escrowed MAC key that was given is that of the ledger itself, and of none that was given as
+/// `previous`.
 ///
 /// # Errors
 /// If there is none, or the escrowed key is no good.
-pub fn verify_archive(arguments: &Arguments, store: &dyn Store, options: Options<'_>) -> anyhow::Result<Report> {
+pub fn verify_archive(
+    arguments: &Arguments,
+    store: &dyn Store,
+    options: Options<'_>,
+    is_previous: bool,
+) -> anyhow::Result<Report> {
+    if is_previous {
+        return Ok(verify(store, options)?);
+    }
     let key = match (&options.key, Identity::read(store)?) {
         (Some(key), _) => Some(key.clone()),
         (None, identity) => identity.ok().map(|identity| identity.vkey),
@@ -55,15 +66,29 @@ pub fn verify_archive(arguments: &Arguments, store: &dyn Store, options: Options
     Ok(verify(store, Options { mac_key, ..options })?)
 }
 
-/// Prints the report on an archive, and gives the exit code: 0, 1 or 2.
+/// Prints the reports on archives, that on the ledger itself first, and gives the worst exit code: 1, or else 2, or else 0.
 ///
 /// # Errors
 /// If a required axis is unknown.
-pub fn tell(arguments: &Arguments, report: &Report) -> anyhow::Result<u8> {
-    let required = arguments.required()?;
-    match arguments.json {
-        true => output::line(&report.to_json()),
-        false => output::archive(report, &required),
+pub fn tell(arguments: &Arguments, reports: &[Report]) -> anyhow::Result<u8> {
+    let (required, of_previous) = (arguments.required()?, arguments.required_of_previous()?);
+    let required_of = |at: usize| if at == 0 { &required } else { &of_previous };
+    if arguments.json {
+        output::line(&Report::all_to_json(reports));
+    } else {
+        for (at, report) in reports.iter().enumerate() {
+            if at > 0 {
+                output::line("");
+            }
+            output::archive(report, required_of(at));
+        }
     }
-    Ok(report.exit_code(&required))
+    let codes = reports.iter().enumerate().map(|(at, report)| report.exit_code(required_of(at)));
+    Ok(worst(codes))
+}
+
+/// Tampering is worse than what could not be checked.
+fn worst(codes: impl Iterator<Item = u8>) -> u8 {
+    let rank = |code: &u8| [0, 2, 1].iter().position(|known| known == code);
+    codes.max_by_key(rank).unwrap_or(0)
 }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Parser;
 use tachograph_exporters::archive::store::DirectoryStore;
-use tachograph_verifier::{Arguments, Bar, is_bundle, tell, verify_archive, verify_bundle};
+use tachograph_exporters::verify::Beginning;
+use tachograph_verifier::{Arguments, Bar, is_bundle, tell, verify_archive, verify_bundle, verify_shards};
 
 /// Verify a bundle of evidence, or a whole archive in a directory, without the recorder and without a network. One verdict per axis;
 /// one that could not be checked is INCOMPLETE, never a pass.
@@ -32,26 +33,31 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<u8> {
-    let place = Path::new(&arguments.place);
-    if is_bundle(place) {
+    if is_bundle(Path::new(&arguments.place)) {
         return verify_bundle(arguments);
-    }
-    if arguments.place.starts_with("s3://") {
-        bail!(
-            "{}: this program has no network; copy the archive (aws s3 sync), or use `tachograph verify`",
-            arguments.place
-        );
-    }
-    if place.join("keys/mac.key").is_file() || place.join("journal").is_dir() {
-        bail!(
-            "{0} is a data directory: verify {0}/archive with --key {0}/ledger.vkey, or use `tachograph verify`",
-            arguments.place
-        );
     }
     // A mistake in the arguments is told before the work is done.
     arguments.required()?;
+    let places = std::iter::once(&arguments.place).chain(&arguments.previous);
+    let stores = places.map(|place| open(place)).collect::<anyhow::Result<Vec<_>>>()?;
+    let beginnings: Vec<Beginning> = stores.iter().map(|store| Beginning::read(store)).collect();
     let bar = Bar::new(std::io::stderr().is_terminal() && !arguments.json);
-    let report = verify_archive(arguments, &DirectoryStore::reader(place)?, arguments.for_archive(&bar)?)?;
+    let reports = verify_shards(arguments, &beginnings, &bar, &|at, options| {
+        verify_archive(arguments, &stores[at], options, at > 0)
+    })?;
     bar.finish();
-    tell(arguments, &report)
+    tell(arguments, &reports)
+}
+
+fn open(place: &str) -> anyhow::Result<DirectoryStore> {
+    if place.starts_with("s3://") {
+        bail!("{place}: this program has no network; copy the archive (aws s3 sync), or use `tachograph verify`");
+    }
+    let path = Path::new(place);
+    if path.join("keys/mac.key").is_file() || path.join("journal").is_dir() {
+        bail!(
+            "{place} is a data directory: verify {place}/archive with --key {place}/ledger.vkey, or use `tachograph verify`"
+        );
+    }
+    Ok(DirectoryStore::reader(path)?)
 }

@@ -34,6 +34,13 @@ pub fn archive(report: &Report, required: &[Axis]) {
     }
     line(&format!("  key  {}", report.vkey));
     keys(&report.keys, &report.key_changes);
+    if let Some(continues) = &report.continues {
+        let checked = if continues.checked { "verified below" } else { "not checked: give it with --previous" };
+        line(&format!("  continues ledger {} from its {} records on ({checked})", continues.ledger, continues.records));
+    }
+    if let Some(closed) = report.closed {
+        line(&format!("  closed by record {closed}: behind it no record of a sender may stand"));
+    }
     if let Some(receipts) = &report.receipts {
         line(&format!(
             "  receipts: {} compared, {} differ, {} of records that are not here, {} without a hash, {} of other ledgers",

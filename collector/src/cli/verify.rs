@@ -9,9 +9,9 @@ use tachograph_collector::config::{Config, Keys, Overrides};
 use tachograph_collector::data_dir::DataDir;
 use tachograph_collector::keys::{self, Protection};
 use tachograph_collector::place::Place;
-use tachograph_exporters::verify::{Options, Report};
+use tachograph_exporters::verify::{Beginning, Options, Report};
 use tachograph_ledger::{MacKey, VerifyingKey};
-use tachograph_verifier::{Arguments, Bar, is_bundle, tell, verify_archive, verify_bundle};
+use tachograph_verifier::{Arguments, Bar, is_bundle, tell, verify_archive, verify_bundle, verify_shards};
 
 use super::Exit;
 
@@ -62,29 +62,60 @@ impl Verify {
     fn verify_place(&self) -> anyhow::Result<u8> {
         // A mistake in the arguments is told before the work is done.
         self.arguments.required()?;
-        let bar = Bar::new(std::io::stderr().is_terminal() && !self.arguments.json);
-        let report = self.report(self.arguments.for_archive(&bar)?)?;
-        bar.finish();
-        tell(&self.arguments, &report)
-    }
-
-    fn report(&self, options: Options<'_>) -> anyhow::Result<Report> {
-        let place = self.place()?;
+        let places = std::iter::once(&self.arguments.place).chain(&self.arguments.previous);
+        let shards = places.map(|place| self.shard(place)).collect::<anyhow::Result<Vec<_>>>()?;
         let config = self.config.as_deref().map(|path| Config::load(Some(path), &Overrides::default())).transpose()?;
         let keys = config.map(|config| config.keys);
-        if let Some(data) = place.directory().filter(|path| DataDir::is_one(path)) {
-            let protection = Protection::load(keys.as_ref().and_then(|keys| keys.encryption.as_ref()))?;
-            let data_dir = DataDir::open(data)?.protected_by(protection);
-            let given = self.arguments.mac_key(data_dir.vkey().name())?;
-            let mac_key = given.or_else(|| of_service(keys.as_ref(), data_dir.vkey()));
-            return Ok(verify_data_dir(&data_dir, Options { mac_key, ..options })?);
-        }
-        let mac_key = options.key.as_ref().and_then(|vkey| of_service(keys.as_ref(), vkey));
-        verify_archive(&self.arguments, &*place.auditor()?, Options { mac_key, ..options })
+        // Of one ledger alone nobody asks how it begins.
+        let beginnings = match shards.len() {
+            1 => vec![Beginning::default()],
+            _ => shards.iter().map(Shard::beginning).collect::<anyhow::Result<Vec<_>>>()?,
+        };
+        let bar = Bar::new(std::io::stderr().is_terminal() && !self.arguments.json);
+        let reports = verify_shards(&self.arguments, &beginnings, &bar, &|at, options| {
+            self.report(&shards[at], at > 0, keys.as_ref(), options)
+        })?;
+        bar.finish();
+        tell(&self.arguments, &reports)
     }
 
-    fn place(&self) -> anyhow::Result<Place> {
-        let mut place = Place::parse(&self.arguments.place)?;
+    fn report(
+        &self,
+        shard: &Shard,
+        is_previous: bool,
+        keys: Option<&Keys>,
+        options: Options<'_>,
+    ) -> anyhow::Result<Report> {
+        // Where the first MAC key comes from is about the ledger itself alone.
+        let service = keys.filter(|_| !is_previous);
+        match shard {
+            Shard::Data(data) => {
+                let protection = Protection::load(keys.and_then(|keys| keys.encryption.as_ref()))?;
+                let data_dir = DataDir::open(data)?.protected_by(protection);
+                let given = match is_previous {
+                    true => None,
+                    false => self.arguments.mac_key(data_dir.vkey().name())?,
+                };
+                let mac_key = given.or_else(|| of_service(service, data_dir.vkey()));
+                Ok(verify_data_dir(&data_dir, Options { mac_key, ..options })?)
+            }
+            Shard::Archive(place) => {
+                let mac_key = options.key.as_ref().and_then(|vkey| of_service(service, vkey));
+                verify_archive(&self.arguments, &*place.auditor()?, Options { mac_key, ..options }, is_previous)
+            }
+        }
+    }
+
+    fn shard(&self, place: &str) -> anyhow::Result<Shard> {
+        let place = self.place(place)?;
+        Ok(match place.directory().filter(|path| DataDir::is_one(path)) {
+            Some(data) => Shard::Data(data.to_owned()),
+            None => Shard::Archive(place),
+        })
+    }
+
+    fn place(&self, place: &str) -> anyhow::Result<Place> {
+        let mut place = Place::parse(place)?;
         match &mut place {
             Place::S3(url) => {
                 url.endpoint = self.endpoint.clone().or(url.endpoint.take());
@@ -97,5 +128,21 @@ impl Verify {
             }
             Place::Directory(_) => Ok(place),
         }
+    }
+}
+
+/// One of the ledgers to be verified.
+enum Shard {
+    Data(PathBuf),
+    Archive(Place),
+}
+
+impl Shard {
+    fn beginning(&self) -> anyhow::Result<Beginning> {
+        let place = match self {
+            Self::Data(data) => DataDir::open(data)?.archive()?,
+            Self::Archive(place) => place.clone(),
+        };
+        Ok(Beginning::read(&*place.reader()?))
     }
 }

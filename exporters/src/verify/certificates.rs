@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tachograph_ledger::{Hash, LedgerName, Object, ObjectKind};
 use tachograph_record::{Body, Kind};
 
+use super::border::Border;
 use super::collector::Collector;
 use super::commits::History;
 use super::keys;
@@ -53,6 +54,7 @@ struct Heard<'a> {
     anchors: Anchors,
     published: Published,
     keys: keys::Said,
+    border: Border,
 }
 
 /// What the whole ledger says.
@@ -67,6 +69,8 @@ pub(crate) struct Certificates<'a> {
     pub(crate) published: Published,
     /// What it says of its keys.
     pub(crate) keys: keys::Said,
+    /// What it says of its beginning and its end.
+    pub(crate) border: Border,
 }
 
 enum Said {
@@ -119,6 +123,18 @@ impl<'a> Statements<'a> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).keys.hear(index, body.bytes());
     }
 
+    /// Takes a record that says where the ledger ends, of any class: its body is sealed as all are.
+    pub(crate) fn hear_closed(&self, index: u64, body: &SealedBody<'_>) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.border.hear_closed(index, body.bytes(), self.ledger);
+    }
+
+    /// The same of what it continues.
+    pub(crate) fn hear_continues(&self, index: u64, body: &SealedBody<'_>, collector: &Collector) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.border.hear_continues(index, body.bytes(), self.ledger, collector);
+    }
+
     /// Takes a record of the recorder's class.
     pub(crate) fn hear(&self, index: u64, body: &SealedBody<'_>) {
         let said = said(body.bytes());
@@ -152,8 +168,8 @@ impl<'a> Statements<'a> {
         let objects = self.history.commits.iter().flat_map(|commit| &commit.objects);
         let records: u64 = objects.filter(|object| holds_statements(object)).map(|object| object.rows).sum();
         let heard = self.heard.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Heard { destroyed, orphans, anchors, published, keys, .. } = heard;
-        Certificates { complete: heard.records == records, destroyed, orphans, anchors, published, keys }
+        let Heard { destroyed, orphans, anchors, published, keys, border, .. } = heard;
+        Certificates { complete: heard.records == records, destroyed, orphans, anchors, published, keys, border }
     }
 }
 

@@ -135,6 +135,11 @@ impl Collector {
         found.body_bytes += bytes;
     }
 
+    /// Bodies that were checked.
+    pub(crate) fn bodies(&self) -> u64 {
+        self.found().bodies
+    }
+
     /// An object is gone, as the ledger certifies.
     pub(crate) fn destroyed(&self, object: &str, rows: u64, certificate: u64) {
         let mut found = self.found();
@@ -205,6 +210,9 @@ impl Collector {
             timestamped: totals.timestamped,
             published_mac_epochs: totals.published_epochs,
             published_macs: totals.published_macs,
+            continues: totals.continues,
+            closed: totals.closed,
+            counted: totals.counted,
             root: totals.root.map(|root| root.to_hex()),
             axes,
             findings: found.findings.into_values().collect(),

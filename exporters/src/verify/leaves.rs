@@ -1,18 +1,22 @@
 //! The walk along the leaves, one after another: chain, tree, MACs, times of sealing, producers' numbers.
 
 use tachograph_ledger::{
-    ChainVerifier, Commit, Hash, Leaf, MacKey, Object, VerifyingKey, empty_root, epoch_of, leaf_hash,
+    ChainVerifier, Commit, Continues, Hash, Leaf, MacKey, Object, VerifyingKey, empty_root, epoch_of, leaf_hash,
 };
 
 use super::Totals;
+use super::certificates::RECORDER_PRODUCER;
 use super::checkpoints::{Remembered, Seen};
 use super::collector::Collector;
 use super::receipts::Receipts;
 use super::report::{Axis, Finding};
-use super::sequences::Sequences;
+use super::sequences::{Counted, Sequences};
 use super::streams::{Streams, Within};
 use super::timestamps::Anchor;
 use crate::archive::reader::LeafGroup;
+
+/// Kind of the recorder's own records.
+const LIFECYCLE: &str = "lifecycle";
 
 const NANOS_PER_DAY: u64 = 86_400_000_000_000;
 
@@ -46,17 +50,30 @@ pub(crate) struct Walked {
     pub(crate) latest: Vec<Option<(u64, u64)>>,
     /// Where times went back: the records that were sealed before the one before them.
     pub(crate) lows: Vec<Anchor>,
+    /// The last record of anybody but the recorder.
+    pub(crate) last_sender: Option<u64>,
     /// Which stamped size comes next.
     next: usize,
+}
+
+/// What is brought along to the walk.
+pub(crate) struct Brought {
+    /// The first MAC key.
+    pub(crate) mac_key: Option<MacKey>,
+    /// Roots that others have seen.
+    pub(crate) outside: Remembered,
+    /// Sizes of the tree over which there are time stamps, rising.
+    pub(crate) stamped: Vec<u64>,
+    /// What senders kept.
+    pub(crate) receipts: Option<Receipts>,
+    /// What the ledger before this one counted of producers.
+    pub(crate) sequences: Sequences,
 }
 
 impl<'c> Walk<'c> {
     pub(crate) fn new(
         key: &VerifyingKey,
-        mac_key: Option<MacKey>,
-        outside: Remembered,
-        stamped: Vec<u64>,
-        receipts: Option<Receipts>,
+        Brought { mac_key, outside, stamped, receipts, sequences }: Brought,
         streams: Streams,
         collector: &'c Collector,
     ) -> Self {
@@ -68,7 +85,7 @@ impl<'c> Walk<'c> {
             mac_key,
             outside,
             receipts,
-            sequences: Sequences::default(),
+            sequences,
             streams,
             sealed_at: 0,
             steps: Vec::new(),
@@ -126,6 +143,9 @@ impl<'c> Walk<'c> {
             self.check_mac(&object.path, row, index, &hash, &bytes_32(group.macs[at].data()));
             self.check_time(&object.path, row, &leaf, day);
             self.sequences.push(leaf.producer, leaf.producer_epoch, leaf.producer_seq);
+            if (leaf.kind, leaf.producer) != (LIFECYCLE, Some(RECORDER_PRODUCER)) {
+                self.walked.last_sender = Some(index);
+            }
             if let Err(fault) = self.streams.push(&leaf, &hash) {
                 let finding = Finding::of_row(&object.path, row, index, fault.to_string());
                 self.collector.fail(Axis::Completeness, finding);
@@ -259,8 +279,8 @@ impl<'c> Walk<'c> {
     }
 
     /// Says what all leaves together tell, and gives the receipts of records behind them. All bodies must have been looked at: they
-    /// explain steps of the clock.
-    pub(crate) fn finish(mut self, size: u64) -> (Totals, Walked, Option<Receipts>) {
+    /// explain steps of the clock. `unchecked` is what this ledger continues, if that was not verified.
+    pub(crate) fn finish(mut self, size: u64, unchecked: Option<&Continues>) -> (Totals, Walked, Option<Receipts>) {
         if let Some(receipts) = &mut self.receipts {
             receipts.end_archive(size, self.collector);
         }
@@ -283,6 +303,10 @@ impl<'c> Walk<'c> {
                 self.collector.incomplete(Axis::NonEquivocation, reason);
             }
         }
+        if let Some(says) = unchecked {
+            self.sequences.unseen = Some(says.ledger().clone());
+        }
+        let unseen = self.sequences.unseen.clone();
         let (judgement, producers, lives_overflowed) = self.collector.with_lives(|lives| {
             let (judgement, producers) = self.sequences.judge(lives);
             (judgement, producers, lives.overflowed)
@@ -301,7 +325,25 @@ impl<'c> Walk<'c> {
                 producer.missing,
                 judgement.withheld_starts
             );
-            self.collector.fail(Axis::Completeness, Finding::of_object("leaves", what));
+            match &unseen {
+                None => self.collector.fail(Axis::Completeness, Finding::of_object("leaves", what)),
+                // They may stand where nobody looked.
+                Some(ledger) => {
+                    self.collector.incomplete(Axis::Completeness, format!("{what}, or stand in ledger {ledger}"));
+                }
+            }
+        }
+        if let Some(ledger) = &unseen {
+            let how = match unchecked {
+                Some(says) => {
+                    format!("this ledger continues ledger {ledger} from its {} records on, which", says.size())
+                }
+                None => format!("the ledgers before this one continue ledger {ledger}, which"),
+            };
+            let reason = format!(
+                "{how} was not checked, nor which numbers of producers stand there: give that ledger with --previous"
+            );
+            self.collector.incomplete(Axis::Completeness, reason);
         }
         if judgement.open > 0 {
             let last = judgement.last_heard.map(|producer| {
@@ -309,7 +351,7 @@ impl<'c> Walk<'c> {
                 format!("; producer {} epoch {}, last heartbeat {heartbeat}", producer.producer, producer.epoch)
             });
             let reason = format!(
-                "{} starts of producers are OPEN: they did not close (they run, were killed, or never say), so that what they numbered last is not known{}",
+                "{} starts of producers are OPEN: they did not close (they run, were killed, never say, or go on in a ledger that continues this one), so that what they numbered last is not known{}",
                 judgement.open,
                 last.unwrap_or_default()
             );
@@ -341,7 +383,9 @@ impl<'c> Walk<'c> {
         }
         let whole = self.chain.filter(|chain| chain.next_index() == size);
         let root = whole.map(|chain| chain.edge().root());
-        let totals = Totals { producers, unnumbered: self.sequences.unnumbered, root, ..Totals::default() };
+        let unnumbered = self.sequences.unnumbered;
+        let counted = Counted::end(self.sequences, self.collector);
+        let totals = Totals { producers, unnumbered, root, counted, ..Totals::default() };
         (totals, self.walked, self.receipts)
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Life {
 }
 
 /// By producer and epoch.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lives {
     lives: BTreeMap<(String, String), Life>,
     /// A bound was reached: some were not kept.

@@ -1,6 +1,7 @@
 //! A row group of bodies against its leaves, and its typed columns against the bodies.
 
 use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE};
+use tachograph_ledger::shard::{LEDGER_CLOSED, LEDGER_CONTINUES};
 use tachograph_ledger::{Hash, Leaf, LedgerName, Object, StreamKey, sha256};
 use tachograph_record::{Body, Kind, Record, Value};
 
@@ -95,6 +96,8 @@ pub(crate) fn check<'l>(
                     Some(TIME_ANCHOR) => statements.hear_anchor(index, &body),
                     Some(KEY_ANNOUNCE | KEY_RETIRE) => statements.hear_keys(index, &body),
                     Some(MAC_PUBLISHED) => statements.hear_published(index, &body, collector),
+                    Some(LEDGER_CLOSED) => statements.hear_closed(index, &body),
+                    Some(LEDGER_CONTINUES) => statements.hear_continues(index, &body, collector),
                     _ => {}
                 }
             }

@@ -6,7 +6,9 @@ use serde::Serialize;
 use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE, Link};
 use tachograph_ledger::{KeyChange, KeyHistory};
 
+use super::border::ContinuesReport;
 use super::receipts::ReceiptsReport;
+use super::sequences::Counted;
 
 /// One question about an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -243,6 +245,15 @@ pub struct Report {
     pub published_mac_epochs: u64,
     /// Records whose MACs were found good with those.
     pub published_macs: u64,
+    /// What this ledger continues, by its first record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<ContinuesReport>,
+    /// The record that closes the ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<u64>,
+    /// What was counted of producers, for the verification of the ledger that continues this one.
+    #[serde(skip)]
+    pub counted: Counted,
     /// Root of the tree over all records, as computed from the leaves; absent if the walk broke.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
@@ -311,6 +322,20 @@ impl Report {
     fn axis(&mut self, axis: Axis) -> &mut AxisReport {
         let none = AxisReport { verdict: Verdict::Pass, reasons: Vec::new() };
         self.axes.entry(axis).or_insert(none)
+    }
+
+    /// Several reports as JSON: the first, with those on the ledgers before it as its member `previous`, if there are any.
+    pub fn all_to_json(reports: &[Self]) -> String {
+        #[derive(Serialize)]
+        struct All<'r> {
+            #[serde(flatten)]
+            report: &'r Report,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            previous: &'r [Report],
+        }
+        let all = reports.split_first().map(|(report, previous)| All { report, previous });
+        // As below.
+        serde_json::to_string_pretty(&all).unwrap_or_default()
     }
 
     /// The report as JSON.

@@ -1,8 +1,12 @@
 //! Which numbers of each producer arrived.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tachograph_ledger::LedgerName;
 
 use super::certificates::RECORDER_PRODUCER;
+use super::collector::Collector;
 use super::lives::{Life, Lives};
 use super::report::{Gap, MAX_PRODUCERS, ProducerReport, ProducerState};
 
@@ -12,8 +16,32 @@ const MAX_RUNS: usize = 1 << 20;
 const MAX_STARTS: usize = 1 << 16;
 const MAX_GAPS: usize = 20;
 
+/// What was counted of producers up to the end of a ledger: the ledger that continues it counts on from there.
+#[derive(Clone, Debug, Default)]
+pub struct Counted(Arc<(Sequences, Lives)>);
+
+impl Counted {
+    /// What a ledger begins with that continues the one of `previous`.
+    pub(crate) fn begin(previous: Option<Self>, collector: &Collector) -> Sequences {
+        let Some(Self(counted)) = previous else { return Sequences::default() };
+        let (mut sequences, lives) = (counted.0.clone(), counted.1.clone());
+        for (producer, epochs) in &mut sequences.producers {
+            for (epoch, numbers) in epochs {
+                numbers.is_settled = numbers.is_closed(&lives.of(producer, epoch));
+            }
+        }
+        sequences.unnumbered = 0;
+        collector.with_lives(|own| *own = lives);
+        sequences
+    }
+
+    pub(crate) fn end(sequences: Sequences, collector: &Collector) -> Self {
+        Self(Arc::new((sequences, collector.with_lives(|lives| lives.clone()))))
+    }
+}
+
 /// The numbers seen, by producer and by its start.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sequences {
     producers: BTreeMap<String, BTreeMap<String, Numbers>>,
     starts: usize,
@@ -21,14 +49,18 @@ pub(crate) struct Sequences {
     pub(crate) unnumbered: u64,
     /// A bound was reached: what is counted is not all.
     pub(crate) overflowed: bool,
+    /// A ledger before this one whose numbers were not seen.
+    pub(crate) unseen: Option<LedgerName>,
 }
 
 /// A set of numbers as runs, first to last, that do not touch.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Numbers {
     runs: BTreeMap<u64, u64>,
     seen: u64,
     repeated: u64,
+    /// It closed in an earlier ledger, and nothing of it stands in this one: it is none of this one's affair.
+    is_settled: bool,
 }
 
 impl Sequences {
@@ -63,6 +95,9 @@ impl Sequences {
         let mut reports = Vec::new();
         for (producer, epochs) in &self.producers {
             for (epoch, numbers) in epochs {
+                if numbers.is_settled {
+                    continue;
+                }
                 let report = numbers.report(producer, epoch, lives.of(producer, epoch));
                 judgement.take(&report);
                 // Bounded, and still the ones that matter most.
@@ -128,6 +163,7 @@ impl Numbers {
     }
 
     fn insert(&mut self, number: u64) {
+        self.is_settled = false;
         let before = self.runs.range(..=number).next_back().map(|(first, last)| (*first, *last));
         if before.is_some_and(|(_, last)| number <= last) {
             self.repeated += 1;
@@ -151,8 +187,12 @@ impl Numbers {
         (u128::from(self.last()) + 1 - u128::from(self.seen)) as u64
     }
 
+    fn is_closed(&self, life: &Life) -> bool {
+        life.closed.is_some_and(|last| last >= self.last())
+    }
+
     fn report(&self, producer: &str, epoch: &str, life: Life) -> ProducerReport {
-        let closed = life.closed.is_some_and(|last| last >= self.last());
+        let closed = self.is_closed(&life);
         let mut gaps = Vec::new();
         let mut expected = 0_u64;
         for (first, last) in &self.runs {
