@@ -30,6 +30,8 @@ impl Health {
     fn problem(&self) -> Option<&'static str> {
         if !self.accepting.load(Ordering::Relaxed) {
             Some("stopping")
+        } else if self.metrics.closed.get() != 0 {
+            Some("closed: this ledger takes no more records")
         } else if self.metrics.journal_full.get() != 0 {
             Some("no room: the journal is full")
         } else {

@@ -4,9 +4,11 @@
 use tachograph_exporters::archive::reader::{ReadError, Reader};
 use tachograph_exporters::archive::store::StoreError;
 use tachograph_exporters::archive::tree::TreeReader;
-use tachograph_exporters::verify::{Axis, Finding, Options, Receipts, Report, VerifyError, verify_beginning};
+use tachograph_exporters::verify::{
+    Axis, Finding, Options, RECORDER_PRODUCER, Receipts, Report, VerifyError, verify_beginning,
+};
 use tachograph_ledger::{ChainVerifier, Edge, Leaf, MacKey, VerifyingKey, epoch_of, genesis, leaf_hash, sha256};
-use tachograph_record::Body;
+use tachograph_record::{Body, Kind};
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dedup::{self, DedupError};
@@ -75,7 +77,8 @@ pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<R
     report.unreadable.extend(suspect);
     match Reader::open(store) {
         Ok(archive) => {
-            let mut tail = Tail { report: &mut report, key: &key, mac_key, receipts: receipts.as_mut() };
+            let closed = data_dir.closed()?.map(|marker| marker.from).or(report.closed);
+            let mut tail = Tail { report: &mut report, closed, key: &key, mac_key, receipts: receipts.as_mut() };
             tail.check(data_dir, &archive, known);
         }
         Err(ReadError::Store(error)) => return Err(error.into()),
@@ -91,6 +94,8 @@ pub fn verify_data_dir(data_dir: &DataDir, mut options: Options<'_>) -> Result<R
 /// The journal behind the archive's end.
 struct Tail<'r> {
     report: &'r mut Report,
+    /// From where on no record of a sender may stand, if the ledger is closed.
+    closed: Option<u64>,
     key: &'r VerifyingKey,
     mac_key: Option<MacKey>,
     receipts: Option<&'r mut Receipts>,
@@ -199,8 +204,13 @@ impl Tail<'_> {
         if sha256(body) != leaf.body_sha256 || body.len() as u64 != leaf.body_len {
             return Some((Axis::Integrity, "the body is not the one that was sealed".to_owned()));
         }
-        if let Err(error) = Body::parse(body) {
-            return Some((Axis::Integrity, error.to_string()));
+        let record = match Body::parse(body) {
+            Ok(body) => body.record,
+            Err(error) => return Some((Axis::Integrity, error.to_string())),
+        };
+        let is_own = record.kind == Kind::Lifecycle && record.producer.as_deref() == Some(RECORDER_PRODUCER);
+        if !is_own && self.closed.is_some_and(|closed| leaf.index >= closed) {
+            return Some((Axis::Integrity, "a record of a sender stands behind the end of the ledger".to_owned()));
         }
         let key = self.mac_key.as_ref().filter(|key| key.epoch() == epoch_of(leaf.index))?;
         let mut encoded = Vec::new();

@@ -13,7 +13,7 @@ use tachograph_record::{Body, BodyError, EventId, Kind, Record, Time, content_di
 use crate::intake::{Export, Signal};
 use crate::normalise::{self, Rejection};
 use crate::otlp::{DecodeError, LogRecord, Resource, Scope, Source, Span, walk_logs, walk_traces};
-use crate::seal::Assigner;
+use crate::seal::{Assigner, OWN_PRODUCER};
 
 /// The largest body that is kept: the journal's bound, less the room that the writer needs to add `conflicts_with`.
 /// Without that room one sender could stop the collector with a body that no frame takes.
@@ -220,6 +220,12 @@ impl Batch {
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.drafts.len()
+    }
+
+    /// Whether all records are the recorder's own: of a name that no sender can take.
+    pub fn is_own(&self) -> bool {
+        let is_own = |draft: &Draft| draft.kind == Kind::Lifecycle && draft.producer.as_deref() == Some(OWN_PRODUCER);
+        self.drafts.iter().all(is_own)
     }
 
     /// Whether there is none.

@@ -7,7 +7,7 @@
 //! {"event_id":"01a203a7-715e-7fc1-a919-cdfba0e89593"}
 //! ```
 //!
-//! or `{"error":"…"}`. The action `streams.close` has no details and is answered with `{"size":"…"}`. What is answered with an event id is archived, not only in the journal. Who asked stands in the record as its
+//! or `{"error":"…"}`. The action `streams.close` has no details and is answered with `{"size":"…"}`, and so is `ledger.close`. What is answered with an event id is archived, not only in the journal. Who asked stands in the record as its
 //! actor, by the user id that the kernel gives, not by what the client says.
 //!
 //! Bounds: one connection at a time, a request of at most [`MAX_REQUEST_BYTES`] within [`READ_TIMEOUT`].
@@ -44,6 +44,8 @@ const VERSION: &str = "1";
 
 /// What is asked for to have the generation of streams that is open stated and archived. It is answered with `{"size":"…"}`.
 const CLOSE_STREAMS: &str = "streams.close";
+/// What is asked for to have the ledger closed, and its end archived. It is answered with `{"size":"…"}`.
+const CLOSE_LEDGER: &str = "ledger.close";
 
 /// What a client asks for.
 #[derive(Debug, Serialize, Deserialize)]

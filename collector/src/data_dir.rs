@@ -12,6 +12,7 @@
 //! DIR/mac-escrow.key     the first MAC key: to be moved into other hands
 //! DIR/checkpoint         the newest checkpoint that was signed: what the archive may never fall behind
 //! DIR/archive-path       where the archive lies, if the configuration places it elsewhere
+//! DIR/closed             there once the ledger takes no more records of senders: for ever (`closing.rs`)
 //! DIR/begun              there once records were sealed: then an empty journal is a lost one
 //! DIR/witnesses.json     up to which size each witness has seen the ledger: a hint
 //! DIR/lock               held by the process that writes
@@ -34,6 +35,7 @@ use tachograph_record::{Hex, Time};
 use tachograph_verifier::escrow;
 use zeroize::Zeroizing;
 
+use crate::closing::{self, Marker};
 use crate::ended_keys::EndedKeys;
 use crate::keys::{MAX_KEY_FILE_BYTES, Protection};
 use crate::place::Place;
@@ -50,7 +52,12 @@ const STREAM_KEY: &str = "keys/stream.key";
 
 const WITNESSES: &str = "witnesses.json";
 
-/// Stands in a ledger that is being filled from another.
+/// Stands in a ledger that is closed.
+const CLOSED: &str = "closed";
+/// Its mark has some sixty bytes.
+const MAX_CLOSED_BYTES: u64 = 4 << 10;
+
+/// Stands in a ledger that is being filled, or gets its first record, from another.
 const UNFINISHED: &str = "unfinished";
 
 /// What is wrong with a data directory, and what to do.
@@ -69,7 +76,7 @@ pub enum DataDirError {
     HalfMade(PathBuf),
     /// Its filling was interrupted.
     #[error(
-        "{0} is half made: a reseal into it was interrupted. Remove it and run `tachograph reseal` again; the fenced journal is untouched"
+        "{0} is half made: `tachograph reseal` or `init --continues` into it was interrupted. Remove it and run that again; the ledger that it was made from is untouched"
     )]
     Unfinished(PathBuf),
     /// A file stands where a directory is needed.
@@ -151,6 +158,8 @@ pub struct Birth<'a> {
     pub escrow: bool,
     /// How files with keys are encrypted.
     pub protection: Protection,
+    /// Whether nobody is to open it before [`DataDir::finish`]: its first record is still to come.
+    pub unfinished: bool,
 }
 
 /// The right to write a data directory, until dropped.
@@ -168,7 +177,8 @@ impl DataDir {
         let (signing, mac) = (Zeroizing::new(half(seeds, 0)), Zeroizing::new(half(seeds, 32)));
         let key = SigningKey::from_seed(name.clone(), *signing);
         let (vkey, protection) = (&key.public(), Protection::default());
-        Self::create(root, now, Birth { vkey, signing_key: Some(&key), mac: &mac, escrow: true, protection })
+        let birth = Birth { vkey, signing_key: Some(&key), mac: &mac, escrow: true, protection, unfinished: false };
+        Self::create(root, now, birth)
     }
 
     /// Creates a ledger with the keys that are given.
@@ -201,6 +211,9 @@ impl DataDir {
         }
         write_new(&root.join("ledger.vkey"), format!("{vkey_line}\n").as_bytes(), 0o644)?;
         sync_dir(&root.join("keys"))?;
+        if birth.unfinished {
+            this.begin_filling()?;
+        }
         // Last: a directory without it is not taken for a ledger.
         let identity =
             format!("{{\"created_at\":\"{now}\",\"format\":\"1\",\"ledger\":\"{name}\",\"vkey\":\"{vkey_line}\"}}\n");
@@ -599,6 +612,28 @@ impl DataDir {
         let path = self.root.join(UNFINISHED);
         fs::remove_file(&path).map_err(DataDirError::io(&path))?;
         sync_dir(&self.root)
+    }
+
+    /// Where the ledger was closed; `None` if it takes records.
+    ///
+    /// # Errors
+    /// If that can't be read: then nothing may be taken.
+    pub fn closed(&self) -> Result<Option<Marker>, DataDirError> {
+        let path = self.root.join(CLOSED);
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|file| file.take(MAX_CLOSED_BYTES).read_to_end(&mut bytes)) {
+            Ok(_) => closing::read(&path, &bytes).map(Some),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(DataDirError::io(&path)(e)),
+        }
+    }
+
+    /// Closes the ledger for good; durable on return.
+    ///
+    /// # Errors
+    /// If the mark can't be written.
+    pub fn mark_closed(&self, marker: &Marker) -> Result<(), DataDirError> {
+        self.replace(CLOSED, marker.encode().as_bytes())
     }
 
     /// The newest checkpoint that was signed here, if any.

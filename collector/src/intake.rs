@@ -59,6 +59,8 @@ pub enum Refusal {
     },
     /// The collector is shutting down. The sender is to come back.
     Stopping,
+    /// The ledger is closed for good. The sender is to come back: what it holds is for the ledger that continues this one.
+    Closed,
     /// Something broke here, and whether the records are durable is not known. The sender is to send them again.
     Failed {
         /// What broke. The sender gets to read it.

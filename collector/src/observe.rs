@@ -86,6 +86,8 @@ pub struct Metrics {
     pub journal_bytes: Gauge,
     /// 1 while the journal has no room.
     pub journal_full: Gauge,
+    /// 1 once the ledger is closed.
+    pub closed: Gauge,
     /// When the oldest record that is not archived yet was sealed, nanoseconds since 1970; 0 if there is none.
     pub oldest_unarchived: Gauge,
     /// Index of the next record.
@@ -165,6 +167,7 @@ impl Metrics {
             ("unsupported", &receive.refused_unsupported),
             ("timeout", &receive.refused_timeout),
             ("stopping", &receive.refused_stopping),
+            ("closed", &receive.refused_closed),
             ("failed", &receive.refused_failed),
         ] {
             page.labelled("reason", reason, load(counter));
@@ -228,6 +231,12 @@ impl Metrics {
             self.journal_max_bytes.get(),
         );
         page.single("tachograph_journal_full", "gauge", "1 while the journal has no room.", self.journal_full.get());
+        page.single(
+            "tachograph_closed",
+            "gauge",
+            "1 once the ledger is closed: it takes no more records of senders.",
+            self.closed.get(),
+        );
         page.single("tachograph_next_index", "gauge", "Index that the next record gets.", self.next_index.get());
         page.single("tachograph_archived_records", "gauge", "Records in the archive.", self.archived.get());
         page.single(

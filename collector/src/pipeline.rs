@@ -38,7 +38,7 @@ use crate::mailbox::Mailbox;
 use crate::observe::Metrics;
 use crate::progress::Progress;
 use crate::publication::{Publisher, Seen, Stop};
-use crate::receive::{self, Listeners, ReceiveError, ReceiveMetrics};
+use crate::receive::{self, Bound, Listeners, ReceiveError, ReceiveMetrics};
 use crate::retention::Classifier;
 use crate::seal::{self, Assigner, Lent, Own, Parts, Queue, Streams, Writer, WriterError};
 use crate::startup::{self, Probed, Ready, StartError};
@@ -171,7 +171,11 @@ pub async fn run(
         auth: config.receive.auth.clone(),
         limits: config.receive.limits.clone(),
     };
-    let bound = receive::bind(listeners, Arc::clone(&receive_metrics)).await?;
+    // Nothing of a sender is taken any more: its ports are for the ledger that continues this one.
+    let bound = match &ready.closing {
+        None => Some(receive::bind(listeners, Arc::clone(&receive_metrics)).await?),
+        Some(_) => None,
+    };
     let admin = match config.admin {
         None => None,
         Some(address) => {
@@ -180,8 +184,8 @@ pub async fn run(
         }
     };
     let addresses = Addresses {
-        grpc: bound.local_addrs().grpc,
-        http: bound.local_addrs().http,
+        grpc: bound.as_ref().and_then(|bound| bound.local_addrs().grpc),
+        http: bound.as_ref().and_then(|bound| bound.local_addrs().http),
         admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
     };
     // Open before anybody is told that we are here; served once there is somebody to speak.
@@ -206,10 +210,21 @@ pub async fn run(
     let orphans = ready.settled.kept.clone();
     let bucket = ready.bucket.as_ref().map(probed);
     let assigner = assigner(&config, &ready.data_dir, &shared)?;
+    let unstated = ready.closing.as_ref().filter(|closing| closing.statement.is_none());
+    let unstated = unstated.map(|closing| closing.marker.by.clone());
     let (starting, queue) = Stages::start(ready, &config, &shared, assigner.clone())?;
     seal_own(&shared, &queue, "collector.start", Some(start_details)).await;
     if bucket.is_some() {
         seal_own(&shared, &queue, "archive.probe", bucket).await;
+    }
+    // An earlier process was told to close it, and had no time to say so.
+    if let Some(by) = unstated
+        && let Err(refusal) = queue.close(by).await
+    {
+        tracing::error!(
+            ?refusal,
+            "the ledger is closed, but that is not stated yet: run `tachograph close` once there is room"
+        );
     }
     // Before the archiver buries them: what no commit will name must be accounted for by then.
     for some in orphans.chunks(ORPHANS_PER_RECORD) {
@@ -251,7 +266,7 @@ pub async fn run(
         streams: assigner,
     };
     let (shutdown, watch_shutdown) = watch::channel(false);
-    let mut serving = tokio::spawn(bound.serve(Arc::new(intake), watch_shutdown));
+    let mut serving = tokio::spawn(serve(bound, intake, watch_shutdown));
 
     let Stages { writer, archiver, witnesses, mut ended, .. } = stages;
     tokio::select! {
@@ -293,6 +308,15 @@ pub async fn run(
         admin.abort();
     }
     outcome
+}
+
+/// Serves what is received, if anything is, until `shutdown`.
+async fn serve(bound: Option<Bound>, intake: seal::Intake, mut shutdown: watch::Receiver<bool>) {
+    match bound {
+        Some(bound) => bound.serve(Arc::new(intake), shutdown).await,
+        // That its sender is gone means the same.
+        None => drop(shutdown.wait_for(|stop| *stop).await),
+    }
 }
 
 fn is_tampering(error: &RunError) -> bool {
@@ -504,6 +528,7 @@ impl Stages {
             archive_wait: config.archive.max_age + seal::ARCHIVE_TAKES,
             gap_after: config.gap_after,
             streams: streams(config, assigner, ready.generation),
+            closing: ready.closing,
         });
         let (bell, ended) = mpsc::channel(2);
         let lock = ready.lock;

@@ -213,7 +213,11 @@ fn leaf_of(journal: &JournalReader, index: u64) -> Result<Vec<u8>, ResealError> 
 }
 
 /// A writer over a new journal.
-fn begin_writer(data_dir: &Arc<DataDir>, own: Arc<Own>, around: &Surroundings) -> Result<Writer, ResealError> {
+pub(crate) fn begin_writer(
+    data_dir: &Arc<DataDir>,
+    own: Arc<Own>,
+    around: &Surroundings,
+) -> Result<Writer, ResealError> {
     let settings = journal::Settings { max_bytes: u64::MAX, ..journal::Settings::new(data_dir.ledger().as_str()) };
     let (journal, _) = Journal::open(&data_dir.journal(), Arc::new(RealDisk), settings)?;
     let dedup = Dedup::open(&data_dir.dedup(), Arc::new(RealDisk), dedup::Settings::default())?;
@@ -234,6 +238,7 @@ fn begin_writer(data_dir: &Arc<DataDir>, own: Arc<Own>, around: &Surroundings) -
         gap_after: Duration::MAX,
         // Among what is sealed anew are records of the fenced recorder itself, whose starts are none of this ledger's.
         streams: Streams::off(None),
+        closing: None,
     }))
 }
 

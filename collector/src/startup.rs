@@ -12,6 +12,7 @@ use tachograph_exporters::archive::streams;
 use tachograph_exporters::archive::tree::TreeReader;
 use tachograph_exporters::archive::{Archive, ArchiveError, Keyring, Links, SegmentError, Settings, Settled, Tail};
 use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Outcome, Trials};
+use tachograph_exporters::verify::{RECORDER_PRODUCER, closes};
 use tachograph_ledger::{
     ChainError, ChainVerifier, Generation, Hash, Leaf, MacKey, SealError, Sealer, StreamTracker, VerifyingKey,
     epoch_of, leaf_hash,
@@ -19,6 +20,7 @@ use tachograph_ledger::{
 use tachograph_record::{Body, Time, content_digest};
 
 use crate::archiver::check_mac_key;
+use crate::closing::{self, Closing, Marker};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, Lock};
 use crate::dedup::{self, Dedup, DedupError};
@@ -132,6 +134,16 @@ pub enum StartError {
         /// End of the ledger.
         next: u64,
     },
+    /// The ledger ends before the record at which it was closed.
+    #[error(
+        "the ledger was closed at record {from}, but journal and archive end at record {next}: acknowledged records are missing. Restore the journal"
+    )]
+    EndsBeforeItsEnd {
+        /// Where it was closed.
+        from: u64,
+        /// End of the ledger.
+        next: u64,
+    },
     /// The archive ends before a checkpoint that was signed here.
     #[error(
         "the archive holds {archived} records, but a checkpoint over {signed} was signed here: the archive was rolled back or is another one. Restore it"
@@ -199,6 +211,8 @@ pub struct Ready {
     pub bucket: Option<Probed>,
     /// The generation of streams that is open.
     pub generation: Option<Generation>,
+    /// How far the ledger's end has come, if it is closed.
+    pub closing: Option<Closing>,
     /// Who signs.
     pub keyring: Arc<dyn Keyring>,
 }
@@ -285,6 +299,7 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
     if journal.next_index().is_none() {
         check_last_mac(&archive, &vkey, copy(&mac_key), tail.size)?;
     }
+    let closing = closing(&data_dir, &archive, end.closed, (journal.next_index().is_none(), next))?;
     // Only now is it sure that what an interrupted segment left is in the journal too.
     let mut settled = archive.settle(next)?;
     settled.kept.extend(archive.strays()?);
@@ -305,8 +320,45 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
         settled,
         bucket,
         generation: tracker.into_generation(),
+        closing,
         keyring,
     })
+}
+
+/// How far the ledger's end has come, if it is closed. The journal, up to `next`, has the statement at `journaled`, if it has it.
+fn closing(
+    data_dir: &DataDir,
+    archive: &Archive,
+    journaled: Option<u64>,
+    (is_new, next): (bool, u64),
+) -> Result<Option<Closing>, StartError> {
+    let index = archive.tail().size.saturating_sub(1);
+    let damaged = |what: String| StartError::Record { index, what };
+    let open = || Reader::open(Arc::clone(archive.store())).map_err(|error| damaged(error.to_string()));
+    let Some(marker) = data_dir.closed()? else {
+        // With a new journal the directory may have been put back from before the end; else the journal has the statement.
+        let statement = match journaled {
+            None if is_new && next > 0 => {
+                let reader = open()?;
+                closing::search(&reader, &TreeReader::of(&reader)).map_err(|error| damaged(error.to_string()))?
+            }
+            found => found,
+        };
+        let Some(from) = statement else { return Ok(None) };
+        tracing::warn!(record = from, "the ledger is closed, but its mark is gone: it is written anew");
+        let marker = Marker { by: "-".to_owned(), from };
+        data_dir.mark_closed(&marker)?;
+        return Ok(Some(Closing { marker, statement }));
+    };
+    let from = marker.from;
+    if from > next {
+        return Err(StartError::EndsBeforeItsEnd { from, next });
+    }
+    let mut statement = journaled;
+    if statement.is_none() && archive.tail().size > from {
+        statement = closing::in_archive(&open()?, from).map_err(|error| damaged(error.to_string()))?;
+    }
+    Ok(Some(Closing { marker, statement }))
 }
 
 /// Opens the store; of a bucket asks first whether it does what the archive relies on.
@@ -427,6 +479,8 @@ fn archived_streams(archive: &Archive, data_dir: &DataDir) -> StreamTracker {
 struct End {
     prev: Hash,
     sealed_at: Time,
+    /// The record of the journal that closes the ledger.
+    closed: Option<u64>,
 }
 
 /// The key a second time, to go on with to later epochs.
@@ -464,7 +518,7 @@ fn replay(
 ) -> Result<End, StartError> {
     let (archived, last_hash) = (tail.size, tail.last_hash);
     let fenced = || StartError::Fenced { archived, writer: tail.writer.clone() };
-    let mut end = End { prev: last_hash, sealed_at: Time::default() };
+    let mut end = End { prev: last_hash, sealed_at: Time::default(), closed: None };
     if journal.next_index().is_none() {
         return Ok(end);
     }
@@ -504,6 +558,9 @@ fn replay(
             }
             if tachograph_ledger::sha256(record.body) != leaf.body_sha256 {
                 return Err(damaged("its body is not the one that was sealed".to_owned()));
+            }
+            if end.closed.is_none() && leaf.producer == Some(RECORDER_PRODUCER) && closes(record.body, vkey.name()) {
+                end.closed = Some(index);
             }
             if index >= known {
                 let body = Body::parse_columns(record.body).map_err(|e| damaged(e.to_string()))?;

@@ -11,6 +11,7 @@ use tachograph_exporters::verify::{
     ARCHIVE_ORPHANS, MAC_PUBLISHED, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED, TIME_ANCHOR,
 };
 use tachograph_ledger::keys::{KEY_ANNOUNCE, KEY_RETIRE};
+use tachograph_ledger::shard::{LEDGER_CLOSED, LEDGER_CONTINUES};
 use tachograph_record::{Body, EventId, Kind, Record, Time};
 
 use crate::view::View;
@@ -21,7 +22,7 @@ pub const HOLD_ADD: &str = "hold.add";
 pub const HOLD_RELEASE: &str = "hold.release";
 
 /// All actions that are statements.
-pub const ACTIONS: [&str; 9] = [
+pub const ACTIONS: [&str; 11] = [
     ARCHIVE_ORPHANS,
     RETENTION_DESTROY,
     RETENTION_DESTROYED,
@@ -31,6 +32,8 @@ pub const ACTIONS: [&str; 9] = [
     MAC_PUBLISHED,
     KEY_ANNOUNCE,
     KEY_RETIRE,
+    LEDGER_CLOSED,
+    LEDGER_CONTINUES,
 ];
 
 /// The statements that a person has the recorder make.
@@ -56,7 +59,7 @@ pub struct Statement {
     pub archived: bool,
 }
 
-/// Whether it is what the recorder says of holds, of destruction, of leftovers, of time, of MACs, of keys.
+/// Whether it is what the recorder says of holds, of destruction, of leftovers, of time, of MACs, of keys, of where ledgers begin and end.
 pub fn is_statement(record: &Record<'_>) -> bool {
     record.kind == Kind::Lifecycle
         && record.producer.as_deref() == Some(RECORDER_PRODUCER)

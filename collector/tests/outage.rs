@@ -231,6 +231,7 @@ fn simulate() {
         archive_wait: Duration::MAX,
         gap_after: Duration::MAX,
         streams: tachograph_collector::seal::Streams::off(None),
+        closing: None,
     });
     let senders = Senders {
         queue: queue.clone(),

@@ -27,9 +27,9 @@ pub struct Starting {
 #[derive(Debug)]
 pub struct Collector {
     process: Process,
-    /// OTLP/gRPC.
+    /// OTLP/gRPC. Of a closed ledger port 0, where nobody listens.
     pub grpc: SocketAddr,
-    /// OTLP/HTTP.
+    /// OTLP/HTTP, in the same way.
     pub http: SocketAddr,
     /// Health and metrics.
     pub admin: SocketAddr,
@@ -113,7 +113,11 @@ impl Starting {
             return Err(process.wait(STOP_TIMEOUT).code().unwrap_or(-1));
         }
         let announced: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("it announces {line:?}: {e}"));
+        let closed = announced["closed"] == true;
         let address = |name: &str| {
+            if closed && announced[name].is_null() {
+                return SocketAddr::from(([127, 0, 0, 1], 0));
+            }
             let text = announced[name].as_str().unwrap_or_else(|| panic!("no address of {name} in {line}"));
             text.parse().unwrap_or_else(|e| panic!("{name} at {text}: {e}"))
         };

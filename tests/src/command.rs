@@ -117,6 +117,16 @@ pub fn verify(place: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Verified {
     Verified::of(&tachograph(&all))
 }
 
+/// The same of a ledger and of those before it, by `--json`: the first report has the others under `previous`.
+pub fn verify_with(place: &Path, previous: &[&Path], arguments: &[&dyn AsRef<OsStr>]) -> Verified {
+    let mut all: Vec<&dyn AsRef<OsStr>> = Vec::new();
+    for old in previous {
+        all.extend([&"--previous" as &dyn AsRef<OsStr>, old]);
+    }
+    all.extend(arguments);
+    verify(place, &all)
+}
+
 /// Verifies a data directory, and then its archive as somebody who has only the public key, the escrowed MAC key and a
 /// checkpoint would: both must be clean.
 ///

@@ -108,6 +108,10 @@ fn check_ledger(config: &Config, warnings: &mut Vec<String>) -> Result<DataDir, 
         }
     }
     data_dir.mac_key()?;
+    if data_dir.closed()?.is_some() {
+        warnings
+            .push("the ledger is closed: `tachograph run` receives nothing for it, and opens no OTLP port".to_owned());
+    }
     if data_dir.protection().is_on() {
         let plain = data_dir.unprotected()?.into_iter();
         warnings.extend(plain.map(|name| {

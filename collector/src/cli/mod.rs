@@ -2,6 +2,7 @@
 
 mod bucket;
 mod check;
+mod close;
 mod demo;
 mod expire;
 mod export_tlog;
@@ -90,6 +91,8 @@ enum Command {
     Retention(retention::Retention),
     /// Destroy bodies that are past their date
     Expire(expire::Expire),
+    /// Close a ledger for good: another goes on
+    Close(close::Close),
     /// Save what a fenced collector acknowledged into a ledger of another name
     Reseal(reseal::Reseal),
     /// Change the key that signs; encrypt the files with keys, decrypt them, or make a key
@@ -153,6 +156,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Hold(hold) => hold.run(),
         Command::Retention(retention) => retention.run(),
         Command::Expire(expire) => expire.run(),
+        Command::Close(close) => close.run(),
         Command::Reseal(reseal) => reseal.run(),
         Command::Key(key) => key.run(),
         Command::Witness(witness) => witness.run(),

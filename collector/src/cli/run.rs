@@ -89,8 +89,15 @@ fn announce(ready: &Ready, addresses: Addresses, json: bool) {
         grpc = shown(addresses.grpc),
         http = shown(addresses.http),
         admin = shown(addresses.admin),
-        "recording"
+        "{}", if ready.closing.is_some() { "not recording: this ledger is closed" } else { "recording" }
     );
+    if let Some(closing) = &ready.closing {
+        tracing::warn!(
+            from = closing.marker.from,
+            by = closing.marker.by,
+            "this ledger is closed and takes no records of senders: no OTLP port is open. Archiving, witnesses, time stamps and expiry go on"
+        );
+    }
     if json {
         let text = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string());
         let line = json!({
@@ -99,6 +106,7 @@ fn announce(ready: &Ready, addresses: Addresses, json: bool) {
             "grpc": text(addresses.grpc),
             "http": text(addresses.http),
             "admin": text(addresses.admin),
+            "closed": ready.closing.is_some(),
         });
         output::line(&line.to_string());
     }

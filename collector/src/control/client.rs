@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::{ARCHIVE_TIMEOUT, CLOSE_STREAMS, MAX_REQUEST_BYTES, READ_TIMEOUT, Reply, Request, SOCKET, VERSION};
+use super::{
+    ARCHIVE_TIMEOUT, CLOSE_LEDGER, CLOSE_STREAMS, MAX_REQUEST_BYTES, READ_TIMEOUT, Reply, Request, SOCKET, VERSION,
+};
 use crate::expiry::Recorder;
 
 /// Why the recorder did not say it.
@@ -61,7 +63,19 @@ impl Client {
     /// # Errors
     /// If nobody runs there, or it was refused.
     pub fn close_streams(&self) -> Result<(), ControlError> {
-        let request = Request { v: VERSION.to_owned(), action: CLOSE_STREAMS.to_owned(), details: Json::Null };
+        self.do_it(CLOSE_STREAMS)
+    }
+
+    /// Closes the ledger, and has all of it archived.
+    ///
+    /// # Errors
+    /// If nobody runs there, or it was refused, or is not archived: it may be closed all the same, and a further call goes on.
+    pub fn close_ledger(&self) -> Result<(), ControlError> {
+        self.do_it(CLOSE_LEDGER)
+    }
+
+    fn do_it(&self, action: &str) -> Result<(), ControlError> {
+        let request = Request { v: VERSION.to_owned(), action: action.to_owned(), details: Json::Null };
         match self.ask(&request)? {
             Reply::Error(what) => Err(ControlError::Refused(what)),
             Reply::Size(_) | Reply::EventId(_) => Ok(()),

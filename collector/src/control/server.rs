@@ -11,7 +11,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use super::{ARCHIVE_TIMEOUT, CLOSE_STREAMS, MAX_REQUEST_BYTES, READ_TIMEOUT, Reply, Request, SOCKET, VERSION};
+use super::{
+    ARCHIVE_TIMEOUT, CLOSE_LEDGER, CLOSE_STREAMS, MAX_REQUEST_BYTES, READ_TIMEOUT, Reply, Request, SOCKET, VERSION,
+};
 use crate::batch::Entropy;
 use crate::clock::Clock;
 use crate::data_dir::DataDir;
@@ -109,6 +111,9 @@ impl Speaker {
         if (request.v.as_str(), request.action.as_str()) == (VERSION, CLOSE_STREAMS) {
             return self.close_streams().await;
         }
+        if (request.v.as_str(), request.action.as_str()) == (VERSION, CLOSE_LEDGER) {
+            return self.close_ledger(by).await;
+        }
         let (action, details) = request.statement(self.clock.now())?;
         let of_keys = matches!(action, KEY_ANNOUNCE | KEY_RETIRE);
         if of_keys {
@@ -146,6 +151,24 @@ impl Speaker {
     async fn close_streams(&self) -> Result<Reply, String> {
         self.queue.close_streams().await.map_err(|refusal| format!("streams can't be closed now: {refusal:?}"))?;
         let late = || format!("the archive's store fails: nothing was archived within {} s", ARCHIVE_TIMEOUT.as_secs());
+        self.archived().await.map(|size| Reply::Size(size.to_string())).ok_or_else(late)
+    }
+
+    /// Closes the ledger.
+    async fn close_ledger(&self, by: &str) -> Result<Reply, String> {
+        let closed = self.queue.close(by.to_owned()).await;
+        let index = closed.map_err(|refusal| {
+            format!(
+                "the end can't be stated now: {refusal:?}. It may be closed all the same: run `tachograph close` again"
+            )
+        })?;
+        let late = || {
+            format!(
+                "the ledger is closed with record {index}, which is in the journal, but not archived within {} s: the archive's store or a key fails. \
+                 Run `tachograph close` again once it is archived",
+                ARCHIVE_TIMEOUT.as_secs()
+            )
+        };
         self.archived().await.map(|size| Reply::Size(size.to_string())).ok_or_else(late)
     }
 

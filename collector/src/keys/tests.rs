@@ -120,6 +120,7 @@ fn a_file_that_is_not_there_yet_is_waited_for_and_a_wrong_one_is_not() {
         mac: &mac,
         escrow: true,
         protection: Protection::default(),
+        unfinished: false,
     };
     let data_dir = DataDir::create(&dir.path().join("data"), tachograph_record::Time::default(), birth).unwrap();
     let path = dir.path().join("mounted");

@@ -70,7 +70,7 @@ impl Denied {
                 Code::InvalidArgument
             }
             Self::Behind(Refusal::Full { .. }) => Code::ResourceExhausted,
-            Self::Behind(Refusal::Stopping | Refusal::Failed { .. }) => Code::Unavailable,
+            Self::Behind(Refusal::Stopping | Refusal::Closed | Refusal::Failed { .. }) => Code::Unavailable,
             Self::Unauthenticated => Code::Unauthenticated,
             Self::Signal { .. }
             | Self::ContentEncoding { .. }
@@ -88,7 +88,7 @@ impl Denied {
             Self::Behind(Refusal::Full { .. }) => StatusCode::TOO_MANY_REQUESTS,
             // A late body is often a slow network, not a bad sender. 408 would say so, but OTLP senders
             // drop what gets 408 and repeat what gets 503.
-            Self::Behind(Refusal::Stopping | Refusal::Failed { .. }) | Self::Late { .. } => {
+            Self::Behind(Refusal::Stopping | Refusal::Closed | Refusal::Failed { .. }) | Self::Late { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -105,7 +105,9 @@ impl Denied {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Behind(Refusal::Full { retry_after, .. }) => Some(*retry_after),
-            Self::Behind(Refusal::Stopping | Refusal::Failed { .. }) | Self::Late { .. } => Some(RETRY_AFTER_FAILURE),
+            Self::Behind(Refusal::Stopping | Refusal::Closed | Refusal::Failed { .. }) | Self::Late { .. } => {
+                Some(RETRY_AFTER_FAILURE)
+            }
             _ => None,
         }
     }
@@ -127,6 +129,9 @@ impl Denied {
             }
             Self::Behind(Refusal::Stopping) => {
                 "the collector is shutting down; nothing was recorded, send it again later".into()
+            }
+            Self::Behind(Refusal::Closed) => {
+                "this ledger is closed; nothing was recorded, send it again later: the ledger that continues it will take it".into()
             }
             Self::Behind(Refusal::Failed { reason }) => {
                 format!("not acknowledged, send it again later: {reason}")

@@ -40,6 +40,8 @@ pub struct ReceiveMetrics {
     pub refused_timeout: AtomicU64,
     /// Refused: the collector is shutting down.
     pub refused_stopping: AtomicU64,
+    /// Refused: the ledger is closed.
+    pub refused_closed: AtomicU64,
     /// Refused: something broke behind the receive stage.
     pub refused_failed: AtomicU64,
     /// Connections that were accepted.
@@ -109,6 +111,7 @@ impl ReceiveMetrics {
             Denied::Behind(Refusal::Full { .. }) => &self.refused_full,
             Denied::Behind(Refusal::Malformed { .. }) => &self.refused_malformed,
             Denied::Behind(Refusal::Stopping) => &self.refused_stopping,
+            Denied::Behind(Refusal::Closed) => &self.refused_closed,
             Denied::Behind(Refusal::Failed { .. }) => &self.refused_failed,
             Denied::TooLarge { .. } => &self.refused_too_large,
             Denied::Unauthenticated => &self.refused_unauthenticated,

@@ -16,7 +16,8 @@ const PRODUCER_GAP_FILLED: &str = "producer.gap_filled";
 impl Writer {
     /// Records gaps in the numbers of producers that have been open for too long, and those that were filled after that.
     pub(super) fn look_at_producers(&mut self) -> Result<(), WriterError> {
-        if self.stopping || self.last_look.elapsed() < LOOK_INTERVAL {
+        // Behind the end of a ledger what is missing may come in the next.
+        if self.stopping || self.parts.closing.is_some() || self.last_look.elapsed() < LOOK_INTERVAL {
             return Ok(());
         }
         self.last_look = Instant::now();

@@ -16,8 +16,10 @@
 //! - *a record that was sealed before*: counted, acknowledged, not sealed again;
 //! - *its id with other content*: sealed, pointing at the first;
 //! - *a generation of streams is full or old*: stated in a frame of its own, so that a statement is durable or never was;
+//! - *the ledger is closed*: senders are refused here, whichever way their records came; the recorder's own go on;
 //! - *the clock went back*: indexes go on, and a record says so before any other is sealed with the earlier time.
 
+mod close;
 mod gaps;
 mod own;
 mod queue;
@@ -31,9 +33,11 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tachograph_ledger::{Entry, Hash, SealError, Sealer, Snapshot, StreamPlace};
 use tachograph_record::{Time, append_conflict};
+use tokio::sync::oneshot;
 
 use crate::batch::{Batch, BatchError, Draft, Entropy};
 use crate::clock::Clock;
+use crate::closing::Closing;
 use crate::config::Durability;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dedup::{Dedup, DedupError, Verdict};
@@ -77,6 +81,9 @@ pub enum WriterError {
     /// The MAC key file can't be written.
     #[error("the MAC key can't be evolved: {0}")]
     MacKey(#[from] DataDirError),
+    /// Whether the ledger is closed is not known.
+    #[error("the mark of the ledger's end can't be written: {0}")]
+    Marker(DataDirError),
     /// A record of the collector's own can't be made.
     #[error(transparent)]
     Own(#[from] BatchError),
@@ -122,6 +129,8 @@ pub struct Parts {
     pub gap_after: Duration,
     /// The streams of the generation that is open.
     pub streams: Streams,
+    /// How far the ledger's end has come; `None` while it takes records.
+    pub closing: Option<Closing>,
 }
 
 /// The writer of the ledger.
@@ -175,6 +184,7 @@ impl Writer {
         let before = (parts.sealer.snapshot(), parts.last_sealed_at);
         let frame = Frame::begin(parts.sealer.next_index(), *parts.sealer.prev().as_bytes(), 0);
         let producers = Producers::new(parts.gap_after);
+        parts.metrics.closed.set(parts.closing.is_some().into());
         Self {
             parts,
             frame,
@@ -242,8 +252,10 @@ impl Writer {
         while let Some(message) = next {
             match message {
                 Message::Batch(job) if self.stopping => job.answer(Err(Refusal::Stopping)),
+                Message::Batch(job) if self.is_closed_for(&job.batch) => job.answer(Err(Refusal::Closed)),
                 Message::Batch(job) => self.take(job)?,
-                Message::CloseStreams(reply) => self.close_on_demand(reply)?,
+                Message::Close { by, reply } => self.close_ledger_on_demand(by, reply)?,
+                Message::CloseStreams(reply) => self.close_streams_on_demand(reply)?,
                 Message::Stop => self.stopping = true,
                 Message::Archived { size } => {
                     self.to_release = Some(size);
@@ -393,10 +405,14 @@ impl Writer {
         details: Option<String>,
         place: Option<StreamPlace>,
     ) -> Result<(), Failed> {
+        let batch = self.parts.own.batch(now, action, details, &*self.parts.entropy)?;
+        self.seal_own_batch(&batch, now, place)
+    }
+
+    fn seal_own_batch(&mut self, batch: &Batch, now: Time, place: Option<StreamPlace>) -> Result<(), Failed> {
         if self.frame.is_full() {
             self.flush()?;
         }
-        let batch = self.parts.own.batch(now, action, details, &*self.parts.entropy)?;
         for (draft, body) in batch.records() {
             self.own_numbers.extend(draft.producer_seq);
             match place {
@@ -564,6 +580,17 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Answers whoever asked for it. They may have gone away: what is done is done. Only what ends the writer is passed on.
+fn reply_to<T>(reply: oneshot::Sender<Result<T, Refusal>>, done: Result<T, Failed>) -> Result<(), WriterError> {
+    let (answer, ended) = match done {
+        Ok(done) => (Ok(done), Ok(())),
+        Err(Failed::Refused(refusal)) => (Err(refusal), Ok(())),
+        Err(Failed::Fatal(error)) => (Err(Refusal::Failed { reason: error.to_string() }), Err(error)),
+    };
+    let _ = reply.send(answer);
+    ended
 }
 
 /// How full the journal is, for warnings: once at each step up, and again only after it went well below.

@@ -78,6 +78,13 @@ pub enum Message {
     },
     /// State what streams there are in the generation that is open, if there are any.
     CloseStreams(oneshot::Sender<Result<(), Refusal>>),
+    /// Close the ledger, by this person.
+    Close {
+        /// `uid:<number>`.
+        by: String,
+        /// Gets the statement's index.
+        reply: oneshot::Sender<Result<u64, Refusal>>,
+    },
     /// Take no further batch. Archived records may still be let go.
     Stop,
 }
@@ -157,6 +164,20 @@ impl Queue {
     pub async fn close_streams(&self) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
         match self.sender.try_send(Message::CloseStreams(reply)) {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(writer_gone())),
+            Err(TrySendError::Full(_)) => Err(Refusal::Full { retry_after: Duration::from_secs(1), what: "queue" }),
+            Err(TrySendError::Disconnected(_)) => Err(Refusal::Stopping),
+        }
+    }
+
+    /// Closes the ledger: from here on no record of a sender is taken, ever, and all that was taken before is durable, with the
+    /// statement behind it. Gives the statement's index, of an earlier call too.
+    ///
+    /// # Errors
+    /// If it is not stated. It may be closed all the same: a further call finds out.
+    pub async fn close(&self, by: String) -> Result<u64, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        match self.sender.try_send(Message::Close { by, reply }) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(writer_gone())),
             Err(TrySendError::Full(_)) => Err(Refusal::Full { retry_after: Duration::from_secs(1), what: "queue" }),
             Err(TrySendError::Disconnected(_)) => Err(Refusal::Stopping),

@@ -16,7 +16,7 @@ use tachograph_ledger::{
 use tachograph_record::Time;
 use tokio::sync::oneshot;
 
-use super::{Failed, OWN_PRODUCER, Writer, WriterError};
+use super::{Failed, OWN_PRODUCER, Writer, WriterError, reply_to};
 use crate::batch::Draft;
 use crate::intake::Refusal;
 
@@ -259,28 +259,21 @@ impl Writer {
     }
 
     /// States it now, if it has any streams.
-    pub(super) fn close_on_demand(&mut self, reply: oneshot::Sender<Result<(), Refusal>>) -> Result<(), WriterError> {
-        let is_empty = self.parts.streams.generation.as_ref().is_none_or(Generation::is_empty);
+    pub(super) fn close_streams_on_demand(
+        &mut self,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    ) -> Result<(), WriterError> {
         let closed = match self.stopping {
             true => Err(Failed::Refused(Refusal::Stopping)),
-            false if is_empty => Ok(()),
-            false => self.close_streams(self.parts.clock.now(), false),
+            false => self.state_open_streams(self.parts.clock.now()),
         };
-        // Whoever asked may have gone away: what is stated is stated.
-        match closed {
-            Ok(()) => {
-                let _ = reply.send(Ok(()));
-                Ok(())
-            }
-            Err(Failed::Refused(refusal)) => {
-                let _ = reply.send(Err(refusal));
-                Ok(())
-            }
-            Err(Failed::Fatal(error)) => {
-                let _ = reply.send(Err(Refusal::Failed { reason: error.to_string() }));
-                Err(error)
-            }
-        }
+        reply_to(reply, closed)
+    }
+
+    /// States the generation that is open, if it has any streams.
+    pub(super) fn state_open_streams(&mut self, now: Time) -> Result<(), Failed> {
+        let is_empty = self.parts.streams.generation.as_ref().is_none_or(Generation::is_empty);
+        if is_empty { Ok(()) } else { self.close_streams(now, false) }
     }
 
     fn close_streams(&mut self, now: Time, is_end: bool) -> Result<(), Failed> {

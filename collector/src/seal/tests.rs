@@ -1,5 +1,6 @@
 //! The writer, driven through its queue in a thread of its own.
 
+mod closing;
 mod failures;
 mod order;
 mod streams;
@@ -117,6 +118,7 @@ impl Place {
             archive_wait: Duration::MAX,
             gap_after: Duration::MAX,
             streams: Streams::off(None),
+            closing: None,
         }
     }
 }

@@ -117,6 +117,7 @@ async fn refusals_tell_the_sender_what_to_do() {
     for (refusal, code, retry, words) in [
         (full, 8, Some(1500), "journal"),
         (Refusal::Stopping, 14, Some(5000), "shutting down"),
+        (Refusal::Closed, 14, Some(5000), "this ledger is closed"),
         (failed, 14, Some(5000), "disk"),
     ] {
         desk.refuse(refusal);

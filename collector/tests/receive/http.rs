@@ -142,6 +142,7 @@ async fn refusals_tell_the_sender_what_to_do() {
         (full(10), 429, 8, "1"),
         (full(2100), 429, 8, "3"),
         (Refusal::Stopping, 503, 14, "5"),
+        (Refusal::Closed, 503, 14, "5"),
         (failed, 503, 14, "5"),
         (malformed, 400, 3, ""),
     ] {
