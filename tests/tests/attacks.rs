@@ -7,7 +7,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// All Rust sources below the folders with tests of attacks.
 fn sources() -> String {
-    let folders = ["tests/tests", "exporters/tests", "collector/tests", "ledger/src"];
+    let folders = ["tests/tests", "exporters/tests", "collector/src", "collector/tests", "ledger/src"];
     let files = folders.iter().flat_map(|folder| tachograph_tests::tree::files(&Path::new(ROOT).join(folder)));
     let rust = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     rust.map(|path| fs::read_to_string(path).expect("a source file")).collect()
