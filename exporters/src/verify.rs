@@ -157,7 +157,7 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let [witnessed, tokens] = &beside;
     let cosigned =
         witnessed::check(store, witnessed, keys, options.policy.as_ref(), &history, &mut outside, &collector);
-    trusted.compare_outside(&outside, &collector);
+    let put_off = trusted.compare_outside(&outside);
     let nobody = options.checkpoints.is_empty() && options.policy.is_none() && options.continued_by.is_none();
     if nobody && options.receipts.is_empty() {
         let hint = match (witnessed.is_empty(), &options.own_checkpoint) {
@@ -208,7 +208,7 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let expected = storage::expected(&history, &checkpoints, &beside.concat(), [&orphans, &linked], &certificates);
     storage::check(store, expected, options.threads, &collector)?;
     let (checkpoint_count, covered) = checkpoints::check(store, checkpoints, keys, &history, &collector);
-    trusted.judge(&certificates.keys, &history, covered, &collector);
+    trusted.judge(&certificates.keys, &history, covered, &put_off, &collector);
     let report = collector.into_report(place, &trusted, &history, checkpoint_count, totals);
     Ok((Report { witnessed_records: cosigned, ..report }, receipts))
 }

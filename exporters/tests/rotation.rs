@@ -327,6 +327,15 @@ fn a_checkpoint_from_elsewhere_shows_that_a_link_was_put_off() {
             is(&own, Verdict::Fail, "the data directory has a checkpoint of");
             assert_eq!(of_bundle.verdict(Axis::Authenticity), Verdict::Fail, "{size}: {}", of_bundle.to_json());
             assert!(of_bundle.findings[0].object.starts_with("keys/"), "{}", of_bundle.to_json());
+            // The later key signed all that is here: what the first one could still sign is of no account to who goes by it.
+            let options = Options {
+                key: Some(key(2).public()),
+                checkpoints: vec![kept_checkpoint(&scene, size)],
+                threads: 2,
+                ..Options::default()
+            };
+            let by_later = verify(&DirectoryStore::reader(scene.directory.path()).unwrap(), options).unwrap();
+            is(&by_later, Verdict::Pass, "the key that was given vouches for all");
         } else {
             let verdicts = [&given, &own].map(|report| report.verdict(Axis::Authenticity));
             assert_eq!(verdicts, [Verdict::Pass; 2], "{size}");

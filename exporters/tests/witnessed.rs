@@ -116,7 +116,7 @@ fn a_quorum_passes_and_says_how_far_it_reaches() {
     assert_eq!((report.verdict(Axis::NonEquivocation), report.witnessed_records), (Verdict::Pass, Some(35)));
     let said = reasons(&report, Axis::NonEquivocation);
     for word in [
-        "35 records, all but the newest 10, are under a checkpoint that 2 of 3 witnesses cosigned (w1, w3; the policy asks for 2 of 3 (group few))",
+        "35 records, all but the newest 10, are under a checkpoint that 2 of 3 keys of witnesses cosigned (w1, w3; the policy asks for 2 of 3 (group few))",
         "lastly at 2026-11-20T10:00:01.000000000Z",
         "the tree of 35 records has the root that somebody outside remembers",
     ] {
@@ -141,7 +141,8 @@ fn too_few_witnesses_leave_it_open() {
     let report = fixture.verify_with(TWO);
     assert_eq!(report.verdict(Axis::NonEquivocation), Verdict::Incomplete);
     assert!(
-        reasons(&report, Axis::NonEquivocation).contains("2 of 3 (group few); that of 35 records has 1 of 3 witnesses"),
+        reasons(&report, Axis::NonEquivocation)
+            .contains("2 of 3 (group few); that of 35 records has those of 1 of 3 keys of witnesses"),
         "{}",
         report.to_json()
     );

@@ -112,6 +112,8 @@ def policies(note, lines):
         (two + "group w1 any a b\nquorum w1\n", note + lines[0], 1, True), (two + "quorum b\n", alone, 1, False),
         (f"witness b {WITNESSES[0]['vkey']}\nquorum b\n", both, 1, True), (f"witness a {ed25519}\nquorum a\n", both, 1, True),
         (f"witness b {WITNESSES[0]['vkey']}\nquorum b\n", note + lines[1] + lines[2], 0, False),
+        (two + f"witness c {ED25519[1]['vkey']}\ngroup w1 any a b\ngroup g 2 w1 c\nquorum g\n", both, 2, False),
+        (two + f"witness c {ED25519[1]['vkey']}\ngroup g all a b c\nquorum g\n", both, 2, False),
     ]:
         yield {"policy": policy, "note": noted, "is_met": met, "cosigned": [{"name": name, "time": TIME}] * count}
 
@@ -121,7 +123,11 @@ def refused_policies():
     w1, both = WITNESSES[0]["vkey"], f"witness a {ED25519[0]['vkey']}\nwitness b {WITNESSES[0]['vkey']}\n"
     yield "one key twice", f"witness a {w1}\nwitness b {w1}\nquorum a\n", 2
     yield "a witness's key for a log", f"log {w1}\nquorum none\n", 1
-    yield "a witness that counts twice", both + f"witness c {ED25519[1]['vkey']}\ngroup g 2 a b c\nquorum g\n", 4
+    three = both + f"witness c {ED25519[1]['vkey']}\n"
+    yield "a witness that counts twice", three + "group g 2 a b c\nquorum g\n", 4
+    yield "a witness that counts twice, through groups of one", three + "group ga all a\ngroup gb all b\ngroup g 2 ga gb c\nquorum g\n", 6
+    yield "a witness that counts twice, through a group that it alone can meet", three + "group ga any a c\ngroup g 2 ga b\nquorum g\n", 5
+    yield "a witness that counts twice, deep down", three + "group ga all b\ngroup gb any c ga\ngroup g all a gb\nquorum g\n", 6
 
 
 def make_vectors():

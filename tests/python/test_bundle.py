@@ -133,11 +133,15 @@ class GoodBundle(Case):
 
     def test_wrong_command_lines(self):
         golden = str(GOLDEN / "bundle-v1")
-        for arguments in (["--key", "no key"], ["--witness", LEDGER.vkey], ["--quorum", "1"], ["--require", "luck"], ["--tsa-ca", "/nowhere"]):
+        twice = ["--witness", witness_vkey(), "--witness", witness_vkey("witness.example/other", make_bundle.WITNESS_SEED), "--quorum", "1", "--key", LEDGER.vkey]
+        private = ["--witness", "PRIVATE+KEY+" + witness_vkey()]
+        for arguments in (twice, private, ["--key", "no key"], ["--witness", LEDGER.vkey], ["--quorum", "1"], ["--require", "luck"], ["--tsa-ca", "/nowhere"]):
             command = [sys.executable, str(ASSETS / "verify.py"), golden, *arguments]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 2, arguments)
             self.assertNotIn("Traceback", done.stderr)
+            self.assertEqual("two --witness have one public key" in done.stderr, arguments is twice)
+            self.assertEqual("a private key was given" in done.stderr, arguments is private)
 
     def test_whole_range_is_complete(self):
         files = make_bundle.make_bundle(LEDGER, {"kind": "indexes", "first": "2", "last": "4"}, [2, 3, 4], witnessed=False)

@@ -38,7 +38,7 @@ impl Said {
 /// Why a link is false beside a checkpoint of `size` records, which `by` has.
 pub(crate) fn put_off(link: &Link, size: u64, by: &str) -> String {
     format!(
-        "the link of record {} was signed over {} records, but {by} has a checkpoint of {size}: the collector signs it over the first checkpoint with that record, so that somebody with the keys before put it off",
+        "the link of record {} was signed over {} records, but {by} has a checkpoint of {size}: the collector signs it over the first checkpoint with that record, so that somebody with the keys before put it off, or signed that checkpoint afterwards",
         link.index, link.checkpoint.size
     )
 }
@@ -49,6 +49,9 @@ pub(crate) struct Trusted {
     /// What the auditor gave, if it is not the ledger's first key, and how many records a tree has at least that it did not sign.
     later: Option<(VerifyingKey, u64)>,
 }
+
+/// Links that a checkpoint from elsewhere contradicts: their index, and why.
+pub(crate) struct PutOff(Vec<(u64, String)>);
 
 impl Trusted {
     /// From the key that was `given`, or else the one that the archive names; `None` if there is neither.
@@ -93,22 +96,17 @@ impl Trusted {
         self.later.as_ref().map_or(self.keys().first(), |(key, _)| key)
     }
 
-    /// Whether the links stand beside what was seen of the ledger elsewhere.
-    pub(crate) fn compare_outside(&self, outside: &Remembered, collector: &Collector) {
-        for (size, seen) in outside {
-            let Some((link, by)) = self.keys().contradicted_by(*size).zip(seen.first().map(|seen| seen.by)) else {
-                continue;
-            };
-            let path = paths::key_link(link.index);
-            collector.fail(
-                Axis::Authenticity,
-                Finding { index: Some(link.index), ..Finding::of_object(path, put_off(link, *size, by)) },
-            );
-        }
+    /// Holds the links against what was seen of the ledger elsewhere.
+    pub(crate) fn compare_outside(&self, outside: &Remembered) -> PutOff {
+        let contradicted = outside.iter().filter_map(|(size, seen)| {
+            let (link, seen) = self.keys().contradicted_by(*size).zip(seen.first())?;
+            Some((link.index, put_off(link, *size, seen.by)))
+        });
+        PutOff(contradicted.collect())
     }
 
     /// Says what follows from links and records. All bodies must have been heard, and checkpoints over `covered` records have been found good.
-    pub(crate) fn judge(&self, said: &Said, history: &History, covered: u64, collector: &Collector) {
+    pub(crate) fn judge(&self, said: &Said, history: &History, covered: u64, put_off: &PutOff, collector: &Collector) {
         for (index, link) in &self.links.good {
             self.compare(*index, link.checkpoint.size, link.checkpoint.root, history, collector);
         }
@@ -130,8 +128,19 @@ impl Trusted {
                 collector.fail(Axis::Authenticity, Finding { index: Some(*index), ..Finding::of_object(path, what) });
             }
         }
+        let is_vouched_for = self.later.as_ref().is_some_and(|(_, above)| covered > *above);
+        for (index, what) in &put_off.0 {
+            // The key that the auditor trusts signed all of this: what those before it could still sign is of no account.
+            if is_vouched_for {
+                collector.rests_on(Axis::Authenticity, format!("the key that was given vouches for all; {what}"));
+            } else {
+                let path = paths::key_link(*index);
+                let finding = Finding { index: Some(*index), ..Finding::of_object(path, what.clone()) };
+                collector.fail(Axis::Authenticity, finding);
+            }
+        }
         if let Some((key, above)) = &self.later
-            && covered <= *above
+            && !is_vouched_for
         {
             let reason = format!(
                 "the key that was given ({}) signs trees of more than {above} records, and no such checkpoint is here: nothing shows yet that this is its ledger",

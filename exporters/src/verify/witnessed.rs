@@ -168,7 +168,7 @@ fn unwitnessed(policy: &Policy, best: Option<&Witnessed>) -> String {
     match best {
         None => format!("UNWITNESSED: the archive has no witnessed checkpoint; the policy asks for {quorum}"),
         Some(best) => format!(
-            "UNWITNESSED: no checkpoint has the cosignatures that the policy asks for, {quorum}; that of {} records has {} of {of} witnesses",
+            "UNWITNESSED: no checkpoint has the cosignatures that the policy asks for, {quorum}; that of {} records has those of {} of {of} keys of witnesses",
             best.checkpoint.size,
             best.cosigned.len()
         ),
@@ -187,7 +187,7 @@ fn said(policy: &Policy, newest: &Witnessed, records: u64) -> String {
     let time = newest.cosigned.iter().map(|(_, time)| *time).max().unwrap_or_default();
     let time = time.checked_mul(1_000_000_000).and_then(|nanos| Time::from_unix_nanos(nanos).ok());
     format!(
-        "{reach} are under a checkpoint that {} of {} witnesses cosigned ({}; the policy asks for {}), lastly at {}",
+        "{reach} are under a checkpoint that {} of {} keys of witnesses cosigned ({}; the policy asks for {}), lastly at {}",
         newest.cosigned.len(),
         policy.witnesses().len(),
         names.join(", "),

@@ -131,11 +131,11 @@ impl<'a> Reader<'a> {
             return problem(format!("there are more than {MAX_POLICY_ENTRIES} groups"));
         }
         let members = members.iter().map(|member| self.member(member)).collect::<Result<Vec<_>, _>>()?;
-        if (2..members.len()).contains(&threshold)
-            && let Some(twice) = self.key_name_twice(&members)
+        if threshold > 1
+            && let Some(twice) = self.key_name_twice(&members, threshold == members.len())
         {
             return problem(format!(
-                "two of the members are keys of one witness, {twice}, which would count twice: put them into a group of their own, `all` of them or `any`, and name that here"
+                "the keys of one witness, {twice}, stand in two of the members, so that it could count twice: put its keys into a group of their own, `all` of them or `any`, and name that here"
             ));
         }
         self.define(name, Member::Group(self.groups.len()))?;
@@ -154,14 +154,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A key name that two of these witnesses have.
-    fn key_name_twice(&self, members: &[Member]) -> Option<&WitnessName> {
-        let mut names = BTreeSet::new();
-        let witnesses = members.iter().filter_map(|member| match *member {
-            Member::Witness(at) => Some(self.witnesses[at].key.name()),
-            Member::Group(_) => None,
-        });
-        witnesses.into_iter().find(|name| !names.insert(*name))
+    /// A key name that stands beneath two of these members, so that one witness could count as two. Where `all` are asked for, those that
+    /// are keys themselves may share a name: each must have signed.
+    fn key_name_twice(&self, members: &[Member], all: bool) -> Option<&WitnessName> {
+        let mut seen = BTreeMap::new();
+        members.iter().find_map(|member| {
+            let is_key = matches!(member, Member::Witness(_));
+            let mut names = BTreeSet::new();
+            self.key_names(*member, &mut names);
+            names.into_iter().find(|name| seen.insert(*name, is_key).is_some_and(|was_key| !(all && is_key && was_key)))
+        })
+    }
+
+    /// The key names beneath a member. Each is a member once only, so that groups are trees.
+    fn key_names<'r>(&'r self, member: Member, names: &mut BTreeSet<&'r WitnessName>) {
+        match member {
+            Member::Witness(at) => {
+                names.insert(self.witnesses[at].key.name());
+            }
+            Member::Group(at) => self.groups[at].members.iter().for_each(|member| self.key_names(*member, names)),
+        }
     }
 
     fn define(&mut self, name: &'a [u8], member: Member) -> Result<(), Problem> {

@@ -311,6 +311,8 @@ def signed_ml_dsa(public, message, signature):
 def parse_vkey(line, kind):
     """`<name>+<key id>+<base64 of type and key>` → name, key id, key. Kind 1 is a ledger's key (Ed25519, or type 2: P-256), 4 a
     witness's (Ed25519, or type 6: ML-DSA-44)."""
+    need(not line.startswith("PRIVATE+KEY+"), "a private key was given: give the public one, and make this one known to nobody else")
+    need(len(line.splitlines()) == 1, "one line with a key is wanted")
     name, key_id, key = (line.split("+", 2) + ["", ""])[:3]
     key = unbase64(key)
     need(re.fullmatch(LEDGER if kind == 1 else r"[^\s+]{1,255}", name) and len(name.encode()) < 256, "the key's name is none")
@@ -763,7 +765,7 @@ def contradict(size, report):
     """A link is over the first checkpoint with its record: one that is over more than another with it was put off, by the keys before."""
     for change in report.key_changes:
         if change["record"] < size < change["above"]:
-            report.fail("authenticity", f"keys/{change['record']:020}", f"the link of record {change['record']} was signed over {change['above']} records, but the bundle has a checkpoint of {size}: somebody with the keys before put it off")
+            report.fail("authenticity", f"keys/{change['record']:020}", f"the link of record {change['record']} was signed over {change['above']} records, but the bundle has a checkpoint of {size}: somebody with the keys before put it off, or signed that checkpoint afterwards")
 
 def check_authenticity(folder, names, about, given, checkpoint, report):
     """Gives the keys that everything else is checked with, those that follow from the bundle's own, or else the one given; and whether
@@ -810,7 +812,8 @@ def cosigned(witness, note, cosignature):
 def check_witnesses(note, witnesses, quorum, keys, report):
     """A witness is a name. It has cosigned if all keys of that name that were given have: one that has two is not counted twice."""
     axis, good, names = "non_equivocation", set(), {name for name, _, _ in witnesses}
-    others = sorted({name for name, key_id, _ in parse_note(note)[1] if all((name, key_id) != key[:2] for key, _, _ in keys or [])})
+    given = [key[:2] for key, _, _ in keys or []] + [witness[:2] for witness in witnesses]
+    others = sorted({name for name, key_id, _ in parse_note(note)[1] if (name, key_id) not in given})
     for witness in witnesses:
         for cosignature in signatures_of(note, witness):
             at = cosigned(witness, note, cosignature)
@@ -955,6 +958,8 @@ def arguments():
             options.key = parse_vkey((pathlib.Path(options.key).read_text() if os.path.isfile(options.key) else options.key).strip(), 1)
         lines = [pathlib.Path(line).read_text() if os.path.isfile(line) else line for line in options.witness]
         options.witness = [parse_vkey(line.strip(), 4) for line in lines]
+        twice = [key for key in {key for _, _, key in options.witness} if len({witness for witness in options.witness if witness[2] == key}) > 1]
+        need(not twice, "two --witness have one public key: one witness would count twice")
         options.tsa_ca = options.tsa_ca and os.path.abspath(options.tsa_ca)
         options.require = set(AXES if options.require == "all" else options.require.split(","))
         need(options.require <= set(AXES), f"--require knows {', '.join(AXES)} and all")

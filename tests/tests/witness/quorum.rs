@@ -42,7 +42,7 @@ fn two_of_three_are_enough_and_an_auditor_sees_it() {
     assert_eq!(verified.report["strangers"], serde_json::json!([]));
     let said = reasons(&verified, "non_equivocation");
     assert!(
-        said.contains(&format!("all {records} records are under a checkpoint that 2 of 3 witnesses cosigned")),
+        said.contains(&format!("all {records} records are under a checkpoint that 2 of 3 keys of witnesses cosigned")),
         "{said}"
     );
     verify(&scene.home.data(), &[&"--policy", &scene.policy(), &"--require", &"non_equivocation"]).expect_clean();

@@ -66,7 +66,7 @@ impl Check<'_> {
         };
         let names: Vec<String> = found.cosigned.iter().map(|(witness, _)| witness.key.described()).collect();
         let said = format!(
-            "{} of {} witnesses cosigned the checkpoint ({}); the policy asks for {}",
+            "{} of {} keys of witnesses cosigned the checkpoint ({}); the policy asks for {}",
             names.len(),
             policy.witnesses().len(),
             names.join(", "),
