@@ -175,10 +175,7 @@ impl Add {
     fn run(self) -> anyhow::Result<Exit> {
         let key = read_vkey(&self.vkey)?;
         let dir = WitnessDir::open(&self.dir)?;
-        output::line(&match dir.add(&key)? {
-            true => format!("{} is followed from now on.", key.name()),
-            false => format!("{} is followed already.", key.name()),
-        });
+        // Links first: a running witness never sees this ledger with its first key alone.
         for path in &self.link {
             let link = std::fs::read(path).with_context(|| path.display().to_string())?;
             output::line(&match dir.link(&key, &link).with_context(|| path.display().to_string())? {
@@ -186,6 +183,10 @@ impl Add {
                 false => format!("{}: the change of keys is known already.", path.display()),
             });
         }
+        output::line(&match dir.add(&key)? {
+            true => format!("{} is followed from now on.", key.name()),
+            false => format!("{} is followed already.", key.name()),
+        });
         Ok(Exit::Done)
     }
 }

@@ -185,7 +185,7 @@ fn judge(posted: &Posted, witness: &Witness, text: &str, new: u64) -> Result<(St
             "it does not follow this ledger: have its operator run `tachograph witness add DIR VKEY`".to_owned(),
         )),
         403 => Err(Failure::Refused(format!(
-            "it knows another key for this ledger: have its operator compare ledger.vkey ({})",
+            "it takes other keys for this ledger: have its operator compare ledger.vkey, and the links of changed keys ({})",
             told(&answer.body)
         ))),
         _ => Err(refused(answer)),

@@ -101,11 +101,32 @@ impl Desk {
         if forked {
             self.keep(Finding::Fork, &last, &alone, &checkpoint, FORK);
         }
+        let linked =
+            last.keys.links().iter().find(|link| link.checkpoint.size == *size && link.checkpoint.root != *root);
+        if let Some(link) = linked {
+            let why = format!(
+                "the ledger's link for the change of keys in record {} is over another root of these {size} records: {FORK}",
+                link.index
+            );
+            self.keep(Finding::Fork, &last, &alone, &checkpoint, &why);
+            return Ok(Answer::new(422, why));
+        }
         if request.old > *size {
             return Ok(Answer::new(400, format!("old size {} is above the checkpoint's, {size}", request.old)));
         }
         if request.old != last.size {
             return Ok(Answer { status: 409, content_type: SIZE, body: format!("{}\n", last.size) });
+        }
+        // The keys that were changed are valid below their link for ever, but nobody who has them is asked any more: the ledger was past
+        // this size when the link was made.
+        if let Some(link) = last.keys.links().last().filter(|link| *size < link.checkpoint.size) {
+            let (index, over) = (link.index, link.checkpoint.size);
+            return Ok(Answer::new(
+                403,
+                format!(
+                    "the ledger is past this checkpoint of {size} records: the link for the change of keys in record {index} is over {over}, and keys from before it sign nothing new"
+                ),
+            ));
         }
         if let Err(error) = verify_consistency(request.old, &last.root, *size, root, &request.proof) {
             if request.old > 0 && !forked {

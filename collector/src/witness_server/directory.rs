@@ -222,31 +222,41 @@ impl WitnessDir {
     }
 
     /// Follows the ledger of `key` from now on; a running witness finds it at the ledger's first request. `false` if it did before.
+    /// [Links](Self::link) that are known already come first: or a running witness would believe the first key alone for a moment.
     ///
     /// # Errors
     /// If it follows one of this name with another key, or this can't be written.
     pub fn add(&self, key: &VerifyingKey) -> Result<bool, WitnessDirError> {
         let dir = self.log_dir(&origin_hash(key.name().as_str()));
-        let path = dir.join("vkey");
-        if let Some(known) = read(&path)? {
-            return match VerifyingKey::parse(&known) {
-                Ok(known) if known == *key => Ok(false),
-                Ok(known) => Err(WitnessDirError::OtherKey { name: key.name().to_string(), known: known.to_line() }),
-                Err(error) => Err(damaged(&path)(error)),
-            };
+        if self.is_followed(&dir, key)? {
+            return Ok(false);
         }
+        // Links that lie there are of this key.
+        self.linked(&dir, key.clone())?;
         make_dir(&dir, 0o700)?;
         replace(&dir, "vkey", format!("{}\n", key.to_line()).as_bytes())?;
         sync_dir(&self.root.join("logs"))?;
         Ok(true)
     }
 
-    /// Takes a link to a later key of the ledger of `key`, which is followed. Whether it is news.
+    /// Whether the ledger in `dir` is followed, by this key and no other.
+    fn is_followed(&self, dir: &Path, key: &VerifyingKey) -> Result<bool, WitnessDirError> {
+        let path = dir.join("vkey");
+        let Some(known) = read(&path)? else { return Ok(false) };
+        match VerifyingKey::parse(&known) {
+            Ok(known) if known == *key => Ok(true),
+            Ok(known) => Err(WitnessDirError::OtherKey { name: key.name().to_string(), known: known.to_line() }),
+            Err(error) => Err(damaged(&path)(error)),
+        }
+    }
+
+    /// Takes a link to a later key of the ledger of `key`, which is followed or will be. Whether it is news.
     ///
     /// # Errors
-    /// If it does not follow from the keys that are known, or can't be written.
+    /// If it does not follow from the keys that are known, contradicts what was cosigned, or can't be written.
     pub fn link(&self, key: &VerifyingKey, link: &[u8]) -> Result<bool, WitnessDirError> {
         let dir = self.log_dir(&origin_hash(key.name().as_str()));
+        self.is_followed(&dir, key)?;
         let index = keys::index_of(link).map_err(|error| WitnessDirError::Link(error.to_string()))?;
         let mut known = self.linked(&dir, key.clone())?;
         let name = format!("{index:020}");
@@ -254,7 +264,15 @@ impl WitnessDir {
             return Ok(false);
         }
         let taken = known.extend(index, link).map_err(|error| WitnessDirError::Link(error.to_string()))?;
-        let cosigned = self.follows(&origin_hash(key.name().as_str()))?.map_or(0, |follows| follows.size);
+        let follows = self.follows(&origin_hash(key.name().as_str()))?;
+        let cosigned = follows.as_ref().map_or(0, |follows| follows.size);
+        if follows.is_some_and(|follows| {
+            follows.note.is_some() && taken.checkpoint.size == cosigned && taken.checkpoint.root != follows.root
+        }) {
+            return Err(WitnessDirError::Link(format!(
+                "the link is over another root of {cosigned} records than the checkpoint that this witness cosigned: two histories are signed with the keys before"
+            )));
+        }
         if known.contradicted_by(cosigned).is_some() {
             let signed = taken.checkpoint.size;
             return Err(WitnessDirError::Link(format!(

@@ -5,7 +5,8 @@
 //! DIR/unproven/<origin>-<root>/   was not shown to continue what was cosigned: no proof, anybody can send a wrong consistency proof
 //! ```
 //!
-//! Each holds `refused` (the checkpoint), `cosigned` (the one that it was held against) and `why`; `<origin>` and `<root>` are the first
+//! Each holds `refused` (the checkpoint), `cosigned` (the one that was cosigned last, which it was held against; or empty, and `why` names the
+//! link that has another root) and `why`; `<origin>` and `<root>` are the first
 //! 16 hex digits. Names that begin with a point are not finished.
 //!
 //! Invariants: what is kept is whole, whatever crash came; each ledger has bounds of its own, and forks another one than what is

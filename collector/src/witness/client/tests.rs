@@ -181,10 +181,9 @@ fn a_witness_that_saw_another_history_is_an_alarm() {
 #[test]
 fn other_answers_are_failures_that_say_what_to_do() {
     assert!(refusal(0, vec![answer(404, "")]).contains("tachograph witness add"));
-    assert!(
-        refusal(0, vec![answer(403, "bad\u{1b}[31m")])
-            .contains("another key for this ledger: have its operator compare ledger.vkey (bad [31m)")
-    );
+    assert!(refusal(0, vec![answer(403, "bad\u{1b}[31m")]).contains(
+        "other keys for this ledger: have its operator compare ledger.vkey, and the links of changed keys (bad [31m)"
+    ));
     assert!(refusal(0, vec![answer(500, "x".repeat(999))]).ends_with(&format!("status 500: {}", "x".repeat(MAX_TOLD))));
     // Without a proof there is nothing that a witness could refuse.
     assert!(refusal(0, vec![answer(422, "")]).contains("status 422"));

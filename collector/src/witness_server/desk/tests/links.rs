@@ -143,3 +143,90 @@ fn a_link_that_was_put_off_is_not_taken_by_who_saw_more() {
     // Nothing of it was kept.
     assert!(scene.dir().link(&key(1).public(), ledger.link(7, 8, &[1]).as_bytes()).unwrap());
 }
+
+/// A checkpoint of `size` records with a root of nothing, as somebody makes it who has these keys.
+fn forged(size: u64, seeds: &[u8]) -> String {
+    let mut ledger = Rotated::new();
+    ledger.leaves[0] = b"another".to_vec();
+    AddCheckpoint { old: 0, proof: Vec::new(), checkpoint: &ledger.checkpoint(size, seeds) }.encode()
+}
+
+/// Below a link the keys before it are valid for ever: whoever has the first one, long retired, could make a new witness vouch for a
+/// history of their own, which the ledger's own then does not continue.
+#[test]
+fn a_retired_key_has_nothing_cosigned_below_the_newest_link() {
+    let (scene, ledger) = following();
+    for link in [ledger.link(7, 8, &[1]), ledger.link(13, 14, &[1, 2])] {
+        assert!(scene.dir().link(&key(1).public(), link.as_bytes()).unwrap());
+    }
+    let desk = scene.desk();
+    for (size, seeds) in [(0, &[1][..]), (5, &[1]), (8, &[1]), (10, &[1, 2])] {
+        let answer = desk.add_checkpoint(forged(size, seeds).as_bytes()).unwrap();
+        // Of 8 records there is a link too, with another root.
+        let expected = if size == 8 {
+            (422, "change of keys in record 7")
+        } else {
+            (403, "change of keys in record 13 is over 14")
+        };
+        assert!(answer.status == expected.0 && answer.body.contains(expected.1), "{size}: {answer:?}");
+        assert!(answer.body.len() <= 200, "the collector's log has it whole");
+    }
+    // Its own too: there the ledger is no more.
+    assert_eq!(status(&desk, &ledger.request(0, 10, &[1, 2])), 403);
+    assert_eq!((size_of(&scene), scene.counts()), (0, (1, 0)));
+    // At the link's size its root is the only one; another is a fork, and kept.
+    assert_eq!(status(&desk, &forged(14, &[1, 2])), 422);
+    assert_eq!((size_of(&scene), scene.counts()), (0, (2, 0)));
+    // The ledger's first contact with this witness: there, or behind it.
+    assert_eq!(status(&desk, &ledger.request(0, 14, &[1, 2])), 200);
+    assert_eq!(status(&desk, &ledger.request(14, 16, &[2])), 200);
+    let (scene, _) = following();
+    for link in [ledger.link(7, 8, &[1]), ledger.link(13, 14, &[1, 2])] {
+        assert!(scene.dir().link(&key(1).public(), link.as_bytes()).unwrap());
+    }
+    assert_eq!(status(&scene.desk(), &ledger.request(0, 16, &[2])), 200);
+}
+
+/// The first checkpoint with the link's record in it is the link's: there is none between the two.
+#[test]
+fn a_running_witness_cosigns_nothing_between_a_link_s_record_and_its_checkpoint() {
+    let (scene, ledger) = following();
+    let desk = scene.desk();
+    assert_eq!(status(&desk, &ledger.request(0, 6, &[1])), 200);
+    assert!(scene.dir().link(&key(1).public(), ledger.link(7, 11, &[1]).as_bytes()).unwrap());
+    for size in [6, 7, 8, 10] {
+        let answer = desk.add_checkpoint(ledger.request(6, size, &[1]).as_bytes()).unwrap();
+        assert!(answer.status == 403 && answer.body.contains("is over 11"), "{size}: {answer:?}");
+    }
+    // Who was rolled back to there is told where this witness stands.
+    assert_eq!(status(&desk, &ledger.request(0, 4, &[1])), 409);
+    assert_eq!(status(&desk, &ledger.request(6, 11, &[1])), 200);
+    assert_eq!(status(&desk, &ledger.request(11, 13, &[1, 2])), 200);
+    assert_eq!(scene.counts(), (0, 0));
+}
+
+#[test]
+fn a_link_over_another_root_than_was_cosigned_is_not_taken() {
+    let (scene, ledger) = following();
+    assert_eq!(status(&scene.desk(), &forged(8, &[1])), 200);
+    let refused = scene.dir().link(&key(1).public(), ledger.link(7, 8, &[1]).as_bytes()).unwrap_err().to_string();
+    assert!(refused.contains("over another root of 8 records"), "{refused}");
+    assert_eq!(scene.dir().follows(&origin_hash(NAME)).unwrap().unwrap().keys.links().len(), 0);
+}
+
+/// A running witness never knows a ledger by its first key alone when its links were given with it.
+#[test]
+fn links_come_before_the_ledger_is_followed() {
+    let (scene, ledger) = (Scene::new(), Rotated::new());
+    let desk = scene.desk();
+    assert!(scene.dir().link(&key(1).public(), ledger.link(7, 8, &[1]).as_bytes()).unwrap());
+    assert_eq!(status(&desk, &forged(5, &[1])), 404);
+    // Nor does a key of another make come between.
+    assert!(scene.dir().add(&key(2).public()).is_err());
+    assert!(scene.dir().add(&key(1).public()).unwrap());
+    assert_eq!(status(&desk, &forged(5, &[1])), 403);
+    assert!(matches!(
+        scene.dir().link(&key(2).public(), ledger.link(7, 8, &[1]).as_bytes()),
+        Err(WitnessDirError::OtherKey { .. })
+    ));
+}
