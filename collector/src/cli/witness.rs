@@ -9,7 +9,7 @@ use serde_json::json;
 use tachograph_collector::batch::{Entropy, SystemEntropy};
 use tachograph_collector::clock::SystemClock;
 use tachograph_collector::config::Log;
-use tachograph_collector::witness_server::{Desk, Finding, Follows, WitnessDir, http};
+use tachograph_collector::witness_server::{Desk, Finding, Follows, WitnessDir, WitnessDirError, http};
 use tachograph_ledger::{Keys, VerifyingKey, WitnessName, WitnessVerifyingKey};
 use tachograph_record::Time;
 use tokio::net::TcpListener;
@@ -126,8 +126,11 @@ impl Init {
 
 impl PostQuantum {
     fn run(self) -> anyhow::Result<Exit> {
-        let mut dir = WitnessDir::open(&self.dir)?;
-        let lock = dir.lock().context("the second key is made while the witness does not run: stop it first")?;
+        let (mut dir, lock) = WitnessDir::open_alone(&self.dir).map_err(|error| match error {
+            error @ WitnessDirError::InUse(_) => anyhow::Error::new(error)
+                .context("the second key is made while the witness does not run: stop it first"),
+            error => error.into(),
+        })?;
         let is_new = dir.add_post_quantum(&seed()?, &lock)?;
         if self.json {
             output::json(&described(&self.dir, &dir));
@@ -204,8 +207,7 @@ fn read_vkey(given: &str) -> anyhow::Result<VerifyingKey> {
 impl Run {
     fn run(self) -> anyhow::Result<Exit> {
         output::start_logs(&Log { json: false, level: "info".to_owned() })?;
-        let dir = WitnessDir::open(&self.dir)?;
-        let _lock = dir.lock()?;
+        let (dir, _lock) = WitnessDir::open_alone(&self.dir)?;
         let (vkey, second) = (dir.vkey().to_line(), dir.post_quantum_vkey().map(WitnessVerifyingKey::to_line));
         let desk = Arc::new(Desk::open(dir, Arc::new(SystemClock))?);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

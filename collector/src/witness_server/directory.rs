@@ -45,6 +45,31 @@ pub enum WitnessDirError {
     /// `init` into a place that is in use.
     #[error("{0} is not empty; a witness is only created in a new or empty directory")]
     NotEmpty(PathBuf),
+    /// `init` where a witness is.
+    #[error(
+        "{0} is not empty: it is a witness's directory already. If it lacks a second key, ML-DSA-44, `tachograph witness post-quantum {0}` gives it one"
+    )]
+    IsWitness(PathBuf),
+    /// A private key whose public half is not there: restored without it, or left by a run that was cut short.
+    #[error("{key} is there, but {vkey} is not: {remedy}")]
+    NoPublicHalf {
+        /// The private key's file.
+        key: PathBuf,
+        /// Where the public one belongs.
+        vkey: PathBuf,
+        /// What to do.
+        remedy: String,
+    },
+    /// A private key that is not this witness's second one.
+    #[error(
+        "{key}: {what}. It is left as it is: restore it from your backup, or move it elsewhere if no policy names its key"
+    )]
+    OtherSecondKey {
+        /// The private key's file.
+        key: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// Another process answers.
     #[error("{0} is in use by another process (it holds {0}/lock): one witness answers in one process")]
     InUse(PathBuf),
@@ -127,7 +152,11 @@ impl WitnessDir {
     pub fn init(root: &Path, name: &WitnessName, seed: &Zeroizing<[u8; 32]>) -> Result<Self, WitnessDirError> {
         make_dir(root, 0o700)?;
         if fs::read_dir(root).map_err(of(root))?.next().is_some() {
-            return Err(WitnessDirError::NotEmpty(root.to_owned()));
+            return Err(match Self::open(root) {
+                Ok(_) => WitnessDirError::IsWitness(root.to_owned()),
+                Err(error @ WitnessDirError::NoPublicHalf { .. }) => error,
+                Err(_) => WitnessDirError::NotEmpty(root.to_owned()),
+            });
         }
         let key = WitnessSigningKey::from_seed(name.clone(), **seed);
         for dir in ["keys", "logs", "forks", "unproven"] {
@@ -145,10 +174,23 @@ impl WitnessDir {
     /// Opens the witness in `root`.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is none, or its public key is missing.
     pub fn open(root: &Path) -> Result<Self, WitnessDirError> {
         let path = root.join(VKEY);
-        let Some(line) = read(&path)? else { return Err(WitnessDirError::NoWitness(root.to_owned())) };
+        let Some(line) = read(&path)? else {
+            let key = root.join(KEY);
+            return Err(match is_there(&key)? {
+                false => WitnessDirError::NoWitness(root.to_owned()),
+                true => WitnessDirError::NoPublicHalf {
+                    key,
+                    vkey: path,
+                    remedy: format!(
+                        "restore it from your backup, or write the witness's key line into it as policies have it. If `witness init` was cut short here, nobody knows this key: remove {} and begin anew",
+                        root.display()
+                    ),
+                },
+            });
+        };
         let vkey = WitnessVerifyingKey::parse(&line).map_err(damaged(&path))?;
         let path = root.join(SECOND_VKEY);
         let second = read(&path)?.map(|line| WitnessVerifyingKey::parse(&line).map_err(damaged(&path))).transpose()?;
@@ -158,24 +200,55 @@ impl WitnessDir {
         Ok(Self { root: root.to_owned(), vkey, second })
     }
 
-    /// Gives the witness its second key, ML-DSA-44. `seed` is 32 random bytes that nothing else is made of. `false` if it has one already.
+    /// Opens the witness in `root` for one process alone: what was read can't change any more but by whoever holds the lock.
+    ///
+    /// # Errors
+    /// If there is none, or another process has it.
+    pub fn open_alone(root: &Path) -> Result<(Self, WitnessLock), WitnessDirError> {
+        // Where no witness is no lock is left behind; what counts is read behind it.
+        let lock = Self::open(root)?.lock()?;
+        Ok((Self::open(root)?, lock))
+    }
+
+    /// Gives the witness its second key, ML-DSA-44: the one whose private half lies in `keys/`, restored or left by a run that was cut
+    /// short, or else a new one. `seed` is 32 random bytes that nothing else is made of. `false` if it has one already.
     /// Whoever calls holds the [`lock`](Self::lock), and so does nobody else; the next [`Desk`](super::Desk) signs with it.
     ///
     /// # Errors
-    /// If it can't be written.
+    /// If it can't be written, or what lies in `keys/` is no such key: that is never replaced.
     pub fn add_post_quantum(&mut self, seed: &Zeroizing<[u8; 32]>, _: &WitnessLock) -> Result<bool, WitnessDirError> {
         let path = self.root.join(SECOND_VKEY);
         if path.exists() {
             return Ok(false);
         }
-        let key = WitnessSigningKey::ml_dsa_44(self.vkey.name().clone(), **seed);
-        let secret = Zeroizing::new(format!("{}\n", *key.to_line()));
-        // One that is there was left by a run that was cut short, and has never been of any use.
-        replace_secret(&self.root.join(SECOND_KEY), secret.as_bytes(), 0o600)?;
+        let key = match self.second_key()? {
+            Some(key) => key,
+            None => {
+                let key = WitnessSigningKey::ml_dsa_44(self.vkey.name().clone(), **seed);
+                let secret = Zeroizing::new(format!("{}\n", *key.to_line()));
+                replace_secret(&self.root.join(SECOND_KEY), secret.as_bytes(), 0o600)?;
+                key
+            }
+        };
         // Last: from here on it is the witness's.
         replace(&self.root, SECOND_VKEY, format!("{}\n", key.public().to_line()).as_bytes())?;
         self.second = Some(key.public());
         Ok(true)
+    }
+
+    /// The private key that lies where the second one belongs, if one does: policies may name it, though its public half is not here.
+    fn second_key(&self) -> Result<Option<WitnessSigningKey>, WitnessDirError> {
+        let path = self.root.join(SECOND_KEY);
+        if !is_there(&path)? {
+            return Ok(None);
+        }
+        let other = |what: String| WitnessDirError::OtherSecondKey { key: path.clone(), what };
+        let line = read_secret(&path, "the witness's second private key")?;
+        let key = WitnessSigningKey::parse(&line).map_err(|error| other(error.to_string()))?;
+        match key.name() == self.vkey.name() && key.public().is_post_quantum() {
+            true => Ok(Some(key)),
+            false => Err(other(format!("no ML-DSA-44 key of {}", self.vkey.name()))),
+        }
     }
 
     /// The witness's public key, Ed25519.
@@ -191,8 +264,14 @@ impl WitnessDir {
     /// Reads the private keys, Ed25519 first.
     ///
     /// # Errors
-    /// If one is missing, damaged, or another witness's.
+    /// If one is missing, damaged, or another witness's; or if there is one that the witness would not sign with.
     pub fn signing_keys(&self) -> Result<Vec<WitnessSigningKey>, WitnessDirError> {
+        let key = self.root.join(SECOND_KEY);
+        if self.second.is_none() && is_there(&key)? {
+            let remedy =
+                format!("`tachograph witness post-quantum {}` writes it, and keeps the key", self.root.display());
+            return Err(WitnessDirError::NoPublicHalf { key, vkey: self.root.join(SECOND_VKEY), remedy });
+        }
         let first = (KEY, VKEY, &self.vkey);
         let second = self.second.as_ref().map(|vkey| (SECOND_KEY, SECOND_VKEY, vkey));
         let read = |(name, public, vkey): (&str, &str, &WitnessVerifyingKey)| {
@@ -393,6 +472,11 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, WitnessDirError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(of(path)(error)),
     }
+}
+
+/// Whether a file is there: not to be able to say is no no.
+fn is_there(path: &Path) -> Result<bool, WitnessDirError> {
+    path.try_exists().map_err(of(path))
 }
 
 pub(super) fn of(path: &Path) -> impl FnOnce(io::Error) -> WitnessDirError {

@@ -161,8 +161,6 @@ fn a_witness_with_two_keys_answers_with_a_line_of_each() {
 fn a_witness_gets_its_second_key_later() {
     let scene = Scene::new();
     assert_eq!(status(&scene.desk(), &scene.ledger.request(0, 7)), 200);
-    // A run that was cut short left a key that is nobody's.
-    fs::write(scene.directory.path().join("keys/witness-ml-dsa-44.key"), "half a k").unwrap();
     assert_eq!(scene.desk().add_checkpoint(scene.ledger.request(7, 7).as_bytes()).unwrap().body.lines().count(), 1);
     let second = second_key(&scene);
     assert_eq!(scene.state().0, 7);
@@ -182,6 +180,49 @@ fn a_witness_gets_its_second_key_later() {
     let dir = scene.dir();
     let _lock = dir.lock().unwrap();
     assert!(matches!(scene.dir().lock(), Err(WitnessDirError::InUse(_))));
+}
+
+/// `keys/` alone was restored from a backup, or a run was cut short between the two files: policies may name this key.
+#[test]
+fn a_second_private_key_without_its_public_half_is_completed_and_never_replaced() {
+    let scene = Scene::new();
+    let second = second_key(&scene);
+    let (vkey, key) =
+        ["witness-ml-dsa-44.vkey", "keys/witness-ml-dsa-44.key"].map(|name| scene.directory.path().join(name)).into();
+    fs::remove_file(&vkey).unwrap();
+    let private = fs::read(&key).unwrap();
+    // It does not run with one key as if there was no other.
+    let refused = Desk::open(scene.dir(), Arc::new(SystemClock)).err().expect("it is refused").to_string();
+    assert!(refused.contains("witness-ml-dsa-44.vkey is not") && refused.contains("witness post-quantum"), "{refused}");
+    let give = || {
+        let (mut dir, lock) = WitnessDir::open_alone(scene.directory.path()).unwrap();
+        dir.add_post_quantum(&Zeroizing::new([9; 32]), &lock)
+    };
+    let other = WitnessSigningKey::ml_dsa_44(WitnessName::parse("witness.example/w2").unwrap(), [6; 32]);
+    let first = fs::read_to_string(scene.directory.path().join("keys/witness.key")).unwrap();
+    for content in ["half a k", "", &*other.to_line(), &first] {
+        fs::write(&key, content).unwrap();
+        let refused = give().unwrap_err().to_string();
+        assert!(refused.contains("It is left as it is"), "{refused}");
+        assert_eq!((fs::read_to_string(&key).unwrap().as_str(), vkey.exists()), (content, false));
+    }
+    fs::write(&key, &private).unwrap();
+    assert!(give().unwrap());
+    assert!(!give().unwrap());
+    assert_eq!(fs::read(&key).unwrap(), private);
+    assert_eq!(scene.dir().post_quantum_vkey(), Some(&second));
+    assert_eq!(scene.desk().keys.len(), 2);
+}
+
+#[test]
+fn a_first_private_key_without_its_public_half_is_no_empty_place() {
+    let scene = Scene::new();
+    fs::remove_file(scene.directory.path().join("witness.vkey")).unwrap();
+    let refused = WitnessDir::open(scene.directory.path()).unwrap_err().to_string();
+    assert!(refused.contains("keys/witness.key is there") && refused.contains("restore it"), "{refused}");
+    let name = WitnessName::parse("witness.example/w1").unwrap();
+    let again = WitnessDir::init(scene.directory.path(), &name, &Zeroizing::new([5; 32]));
+    assert!(matches!(again, Err(WitnessDirError::NoPublicHalf { .. })));
 }
 
 #[test]
@@ -526,7 +567,7 @@ fn one_process_answers() {
     scene.dir().lock().unwrap();
     let name = WitnessName::parse("w").unwrap();
     let again = WitnessDir::init(scene.directory.path(), &name, &Zeroizing::new([5; 32]));
-    assert!(matches!(again, Err(WitnessDirError::NotEmpty(_))));
+    assert!(matches!(again, Err(WitnessDirError::IsWitness(_))));
     assert!(matches!(WitnessDir::open(&scene.directory.path().join("no")), Err(WitnessDirError::NoWitness(_))));
     use std::os::unix::fs::PermissionsExt;
     let secret = scene.directory.path().join("keys/witness.key");
