@@ -51,7 +51,7 @@ impl WitnessMetrics {
         self.witnesses[at].behind_since.set(0);
     }
 
-    /// A witness did not.
+    /// A witness did not, or not with all of its keys.
     pub(super) fn failed(&self, at: usize) {
         self.witnesses[at].failures.add(1);
     }
@@ -90,7 +90,7 @@ impl WitnessMetrics {
         page.family(
             "tachograph_witness_failures_total",
             "counter",
-            "Requests to a witness that brought no cosignature.",
+            "Requests to a witness that brought no cosignature, or not one of each of its keys.",
         );
         for witness in &self.witnesses {
             page.labelled("witness", &witness.name, witness.failures.get());

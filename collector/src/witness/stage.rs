@@ -1,7 +1,8 @@
 //! The stage: whom to ask when, and what is enough.
 //!
 //! One thread. A round asks all witnesses that lack the newest checkpoint at once; rounds begin `every` apart at most. A witness that
-//! fails is asked again after pauses that grow to [`LONGEST_PAUSE`]. Once the quorum is met, what has been cosigned then is written into
+//! fails is asked again after pauses that grow to [`LONGEST_PAUSE`]. One that answers with some of its keys does not fail: it is asked once
+//! more for the others, and again for the next checkpoint. Once the quorum is met, what has been cosigned then is written into
 //! the archive; what comes later brings its witness up to date and is not kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -95,6 +96,8 @@ pub struct Stage {
 struct Backoff {
     failures: u32,
     not_before: Option<Instant>,
+    /// Answers in a row that lacked the cosignature of one of several keys.
+    partial: u32,
 }
 
 impl Backoff {
@@ -116,7 +119,7 @@ struct Current {
     text: String,
     /// Signature lines by witness.
     lines: BTreeMap<usize, String>,
-    /// Witnesses that have cosigned with all of their keys.
+    /// Witnesses that have cosigned with all of their keys, or twice with some of them: they are asked no more.
     done: BTreeSet<usize>,
     /// Witnesses were asked.
     is_shown: bool,
@@ -206,20 +209,35 @@ impl Stage {
                 }
                 is_news |= sizes.set(&label, seen);
             }
-            if !lines.is_empty() {
-                current.lines.insert(at, lines);
-            }
+            let is_partial = cosigned.is_err() && !lines.is_empty();
+            let is_first = !lines.is_empty() && current.lines.insert(at, lines).is_none();
             match cosigned {
                 Ok(()) => {
                     backoffs[at] = Backoff::default();
                     self.metrics.cosigned(at);
                     current.done.insert(at);
                 }
+                Err(failure) if is_partial => {
+                    self.partial(at, &failure, current.signed.size, &mut backoffs[at]);
+                    if !is_first {
+                        current.done.insert(at);
+                    }
+                }
                 Err(failure) => self.failed(at, &failure, current.signed.size, seen, &mut backoffs[at]),
             }
         }
         if is_news {
             sizes.remember(&self.data_dir);
+        }
+    }
+
+    /// What came is as good as ever, so that the next checkpoint does not wait.
+    fn partial(&self, at: usize, failure: &Failure, size: u64, backoff: &mut Backoff) {
+        self.metrics.failed(at);
+        *backoff = Backoff { partial: backoff.partial.saturating_add(1), ..Backoff::default() };
+        if backoff.partial.is_power_of_two() {
+            let (witness, url) = (&self.witnesses[at].key.label(), &self.witnesses[at].url);
+            tracing::warn!(witness, url, size, error = %failure, answers = backoff.partial, "a witness did not cosign with all of its keys; it is asked once more for each checkpoint");
         }
     }
 
@@ -232,7 +250,7 @@ impl Stage {
             tracing::error!(witness, url, size, seen, "FORK OR ROLLBACK: {what}");
         } else if backoff.failures.is_power_of_two() {
             // The first, the second, the fourth, …: an outage of days is not a log of days.
-            tracing::warn!(witness, url, size, error = %failure, failures = backoff.failures, "a witness did not cosign, or not with all of its keys; it is asked again");
+            tracing::warn!(witness, url, size, error = %failure, failures = backoff.failures, "a witness did not cosign; it is asked again");
         }
     }
 
@@ -250,7 +268,8 @@ impl Stage {
                 if good {
                     self.metrics.witnessed(size);
                     self.seen.up_to(size);
-                    tracing::info!(size, cosignatures = current.lines.len(), "checkpoint witnessed");
+                    let cosignatures: usize = current.lines.values().map(|lines| lines.lines().count()).sum();
+                    tracing::info!(size, cosignatures, "checkpoint witnessed");
                 }
             }
             Err(error) => {

@@ -197,6 +197,35 @@ fn all_witnesses_cosign_and_it_is_archived() {
     assert_eq!(scene.asked().len(), 3);
 }
 
+/// A witness with a second key that it does not sign with yet: its first one is as good as before, for each checkpoint.
+#[test]
+fn a_key_that_does_not_sign_yet_holds_no_checkpoint_up() {
+    let mut scene = Scene::new();
+    let stranger = tachograph_ledger::WitnessSigningKey::ml_dsa_44(WitnessName::parse("w0").unwrap(), [20; 32]);
+    let second = format!("witness pq {} http://w0\n", stranger.public().to_line());
+    scene.policy = scene.policy.replace("group few 2 w0 w1 w2\nquorum few\n", &format!("{second}quorum w0\n"));
+    scene.set_down(&[1]);
+    let running = scene.run("archive", leaves(None));
+    // If it paused for each of them, these would take longer than anybody waits here.
+    for size in 1..=14 {
+        running.show(size);
+        running.wait_witnessed(size);
+    }
+    // Long enough for the last one to be asked for more than once again.
+    let failures = |at: usize| running.metric(&format!("tachograph_witness_failures_total{{witness=\"w{at}\"}}"));
+    let before = failures(1);
+    running.wait("others are asked again", |_| failures(1) >= before + 2.0);
+    scene.set_down(&[]);
+    running.wait("caught up", |running| running.metric("tachograph_witness_lag_seconds{witness=\"w1\"}") == 0.0);
+    let asked = scene.asked();
+    for size in 1..=14 {
+        let times = asked.iter().filter(|question| **question == (0, size)).count();
+        assert!((1..=2).contains(&times), "{size}: {times} times");
+    }
+    assert_eq!(asked.iter().filter(|question| **question == (0, 14)).count(), 2);
+    assert!(running.metric("tachograph_witness_lag_seconds{witness=\"w0\"}") > 0.0);
+}
+
 /// One witness has a second key, which the policy asks for.
 #[test]
 fn both_keys_of_a_witness_are_asked_for_at_once() {
