@@ -59,8 +59,8 @@ pub use leaf::{Leaf, LeafError, genesis};
 pub use mac::{EPOCH_BITS, EpochKey, MacError, MacKey, MacScheme, epoch_of, indexes_of};
 pub use name::{LedgerName, NameError};
 pub use note::{
-    FalseSignature, KeyError, Note, NoteError, SignError, Signer, SigningKey, VerifyingKey, parse_note, sign_note,
-    sign_note_by,
+    FalseSignature, KeyError, Note, NoteError, PRIVATE_PREFIX, SignError, Signer, SigningKey, VerifyingKey, parse_note,
+    sign_note, sign_note_by,
 };
 pub use policy::{Policy, PolicyError};
 pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};

@@ -24,6 +24,7 @@ mod p256;
 mod signer;
 
 pub use key::{FalseSignature, KeyError, SigningKey, VerifyingKey};
+pub use key_line::PRIVATE_PREFIX;
 pub use signer::{SignError, Signer};
 
 /// Longest note.

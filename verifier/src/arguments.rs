@@ -9,7 +9,7 @@ use tachograph_exporters::bundle::check;
 use tachograph_exporters::timestamp::Roots;
 use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress};
 use tachograph_ledger::policy::MAX_POLICY_BYTES;
-use tachograph_ledger::{LedgerName, MacKey, Policy, VerifyingKey};
+use tachograph_ledger::{LedgerName, MacKey, PRIVATE_PREFIX, Policy, VerifyingKey};
 use tachograph_record::Time;
 
 use crate::escrow;
@@ -179,8 +179,13 @@ impl Arguments {
 /// A key line, or a file that holds one, as it was given with `option`.
 ///
 /// # Errors
-/// If it is neither.
+/// If it is neither. A private key that was given by mistake is not repeated.
 pub fn key_line(option: &str, key: &str) -> anyhow::Result<VerifyingKey> {
+    if key.trim_start().starts_with(PRIVATE_PREFIX) {
+        bail!(
+            "{option} was given a private key, which is not repeated here. Give the public one; if others could see this command (a shell's history, a list of processes, a log), change the private one"
+        );
+    }
     let text = match Path::new(key).is_file() {
         true => std::fs::read_to_string(key).with_context(|| key.to_owned())?,
         false => key.to_owned(),

@@ -14,3 +14,15 @@ fn a_place_that_is_no_archive_is_an_error_and_no_verdict() {
         assert!(said.contains(what) && answer.stdout.is_empty(), "{said}");
     }
 }
+
+#[test]
+fn a_private_key_that_is_given_by_mistake_is_not_repeated() {
+    let empty = tempfile::tempdir().unwrap();
+    for given in ["PRIVATE+KEY+a/b+0123abcd+c2VjcmV0", " PRIVATE+KEY+c2VjcmV0"] {
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_tachograph-verify"));
+        let answer = verify.arg(empty.path()).args(["--key", given]).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
+        assert_eq!(answer.status.code(), Some(2), "{said}");
+        assert!(said.contains("--key was given a private key") && !said.contains("c2VjcmV0"), "{said}");
+    }
+}

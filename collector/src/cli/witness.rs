@@ -10,8 +10,9 @@ use tachograph_collector::batch::{Entropy, SystemEntropy};
 use tachograph_collector::clock::SystemClock;
 use tachograph_collector::config::Log;
 use tachograph_collector::witness_server::{Desk, Finding, Follows, WitnessDir, WitnessDirError, http};
-use tachograph_ledger::{Keys, VerifyingKey, WitnessName, WitnessVerifyingKey};
+use tachograph_ledger::{Keys, WitnessName, WitnessVerifyingKey};
 use tachograph_record::Time;
+use tachograph_verifier::key_line;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
@@ -176,7 +177,7 @@ fn policy_lines(place: &Path, dir: &WitnessDir) -> String {
 
 impl Add {
     fn run(self) -> anyhow::Result<Exit> {
-        let key = read_vkey(&self.vkey)?;
+        let key = key_line("VKEY", &self.vkey)?;
         let dir = WitnessDir::open(&self.dir)?;
         // Links first: a running witness never sees this ledger with its first key alone.
         for path in &self.link {
@@ -192,16 +193,6 @@ impl Add {
         });
         Ok(Exit::Done)
     }
-}
-
-/// A key line, or a file that holds one.
-fn read_vkey(given: &str) -> anyhow::Result<VerifyingKey> {
-    let line = match Path::new(given).is_file() {
-        true => std::fs::read_to_string(given).with_context(|| given.to_owned())?,
-        false => given.to_owned(),
-    };
-    VerifyingKey::parse(&line)
-        .with_context(|| format!("{given}: neither a file with a ledger's public key nor such a key"))
 }
 
 impl Run {

@@ -16,7 +16,8 @@ use super::key::KeyError;
 use crate::hash::sha256;
 use crate::text;
 
-pub(crate) const PRIVATE_PREFIX: &str = "PRIVATE+KEY+";
+/// How the line of a private key begins, of a ledger or of a witness: what begins so is never repeated.
+pub const PRIVATE_PREFIX: &str = "PRIVATE+KEY+";
 
 /// Longer than any line of ours, of which a witness's ML-DSA-44 key has the longest: a bound on hostile input.
 const MAX_KEY_LINE_BYTES: usize = 2_048;

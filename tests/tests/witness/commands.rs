@@ -1,5 +1,6 @@
 //! What people type, and what they are told.
 
+use std::ffi::OsStr;
 use std::fs;
 
 use tachograph_tests::command::tachograph;
@@ -23,6 +24,21 @@ fn a_witness_is_made_once_and_runs_once() {
     let again = tachograph(&[&"witness", &"add", &dir, &vkey]);
     assert_eq!((again.code, again.stdout.trim()), (0, format!("{LEDGER} is followed already.").as_str()));
     tachograph(&[&"witness", &"add", &dir, &witness.vkey]).expect(2, &["0x01 is a ledger's"]);
+    // A private key is not repeated; the file of one is named, and no more.
+    let secret = "PRIVATE+KEY+a/b+0123abcd+c2VjcmV0";
+    let file = scene.directory.path().join("private");
+    fs::write(&file, secret).unwrap();
+    let typed: [&[&dyn AsRef<OsStr>]; 4] = [
+        &[&"witness", &"add", &dir, &secret],
+        &[&"witness", &"add", &dir, &file],
+        &[&"verify", &scene.home.archive(), &"--key", &secret],
+        &[&"verify", &scene.home.archive(), &"--key", &file],
+    ];
+    for arguments in typed {
+        let refused = tachograph(arguments);
+        refused.expect(2, &["private key"]);
+        assert!(!format!("{}{}", refused.stdout, refused.stderr).contains("c2VjcmV0"), "{}", refused.stderr);
+    }
     // Another ledger of the same name.
     let other = Home::new("");
     let refused = tachograph(&[&"witness", &"add", &dir, &other.data().join("ledger.vkey")]);
