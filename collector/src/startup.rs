@@ -136,7 +136,8 @@ pub enum StartError {
     },
     /// The ledger ends before the record at which it was closed.
     #[error(
-        "the ledger was closed at record {from}, but journal and archive end at record {next}: acknowledged records are missing. Restore the journal"
+        "the ledger was closed at record {from}, but journal and archive end at record {next}: acknowledged records are missing. Restore the journal; \
+         if it is lost for good, move what is left in journal/ and dedup/ aside and start once with --journal-lost, which is recorded in the ledger"
     )]
     EndsBeforeItsEnd {
         /// Where it was closed.
@@ -299,7 +300,7 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
     if journal.next_index().is_none() {
         check_last_mac(&archive, &vkey, copy(&mac_key), tail.size)?;
     }
-    let closing = closing(&data_dir, &archive, end.closed, (journal.next_index().is_none(), next))?;
+    let closing = closing(&data_dir, &archive, &end, next, config.journal.lost && journal.next_index().is_none())?;
     // Only now is it sure that what an interrupted segment left is in the journal too.
     let mut settled = archive.settle(next)?;
     settled.kept.extend(archive.strays()?);
@@ -325,20 +326,23 @@ pub fn open(config: &Config, now: Time, writer: &str, patience: &Arc<dyn Patienc
     })
 }
 
-/// How far the ledger's end has come, if it is closed. The journal, up to `next`, has the statement at `journaled`, if it has it.
+/// How far the ledger's end has come, if it is closed. Journal and archive end before record `next`, by the operator's word for good if
+/// the journal `is_lost`.
 fn closing(
     data_dir: &DataDir,
     archive: &Archive,
-    journaled: Option<u64>,
-    (is_new, next): (bool, u64),
+    journal: &End,
+    next: u64,
+    is_lost: bool,
 ) -> Result<Option<Closing>, StartError> {
-    let index = archive.tail().size.saturating_sub(1);
-    let damaged = |what: String| StartError::Record { index, what };
+    let archived = archive.tail().size;
+    let damaged = |what: String| StartError::Record { index: archived.saturating_sub(1), what };
     let open = || Reader::open(Arc::clone(archive.store())).map_err(|error| damaged(error.to_string()));
     let Some(marker) = data_dir.closed()? else {
-        // With a new journal the directory may have been put back from before the end; else the journal has the statement.
-        let statement = match journaled {
-            None if is_new && next > 0 => {
+        let statement = match journal.closed {
+            // The journal may have let go of the statement, or the directory was put back from before it. Behind it stands nothing of a
+            // sender: whoever finds that in the journal need not ask the archive.
+            None if !journal.has_senders && archived > 0 => {
                 let reader = open()?;
                 closing::search(&reader, &TreeReader::of(&reader)).map_err(|error| damaged(error.to_string()))?
             }
@@ -350,13 +354,22 @@ fn closing(
         data_dir.mark_closed(&marker)?;
         return Ok(Some(Closing { marker, statement }));
     };
-    let from = marker.from;
-    if from > next {
-        return Err(StartError::EndsBeforeItsEnd { from, next });
+    if marker.from > next {
+        if !is_lost {
+            return Err(StartError::EndsBeforeItsEnd { from: marker.from, next });
+        }
+        tracing::error!(
+            from = marker.from,
+            next,
+            "the ledger was closed, and the records before its end are lost with the journal: it ends here now"
+        );
+        let marker = Marker { from: next, ..marker };
+        data_dir.mark_closed(&marker)?;
+        return Ok(Some(Closing { marker, statement: None }));
     }
-    let mut statement = journaled;
-    if statement.is_none() && archive.tail().size > from {
-        statement = closing::in_archive(&open()?, from).map_err(|error| damaged(error.to_string()))?;
+    let mut statement = journal.closed;
+    if statement.is_none() && archived > marker.from {
+        statement = closing::in_archive(&open()?, marker.from).map_err(|error| damaged(error.to_string()))?;
     }
     Ok(Some(Closing { marker, statement }))
 }
@@ -481,6 +494,8 @@ struct End {
     sealed_at: Time,
     /// The record of the journal that closes the ledger.
     closed: Option<u64>,
+    /// Whether a record that is not the recorder's own stands in the journal.
+    has_senders: bool,
 }
 
 /// The key a second time, to go on with to later epochs.
@@ -518,7 +533,7 @@ fn replay(
 ) -> Result<End, StartError> {
     let (archived, last_hash) = (tail.size, tail.last_hash);
     let fenced = || StartError::Fenced { archived, writer: tail.writer.clone() };
-    let mut end = End { prev: last_hash, sealed_at: Time::default(), closed: None };
+    let mut end = End { prev: last_hash, sealed_at: Time::default(), closed: None, has_senders: false };
     if journal.next_index().is_none() {
         return Ok(end);
     }
@@ -559,7 +574,9 @@ fn replay(
             if tachograph_ledger::sha256(record.body) != leaf.body_sha256 {
                 return Err(damaged("its body is not the one that was sealed".to_owned()));
             }
-            if end.closed.is_none() && leaf.producer == Some(RECORDER_PRODUCER) && closes(record.body, vkey.name()) {
+            if leaf.producer != Some(RECORDER_PRODUCER) {
+                end.has_senders = true;
+            } else if end.closed.is_none() && closes(record.body, vkey.name()) {
                 end.closed = Some(index);
             }
             if index >= known {

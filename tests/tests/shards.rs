@@ -56,6 +56,15 @@ fn closed(test: &str) -> (Home, Events) {
     (home, events)
 }
 
+/// Journal and duplicate index are gone.
+fn lose_journal(home: &Home) {
+    for directory in ["journal", "dedup"] {
+        for file in tree::files(&home.data().join(directory)) {
+            fs::remove_file(file).unwrap();
+        }
+    }
+}
+
 /// What the recorder says in a ledger, in order.
 fn actions(archive: &Path) -> Vec<String> {
     let bodies = stored::archived(archive);
@@ -171,12 +180,14 @@ fn a_closed_ledger_takes_no_record_after_a_restart_and_goes_on_for_itself() {
     collector.stop();
     assert!(unmarked.data().join("closed").is_file());
     fs::remove_file(unmarked.data().join("closed")).unwrap();
-    for file in unmarked.journal_files() {
-        fs::remove_file(file).unwrap();
-    }
-    fs::remove_dir_all(unmarked.data().join("dedup")).unwrap();
-    fs::create_dir(unmarked.data().join("dedup")).unwrap();
+    lose_journal(&unmarked);
     let collector = unmarked.spawn_with(&["--journal-lost"]).ready();
+    assert_eq!(collector.http.port(), 0);
+    collector.wait_archived();
+    collector.stop();
+    // Nor is one open whose journal begins behind the statement.
+    fs::remove_file(unmarked.data().join("closed")).unwrap();
+    let collector = unmarked.start();
     assert_eq!(collector.http.port(), 0);
     collector.wait_archived();
     collector.stop();
@@ -225,6 +236,35 @@ fn a_kill_between_the_mark_and_the_statement_leaves_a_closed_ledger() {
     copy.refused().expect(2, &["was closed at record", "Restore the journal"]);
     fs::write(copy.data().join("closed"), "{}\n").unwrap();
     copy.refused().expect(2, &["not the mark of a closed ledger"]);
+}
+
+#[test]
+fn a_closed_ledger_whose_journal_is_lost_ends_where_its_archive_does() {
+    let (home, events) = (Home::new(SMALL), Events::new(&mut Random::of_test("lost end")));
+    let collector = home.start();
+    send(&collector, &events);
+    collector.kill();
+    // Closed behind three records that were in the journal alone.
+    let from = stored::read(&home.data()).len() + 3;
+    fs::write(home.data().join("closed"), format!("{{\"by\":\"uid:1000\",\"format\":\"1\",\"from\":\"{from}\"}}\n"))
+        .unwrap();
+    home.refused_with(&["--journal-lost"]).expect(2, &["was closed at record", "move what is left in journal/"]);
+    lose_journal(&home);
+    home.refused().expect(2, &["holds no journal", "--journal-lost"]);
+    let collector = home.spawn_with(&["--journal-lost"]).ready();
+    assert_eq!(collector.http.port(), 0);
+    collector.wait_archived();
+    // Nothing more is asked for from here on.
+    collector.kill();
+    let collector = home.start();
+    assert_eq!(collector.http.port(), 0);
+    collector.wait_archived();
+    close(&home).expect(0, &["was closed already"]);
+    collector.stop();
+    assert!(home.log_text().contains("are lost with the journal"));
+    assert_eq!(count(&home.archive(), "ledger.closed"), 1);
+    verify(&home.data(), &[]).expect_clean();
+    next(&home, "e2e.example/second");
 }
 
 #[test]
