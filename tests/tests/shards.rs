@@ -449,6 +449,124 @@ fn a_closed_ledger_in_a_bucket_is_held_continued_and_verified_there() {
     assert_eq!(previous["keys"].as_array().map(Vec::len), Some(2));
 }
 
+/// What an auditor is told who is given `arguments`.
+fn told(arguments: &[&dyn AsRef<OsStr>]) -> Verified {
+    let mut all: Vec<&dyn AsRef<OsStr>> = vec![&"verify", &"--json"];
+    all.extend(arguments);
+    Verified::of(&tachograph(&all))
+}
+
+#[test]
+fn what_an_unverified_ledger_says_of_the_one_before_verifies_nothing() {
+    let (old, events) = closed("doubt");
+    let new = next(&old, "e2e.example/second");
+    let collector = new.start();
+    send(&collector, &events);
+    collector.stop();
+    let (archive, before, vkey) = (new.archive(), old.archive(), new.data().join("ledger.vkey"));
+    let sound = audit(&new, &[&before]);
+    assert_eq!((sound.code, &sound.report["overall"]), (0, &json!("verified")));
+
+    // Nobody gave the newest one's key; somebody gave another's.
+    let foreign = old.data().join("ledger.vkey");
+    let unknown = told(&[&archive, &"--previous", &before]);
+    let failed = told(&[&archive, &"--previous", &before, &"--key", &foreign]);
+    for (verified, code, overall) in [(unknown, 2, "not_verified_in_full"), (failed, 1, "tampered")] {
+        assert_eq!((verified.code, &verified.report["overall"]), (code, &json!(overall)), "{:#}", verified.report);
+        let previous = &verified.report["previous"][0];
+        for axis in [Axis::Authenticity, Axis::NonEquivocation] {
+            assert_eq!(verdict(previous, axis), "incomplete", "{previous:#}");
+            assert!(previous["axes"][axis.as_str()]["reasons"].to_string().contains("e2e.example/second says"));
+        }
+    }
+    // Its own data directory has its key too; of its end that says nothing.
+    let known = told(&[&archive, &"--previous", &old.data()]);
+    let previous = &known.report["previous"][0];
+    assert_eq!(
+        (verdict(previous, Axis::Authenticity), verdict(previous, Axis::NonEquivocation)),
+        ("pass", "incomplete")
+    );
+    // In words, the last is what all of them come to.
+    let words = tachograph(&[&"verify", &archive, &"--previous", &before, &"--key", &vkey]);
+    assert_eq!(
+        words.stdout.trim_end().lines().last(),
+        Some("All 2 ledgers together: VERIFIED on every required axis.")
+    );
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_costs_the_others_nothing() {
+    let (old, events) = closed("unreadable");
+    let new = next(&old, "e2e.example/second");
+    let unarchived = told(&[&new.data(), &"--previous", &old.data()]);
+    assert_eq!(unarchived.code, 2);
+    assert!(unarchived.report["unreadable"].to_string().contains("nothing is archived in"), "{:#}", unarchived.report);
+    let collector = new.start();
+    send(&collector, &events);
+    collector.stop();
+
+    // Its name is gone: the next one knows it, and its key.
+    for damage in [None, Some("{}\n")] {
+        let nameless = old.copy();
+        let identity = nameless.archive().join("ledger.json");
+        fs::remove_file(&identity).unwrap();
+        if let Some(text) = damage {
+            fs::write(&identity, text).unwrap();
+        }
+        let verified = audit(&new, &[&nameless.archive()]);
+        let previous = &verified.report["previous"][0];
+        assert_eq!((verified.code, previous["ledger"].as_str()), (1, Some("e2e.example/ai-audit")), "{previous:#}");
+        assert_eq!((verdict(previous, Axis::Integrity), verdict(previous, Axis::NonEquivocation)), ("fail", "pass"));
+        assert!(previous["findings"].to_string().contains("ledger.json"), "{previous:#}");
+        assert_eq!(verified.verdict(Axis::Authenticity), "pass");
+    }
+    // There is nothing at all.
+    let nowhere = old.config().with_file_name("nowhere");
+    let verified = audit(&new, &[&nowhere]);
+    assert_eq!((verified.code, verified.verdict(Axis::Integrity)), (2, "pass"), "{:#}", verified.report);
+    let previous = &verified.report["previous"][0];
+    assert!(previous["unreadable"][0].as_str().is_some_and(|what| what.contains("nowhere")), "{previous:#}");
+    assert_eq!(
+        (verdict(previous, Axis::Integrity), &verified.report["continues"]["checked"]),
+        ("incomplete", &json!(false))
+    );
+    // What fails is told, and is the worst.
+    let key = old.data().join("ledger.vkey");
+    assert_eq!(told(&[&new.archive(), &"--previous", &nowhere, &"--key", &key]).code, 1);
+    let mut program = programs::verifier();
+    program.arg(new.archive()).args(["--json", "--key"]).arg(&key).arg("--previous").arg(&nowhere);
+    let outcome = run(program);
+    assert_eq!((outcome.code, Verified::of(&outcome).report["previous"].as_array().map(Vec::len)), (1, Some(1)));
+}
+
+#[test]
+fn what_is_given_of_one_ledger_is_asked_of_that_one_alone() {
+    let (old, events) = closed("asked");
+    let new = next(&old, "e2e.example/second");
+    let collector = new.start();
+    send(&collector, &events);
+    collector.stop();
+    let (archive, before, vkey) = (new.archive(), old.archive(), new.data().join("ledger.vkey"));
+    let all = [&archive as &dyn AsRef<OsStr>, &"--previous", &before, &"--key", &vkey];
+    let with = |more: [&dyn AsRef<OsStr>; 2]| told(&[&all[..], &more[..]].concat());
+    let checkpoint = old.data().join("checkpoint");
+    let verified = with([&"--checkpoint", &checkpoint]);
+    verified.expect_clean();
+    assert_eq!(verified.verdict(Axis::NonEquivocation), "incomplete");
+    // So it is with receipts; those of nobody here are asked of the newest.
+    let receipt = |ledger: &str, name: &str| {
+        let path = old.config().with_file_name(name);
+        let line = format!("tachograph-receipt/v1 {ledger} 3 - -\n");
+        fs::write(&path, line).unwrap();
+        path
+    };
+    let (of_old, of_nobody) = (receipt("e2e.example/ai-audit", "old"), receipt("e2e.example/other", "nobody"));
+    let verified = with([&"--receipts", &of_old]);
+    verified.expect_clean();
+    assert_eq!(verified.report["previous"][0]["receipts"]["without_hash"], 1);
+    assert_eq!(with([&"--receipts", &of_nobody]).code, 2);
+}
+
 fn numbered(span: Span, number: i64) -> Span {
     let mut span = otlp::with(span, &[("tachograph.producer.id", "svc"), ("tachograph.producer.epoch", "e1")]);
     span.attributes.push(otlp::attribute("tachograph.producer.seq", Attribute::IntValue(number)));

@@ -58,13 +58,20 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// The axes that must pass: by default also those about which something was given.
+    /// The axes that must pass of what was given alone: by default also those about which something was given.
     ///
     /// # Errors
     /// If one is unknown.
     pub fn required(&self) -> anyhow::Result<Vec<Axis>> {
+        self.required_given(self.policy.is_some() || !self.checkpoint.is_empty() || self.has_receipts())
+    }
+
+    /// The same of one of several ledgers, of whose history something `is_outside` the archive.
+    ///
+    /// # Errors
+    /// If one is unknown.
+    pub(crate) fn required_given(&self, is_outside: bool) -> anyhow::Result<Vec<Axis>> {
         if self.require.is_empty() {
-            let is_outside = self.policy.is_some() || !self.checkpoint.is_empty() || !self.receipts.is_empty();
             let given = [(is_outside, Axis::NonEquivocation), (!self.tsa_ca.is_empty(), Axis::Time)];
             let given = given.into_iter().filter_map(|(is_given, axis)| is_given.then_some(axis));
             return Ok(DEFAULT_REQUIRED.iter().copied().chain(given).collect());
@@ -82,16 +89,9 @@ impl Arguments {
         self.require.iter().map(axis).collect()
     }
 
-    /// The axes that must pass of a ledger that another one continues: by default that one's word counts as a checkpoint that was given.
-    ///
-    /// # Errors
-    /// If one is unknown.
-    pub fn required_of_previous(&self) -> anyhow::Result<Vec<Axis>> {
-        let mut required = self.required()?;
-        if self.require.is_empty() && !required.contains(&Axis::NonEquivocation) {
-            required.push(Axis::NonEquivocation);
-        }
-        Ok(required)
+    /// Whether receipts were given.
+    pub(crate) fn has_receipts(&self) -> bool {
+        !self.receipts.is_empty()
     }
 
     /// For an archive; the MAC key is read when the ledger's name is known.

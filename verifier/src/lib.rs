@@ -20,7 +20,7 @@ use tachograph_exporters::verify::{Options, Report, verify};
 
 pub use arguments::{Arguments, key_line};
 pub use bar::Bar;
-pub use shards::verify_shards;
+pub use shards::{Shard, verify_shards};
 
 /// Whether `place` is a bundle, by its looks.
 pub fn is_bundle(place: &Path) -> bool {
@@ -67,24 +67,27 @@ pub fn verify_archive(
 }
 
 /// Prints the reports on archives, that on the ledger itself first, and gives the worst exit code: 1, or else 2, or else 0.
-///
-/// # Errors
-/// If a required axis is unknown.
-pub fn tell(arguments: &Arguments, reports: &[Report]) -> anyhow::Result<u8> {
-    let (required, of_previous) = (arguments.required()?, arguments.required_of_previous()?);
-    let required_of = |at: usize| if at == 0 { &required } else { &of_previous };
-    if arguments.json {
-        output::line(&Report::all_to_json(reports));
-    } else {
-        for (at, report) in reports.iter().enumerate() {
-            if at > 0 {
+pub fn tell(arguments: &Arguments, shards: &[Shard]) -> u8 {
+    let code = worst(shards.iter().map(|shard| shard.report.exit_code(&shard.required)));
+    let Some((newest, previous)) = shards.split_first() else { return code };
+    match (arguments.json, previous) {
+        (true, []) => output::line(&newest.report.to_json()),
+        (true, _) => {
+            let reports: Vec<&Report> = previous.iter().map(|shard| &shard.report).collect();
+            output::line(&newest.report.all_to_json(&reports, output::word(code)));
+        }
+        (false, _) => {
+            output::archive(&newest.report, &newest.required);
+            for shard in previous {
                 output::line("");
+                output::archive(&shard.report, &shard.required);
             }
-            output::archive(report, required_of(at));
+            if !previous.is_empty() {
+                output::overall(shards.len(), code);
+            }
         }
     }
-    let codes = reports.iter().enumerate().map(|(at, report)| report.exit_code(required_of(at)));
-    Ok(worst(codes))
+    code
 }
 
 /// Tampering is worse than what could not be checked.

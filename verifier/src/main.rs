@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Parser;
-use tachograph_exporters::archive::store::DirectoryStore;
+use tachograph_exporters::archive::store::{DirectoryStore, StoreError};
 use tachograph_exporters::verify::Beginning;
 use tachograph_verifier::{Arguments, Bar, is_bundle, tell, verify_archive, verify_bundle, verify_shards};
 
@@ -40,16 +40,19 @@ fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     arguments.required()?;
     let places = std::iter::once(&arguments.place).chain(&arguments.previous);
     let stores = places.map(|place| open(place)).collect::<anyhow::Result<Vec<_>>>()?;
-    let beginnings: Vec<Beginning> = stores.iter().map(|store| Beginning::read(store)).collect();
+    let beginnings: Vec<Beginning> =
+        stores.iter().map(|store| store.as_ref().map(|store| Beginning::read(store)).unwrap_or_default()).collect();
     let bar = Bar::new(std::io::stderr().is_terminal() && !arguments.json);
-    let reports = verify_shards(arguments, &beginnings, &bar, &|at, options| {
-        verify_archive(arguments, &stores[at], options, at > 0)
+    let shards = verify_shards(arguments, &beginnings, &bar, &|at, options| {
+        let store = stores[at].as_ref().map_err(StoreError::clone)?;
+        verify_archive(arguments, store, options, at > 0)
     })?;
     bar.finish();
-    tell(arguments, &reports)
+    Ok(tell(arguments, &shards))
 }
 
-fn open(place: &str) -> anyhow::Result<DirectoryStore> {
+/// A place that is of no use to this program is a mistake; one that can't be read is told of in its report.
+fn open(place: &str) -> anyhow::Result<Result<DirectoryStore, StoreError>> {
     if place.starts_with("s3://") {
         bail!("{place}: this program has no network; copy the archive (aws s3 sync), or use `tachograph verify`");
     }
@@ -59,5 +62,5 @@ fn open(place: &str) -> anyhow::Result<DirectoryStore> {
             "{place} is a data directory: verify {place}/archive with --key {place}/ledger.vkey, or use `tachograph verify`"
         );
     }
-    Ok(DirectoryStore::reader(path)?)
+    Ok(DirectoryStore::reader(path))
 }

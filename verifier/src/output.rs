@@ -146,11 +146,29 @@ fn findings(findings: &[Finding], left_out: u64) {
 }
 
 fn verdict(code: u8) {
-    line(match code {
-        0 => "\nVERIFIED on every required axis.",
-        1 => "\nTAMPERED: at least one axis fails.",
+    line(&format!("\n{}", sentence(code)));
+}
+
+/// What several ledgers come to.
+pub(crate) fn overall(ledgers: usize, code: u8) {
+    line(&format!("\nAll {ledgers} ledgers together: {}", sentence(code)));
+}
+
+fn sentence(code: u8) -> &'static str {
+    match code {
+        0 => "VERIFIED on every required axis.",
+        1 => "TAMPERED: at least one axis fails.",
         _ => {
-            "\nNOT VERIFIED IN FULL: nothing speaks against it, but a required axis is incomplete or something could not be read."
+            "NOT VERIFIED IN FULL: nothing speaks against it, but a required axis is incomplete or something could not be read."
         }
-    });
+    }
+}
+
+/// The same in a word, for JSON.
+pub(crate) fn word(code: u8) -> &'static str {
+    match code {
+        0 => "verified",
+        1 => "tampered",
+        _ => "not_verified_in_full",
+    }
 }

@@ -69,14 +69,15 @@ impl Verify {
         // Of one ledger alone nobody asks how it begins.
         let beginnings = match shards.len() {
             1 => vec![Beginning::default()],
-            _ => shards.iter().map(Shard::beginning).collect::<anyhow::Result<Vec<_>>>()?,
+            // What can't be read is told of in its report.
+            _ => shards.iter().map(|shard| shard.beginning().unwrap_or_default()).collect(),
         };
         let bar = Bar::new(std::io::stderr().is_terminal() && !self.arguments.json);
-        let reports = verify_shards(&self.arguments, &beginnings, &bar, &|at, options| {
+        let verified = verify_shards(&self.arguments, &beginnings, &bar, &|at, options| {
             self.report(&shards[at], at > 0, keys.as_ref(), options)
         })?;
         bar.finish();
-        tell(&self.arguments, &reports)
+        Ok(tell(&self.arguments, &verified))
     }
 
     fn report(
@@ -139,10 +140,14 @@ enum Shard {
 
 impl Shard {
     fn beginning(&self) -> anyhow::Result<Beginning> {
-        let place = match self {
-            Self::Data(data) => DataDir::open(data)?.archive()?,
-            Self::Archive(place) => place.clone(),
-        };
-        Ok(Beginning::read(&*place.reader()?))
+        Ok(match self {
+            Self::Data(data) => {
+                let data_dir = DataDir::open(data)?;
+                let key = Some(data_dir.vkey().clone());
+                let read = data_dir.archive()?.reader().map(|store| Beginning::read(&*store)).unwrap_or_default();
+                Beginning { ledger: Some(data_dir.ledger().clone()), key, ..read }
+            }
+            Self::Archive(place) => Beginning::read(&*place.reader()?),
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use tachograph_ledger::shard::{LEDGER_CLOSED, closed_ledger};
-use tachograph_ledger::{Checkpoint, Commit, Continues, KeyHistory, LedgerName, ObjectKind};
+use tachograph_ledger::{Checkpoint, Commit, Continues, KeyHistory, LedgerName, ObjectKind, VerifyingKey};
 use tachograph_record::{Body, Kind};
 
 use super::certificates::RECORDER_PRODUCER;
@@ -40,13 +40,15 @@ pub struct Beginning {
     pub ledger: Option<LedgerName>,
     /// What it continues, if it says so.
     pub continues: Option<Continues>,
+    /// Its first key, where that is known from elsewhere than its archive and the ledger that continues it.
+    pub key: Option<VerifyingKey>,
 }
 
 impl Beginning {
     /// Reads name and first record. What can't be read is absent: whoever verifies the archive is told why.
     pub fn read(store: &dyn Store) -> Self {
         let ledger = Identity::read(store).ok().and_then(Result::ok).map(|identity| identity.vkey.name().clone());
-        Self { ledger, continues: first_record(store).and_then(|body| continues_of(&body)) }
+        Self { ledger, continues: first_record(store).and_then(|body| continues_of(&body)), key: None }
     }
 }
 

@@ -41,6 +41,13 @@ pub struct ReceiptsReport {
     pub highest: Option<u64>,
 }
 
+impl ReceiptsReport {
+    /// Whether there was a receipt of this ledger among them.
+    pub fn concern_this(&self) -> bool {
+        self.checked > 0 || self.without_hash > 0 || self.missing > 0 || self.unchecked > 0
+    }
+}
+
 /// Receipts on their way along the ledger: those of the records passed are judged, the others wait.
 pub struct Receipts {
     sorted: Sorted,

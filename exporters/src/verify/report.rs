@@ -287,6 +287,44 @@ pub const MAX_FINDINGS: usize = 100;
 pub const MAX_PRODUCERS: usize = 1_000;
 
 impl Report {
+    /// On an archive that could not be verified at all, and why.
+    pub fn unreadable(place: String, ledger: String, vkey: String, what: String) -> Self {
+        let none = AxisReport { verdict: Verdict::Incomplete, reasons: vec!["nothing could be read".to_owned()] };
+        Self {
+            report: "1",
+            place,
+            ledger,
+            vkey,
+            keys: Vec::new(),
+            key_changes: Vec::new(),
+            records: 0,
+            bodies: 0,
+            body_bytes: 0,
+            commits: 0,
+            objects: 0,
+            checkpoints: 0,
+            witnessed_records: None,
+            timestamps: 0,
+            timestamped: 0,
+            published_mac_epochs: 0,
+            published_macs: 0,
+            continues: None,
+            closed: None,
+            counted: Counted::default(),
+            root: None,
+            axes: Axis::ALL.into_iter().map(|axis| (axis, none.clone())).collect(),
+            findings: Vec::new(),
+            findings_left_out: 0,
+            unreadable: vec![what],
+            strangers: Vec::new(),
+            orphans: Vec::new(),
+            producers: Vec::new(),
+            unnumbered: 0,
+            destroyed: 0,
+            receipts: None,
+        }
+    }
+
     /// The answer on one axis.
     pub fn verdict(&self, axis: Axis) -> Verdict {
         self.axes.get(&axis).map_or(Verdict::Incomplete, |report| report.verdict)
@@ -324,18 +362,17 @@ impl Report {
         self.axes.entry(axis).or_insert(none)
     }
 
-    /// Several reports as JSON: the first, with those on the ledgers before it as its member `previous`, if there are any.
-    pub fn all_to_json(reports: &[Self]) -> String {
+    /// The report as JSON, with those on the ledgers before it as its member `previous`, and what all of them come to as `overall`.
+    pub fn all_to_json(&self, previous: &[&Self], overall: &str) -> String {
         #[derive(Serialize)]
         struct All<'r> {
             #[serde(flatten)]
             report: &'r Report,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            previous: &'r [Report],
+            overall: &'r str,
+            previous: &'r [&'r Report],
         }
-        let all = reports.split_first().map(|(report, previous)| All { report, previous });
         // As below.
-        serde_json::to_string_pretty(&all).unwrap_or_default()
+        serde_json::to_string_pretty(&All { report: self, overall, previous }).unwrap_or_default()
     }
 
     /// The report as JSON.
