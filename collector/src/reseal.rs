@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tachograph_exporters::archive::reader::{ReadError, Reader};
+use tachograph_exporters::verify::LEDGER_RESEALED;
 use tachograph_ledger::{Hash, Leaf, LedgerName, SealError, Sealer, VerifyingKey, leaf_hash, sha256};
 use tachograph_record::Time;
 use zeroize::Zeroizing;
@@ -27,8 +28,6 @@ use crate::progress::Progress;
 use crate::seal::{self, Own, Parts, Streams, Writer, WriterError};
 use crate::view::ViewError;
 
-/// Action of the first record of a ledger that was made here.
-pub const LEDGER_RESEALED: &str = "ledger.resealed";
 /// Bytes of bodies in one batch.
 const BATCH_BYTES: usize = 4 << 20;
 

@@ -40,7 +40,7 @@ pub(crate) use collector::Collector;
 use jobs::Workshop;
 use keys::Trusted;
 pub(crate) use keys::put_off;
-use leaves::{Brought, Walk};
+use leaves::{Around, Brought, Walk};
 use records::Assigned;
 pub(crate) use records::check_body;
 pub(crate) use report::exit_code;
@@ -49,7 +49,7 @@ pub(crate) use timestamps::tolerance;
 use timestamps::{Auditor, Timestamps};
 pub(crate) use witnessed::accepts;
 
-pub use border::{Beginning, ContinuedBy, ContinuesReport, closes};
+pub use border::{Beginning, ContinuedBy, ContinuesReport, LEDGER_RESEALED, closes};
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use lives::{PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN};
 pub use published::MAC_PUBLISHED;
@@ -190,7 +190,11 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let mut certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let published = std::mem::take(&mut certificates.published);
     let continues = certificates.border.continues.as_ref();
-    let (mut totals, walked, receipts) = walk.finish(history.size(), continues.filter(|_| !is_checked));
+    let around = Around {
+        unchecked: continues.filter(|_| !is_checked),
+        is_closed: certificates.border.is_closed() || options.continued_by.is_some(),
+    };
+    let (mut totals, walked, receipts) = walk.finish(history.size(), around);
     let is_whole = collector.bodies() == history.size();
     totals.closed = certificates.border.judge(walked.last_sender, is_whole, options.continued_by.as_ref(), &collector);
     totals.continues = continues.map(|says| ContinuesReport {

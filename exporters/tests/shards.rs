@@ -8,7 +8,9 @@ use std::sync::Arc;
 use sample::{Ledger, START, Sample, key_of};
 use tachograph_exporters::archive::store::{DirectorySettings, DirectoryStore, Store};
 use tachograph_exporters::archive::{Archive, DEFAULT_ZSTD_LEVEL, OneClass, Row, Settings, paths};
-use tachograph_exporters::verify::{Axis, Beginning, ContinuedBy, Options, RECORDER_PRODUCER, Report, Verdict, verify};
+use tachograph_exporters::verify::{
+    Axis, Beginning, ContinuedBy, LEDGER_RESEALED, Options, RECORDER_PRODUCER, Report, Verdict, verify,
+};
 use tachograph_ledger::shard::{LEDGER_CLOSED, LEDGER_CONTINUES, closed_details};
 use tachograph_ledger::{Checkpoint, Continues, LedgerName, Signer, SigningKey, sha256};
 use tachograph_record::{Decimal, EventId, Json, Kind, Record, Text, Time};
@@ -214,6 +216,18 @@ fn what_a_ledger_continues_only_its_first_record_says() {
     let report = late.verify(Options::default());
     expect(&report, Axis::Integrity, "only its first record can say");
     assert!(report.continues.is_none());
+    // What `reseal` saved of a ledger that continued another is of no account.
+    let mut resealed = Shard::new(NEW, 2);
+    resealed.say(LEDGER_RESEALED, "{}");
+    resealed.say(LEDGER_CONTINUES, &old.continues().details());
+    resealed.records(1, "saved");
+    let report = resealed.verify(Options::default());
+    assert_eq!((report.verdict(Axis::Integrity), report.continues), (Verdict::Pass, None), "{:#?}", report.findings);
+    let mut late = Shard::new(NEW, 2);
+    late.say("collector.start", "{}");
+    late.say(LEDGER_RESEALED, "{}");
+    late.say(LEDGER_CONTINUES, &old.continues().details());
+    expect(&late.verify(Options::default()), Axis::Integrity, "only its first record can say");
     for details in ["{}", "{\"ledger\":\"acme.example/2026\"}", &old.continues().details().replace("{\"", "{ \"")] {
         let mut odd = Shard::new(NEW, 2);
         odd.say(LEDGER_CONTINUES, details);

@@ -616,6 +616,47 @@ fn a_producer_that_goes_on_over_the_border_is_complete_and_one_whose_record_was_
         assert_eq!((&start["state"], &start["missing"]), (&json!("closed"), &json!(expected.2)));
         // In the closed ledger it is open, and that is said.
         assert_eq!(verdict(&both.report["previous"][0], Axis::Completeness), "incomplete");
+        // Of the closed ledger's recorder nothing is said in the new one's report.
+        let recorders = |starts: &Value| -> Vec<String> {
+            let own = starts.as_array().unwrap().iter().filter(|start| start["producer"] == "tachograph-collector");
+            own.map(|start| start["epoch"].to_string()).collect()
+        };
+        let (earlier, later) =
+            (recorders(&both.report["previous"][0]["producers"]), recorders(&both.report["producers"]));
+        assert!(!earlier.is_empty() && later.iter().all(|epoch| !earlier.contains(epoch)), "{earlier:?} {later:?}");
+    }
+}
+
+#[test]
+fn a_record_that_came_too_late_for_its_ledger_is_looked_for_in_the_next() {
+    for withheld in [false, true] {
+        let home = Home::new(SMALL);
+        let events = Events::new(&mut Random::of_test("late"));
+        let post = |collector: &Collector, spans: Vec<Span>| {
+            assert_eq!(export(collector.http, "/v1/traces", &request(spans)).status, 200);
+            collector.wait_archived();
+        };
+        let span = || events.generation().1;
+        let collector = home.start();
+        // It closed while number 2 was still under way.
+        post(&collector, vec![numbered(span(), 0), numbered(span(), 1), closes(span(), 3)]);
+        close(&home).expect(0, &[]);
+        collector.stop();
+        let new = next(&home, "e2e.example/second");
+        let collector = new.start();
+        let own = || otlp::with(span(), &[]);
+        post(&collector, if withheld { vec![own()] } else { vec![numbered(span(), 2)] });
+        collector.stop();
+
+        // Alone the closed ledger can't say.
+        let alone = verify(&home.archive(), &[&"--key", &home.data().join("ledger.vkey")]);
+        assert_eq!((alone.code, alone.verdict(Axis::Completeness)), (0, "incomplete"), "{:#}", alone.report);
+        let reasons = alone.report["axes"]["completeness"]["reasons"].to_string();
+        assert!(reasons.contains("or stand in the ledger that continues this one"), "{reasons}");
+        let both = audit(&new, &[&home.archive()]);
+        let expected = if withheld { (1, "fail") } else { (0, "pass") };
+        assert_eq!((both.code, both.verdict(Axis::Completeness)), expected, "{:#}", both.report);
+        assert_eq!(verdict(&both.report["previous"][0], Axis::Completeness), "incomplete");
     }
 }
 

@@ -19,6 +19,9 @@ use crate::archive::reader::RecordsObject;
 use crate::archive::store::Store;
 use crate::archive::{Identity, MAX_NOTE_BYTES, paths};
 
+/// Action of the first record of a ledger that seals anew what a fenced collector of another acknowledged.
+pub const LEDGER_RESEALED: &str = "ledger.resealed";
+
 /// Whether a record by this body closes `ledger`. What `reseal` brought along of another ledger's end closes nothing.
 pub fn closes(body: &[u8], ledger: &LedgerName) -> bool {
     details_of(body, LEDGER_CLOSED).and_then(|details| closed_ledger(&details)).as_ref() == Some(ledger)
@@ -108,6 +111,10 @@ pub struct ContinuesReport {
 #[derive(Default)]
 pub(crate) struct Border {
     pub(crate) continues: Option<Continues>,
+    /// The first record behind the first one that says what the ledger continues.
+    late: Option<u64>,
+    /// Whether the first record says that it seals anew what another ledger lost: among that may be how the other one began.
+    is_resealed: bool,
     /// The first two records that close the ledger.
     closed: BTreeSet<u64>,
 }
@@ -129,7 +136,8 @@ impl Border {
             collector.fail(Axis::Integrity, Finding { index: Some(index), ..Finding::of_object(paths::LEAVES, what) });
         };
         if index != 0 {
-            return fail("says that the ledger continues another one, which only its first record can say".to_owned());
+            self.late = Some(self.late.map_or(index, |late| late.min(index)));
+            return;
         }
         let details = Body::parse(body).ok().and_then(|body| Some(body.record.details?.as_str().to_owned()));
         match Continues::parse(&details.unwrap_or_default()) {
@@ -141,7 +149,32 @@ impl Border {
         }
     }
 
-    /// Judges the end. `last` is the last record of anybody but the recorder; all bodies were heard if `complete`. Gives the record that
+    /// Takes a record [`LEDGER_RESEALED`].
+    pub(crate) fn hear_resealed(&mut self, index: u64) {
+        self.is_resealed |= index == 0;
+    }
+
+    /// Whether a record closes the ledger.
+    pub(crate) fn is_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    fn judge_late(&self, complete: bool, collector: &Collector) {
+        let Some(late) = self.late.filter(|_| !self.is_resealed) else { return };
+        let what = "says that the ledger continues another one, which only its first record can say";
+        match complete {
+            true => collector
+                .fail(Axis::Integrity, Finding { index: Some(late), ..Finding::of_object(paths::LEAVES, what) }),
+            false => collector.incomplete(
+                Axis::Integrity,
+                format!(
+                    "record {late} {what}, unless that is {LEDGER_RESEALED}, which is not known, since not all bodies could be read"
+                ),
+            ),
+        }
+    }
+
+    /// Judges beginning and end. `last` is the last record of anybody but the recorder; all bodies were heard if `complete`. Gives the record that
     /// closes the ledger.
     pub(crate) fn judge(
         &self,
@@ -150,6 +183,7 @@ impl Border {
         continued: Option<&ContinuedBy>,
         collector: &Collector,
     ) -> Option<u64> {
+        self.judge_late(complete, collector);
         let mut closed = self.closed.iter().copied();
         let (first, second) = (closed.next(), closed.next());
         if let (Some(first), Some(second)) = (first, second) {

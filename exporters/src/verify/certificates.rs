@@ -135,6 +135,11 @@ impl<'a> Statements<'a> {
         heard.border.hear_continues(index, body.bytes(), self.ledger, collector);
     }
 
+    /// The same of a first record of a ledger that seals anew what another one lost.
+    pub(crate) fn hear_resealed(&self, index: u64) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).border.hear_resealed(index);
+    }
+
     /// Takes a record of the recorder's class.
     pub(crate) fn hear(&self, index: u64, body: &SealedBody<'_>) {
         let said = said(body.bytes());

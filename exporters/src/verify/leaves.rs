@@ -70,6 +70,14 @@ pub(crate) struct Brought {
     pub(crate) sequences: Sequences,
 }
 
+/// What stands before and behind the ledger, where more of its producers' numbers may be.
+pub(crate) struct Around<'a> {
+    /// What it continues, if that was not verified.
+    pub(crate) unchecked: Option<&'a Continues>,
+    /// Whether it is closed, and may be continued.
+    pub(crate) is_closed: bool,
+}
+
 impl<'c> Walk<'c> {
     pub(crate) fn new(
         key: &VerifyingKey,
@@ -279,8 +287,9 @@ impl<'c> Walk<'c> {
     }
 
     /// Says what all leaves together tell, and gives the receipts of records behind them. All bodies must have been looked at: they
-    /// explain steps of the clock. `unchecked` is what this ledger continues, if that was not verified.
-    pub(crate) fn finish(mut self, size: u64, unchecked: Option<&Continues>) -> (Totals, Walked, Option<Receipts>) {
+    /// explain steps of the clock.
+    pub(crate) fn finish(mut self, size: u64, around: Around<'_>) -> (Totals, Walked, Option<Receipts>) {
+        let Around { unchecked, is_closed } = around;
         if let Some(receipts) = &mut self.receipts {
             receipts.end_archive(size, self.collector);
         }
@@ -325,12 +334,15 @@ impl<'c> Walk<'c> {
                 producer.missing,
                 judgement.withheld_starts
             );
-            match &unseen {
-                None => self.collector.fail(Axis::Completeness, Finding::of_object("leaves", what)),
-                // They may stand where nobody looked.
-                Some(ledger) => {
-                    self.collector.incomplete(Axis::Completeness, format!("{what}, or stand in ledger {ledger}"));
+            // They may stand where nobody looked; what came too late for a closed ledger, its producer sent to the next.
+            let before = unseen.as_ref().map(|ledger| format!(", or stand in ledger {ledger}"));
+            let behind =
+                is_closed.then(|| ", or stand in the ledger that continues this one, whose verdict counts".to_owned());
+            match before.into_iter().chain(behind).collect::<String>() {
+                nowhere if nowhere.is_empty() => {
+                    self.collector.fail(Axis::Completeness, Finding::of_object("leaves", what));
                 }
+                elsewhere => self.collector.incomplete(Axis::Completeness, what + &elsewhere),
             }
         }
         if let Some(ledger) = &unseen {

@@ -5,6 +5,7 @@ use tachograph_ledger::shard::{LEDGER_CLOSED, LEDGER_CONTINUES};
 use tachograph_ledger::{Hash, Leaf, LedgerName, Object, StreamKey, sha256};
 use tachograph_record::{Body, Kind, Record, Value};
 
+use super::border::LEDGER_RESEALED;
 use super::certificates::{RECORDER_PRODUCER, Statements, holds_statements};
 use super::collector::Collector;
 use super::lives::{self, PRODUCER_CLOSE, PRODUCER_HEARTBEAT};
@@ -97,6 +98,7 @@ pub(crate) fn check<'l>(
                     Some(KEY_ANNOUNCE | KEY_RETIRE) => statements.hear_keys(index, &body),
                     Some(MAC_PUBLISHED) => statements.hear_published(index, &body, collector),
                     Some(LEDGER_CLOSED) => statements.hear_closed(index, &body),
+                    Some(LEDGER_RESEALED) => statements.hear_resealed(index),
                     Some(LEDGER_CONTINUES) => statements.hear_continues(index, &body, collector),
                     _ => {}
                 }

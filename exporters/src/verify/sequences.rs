@@ -27,7 +27,9 @@ impl Counted {
         let (mut sequences, lives) = (counted.0.clone(), counted.1.clone());
         for (producer, epochs) in &mut sequences.producers {
             for (epoch, numbers) in epochs {
-                numbers.is_settled = numbers.is_closed(&lives.of(producer, epoch));
+                // The recorder of that ledger says nothing in this one.
+                numbers.is_settled =
+                    producer == RECORDER_PRODUCER || numbers.is_accounted_for(&lives.of(producer, epoch));
             }
         }
         sequences.unnumbered = 0;
@@ -59,7 +61,7 @@ struct Numbers {
     runs: BTreeMap<u64, u64>,
     seen: u64,
     repeated: u64,
-    /// It closed in an earlier ledger, and nothing of it stands in this one: it is none of this one's affair.
+    /// It is accounted for in an earlier ledger, and nothing of it stands in this one: it is none of this one's affair.
     is_settled: bool,
 }
 
@@ -189,6 +191,11 @@ impl Numbers {
 
     fn is_closed(&self, life: &Life) -> bool {
         life.closed.is_some_and(|last| last >= self.last())
+    }
+
+    /// Whether it closed, and lacks no more than it counts as lost itself.
+    fn is_accounted_for(&self, life: &Life) -> bool {
+        self.is_closed(life) && self.missing() <= life.lost
     }
 
     fn report(&self, producer: &str, epoch: &str, life: Life) -> ProducerReport {
