@@ -41,7 +41,7 @@ use crate::publication::{Publisher, Seen, Stop};
 use crate::receive::{self, Bound, Listeners, ReceiveError, ReceiveMetrics};
 use crate::retention::Classifier;
 use crate::seal::{self, Assigner, Lent, Own, Parts, Queue, Streams, Writer, WriterError};
-use crate::startup::{self, Probed, Ready, StartError};
+use crate::startup::{self, COLLECTOR_START, Probed, Ready, StartError};
 use crate::timestamp::{self, Authorities, Timestamps};
 use crate::witness::{self, WitnessMetrics};
 
@@ -213,7 +213,7 @@ pub async fn run(
     let unstated = ready.closing.as_ref().filter(|closing| closing.statement.is_none());
     let unstated = unstated.map(|closing| closing.marker.by.clone());
     let (starting, queue) = Stages::start(ready, &config, &shared, assigner.clone())?;
-    seal_own(&shared, &queue, "collector.start", Some(start_details)).await;
+    seal_own(&shared, &queue, COLLECTOR_START, Some(start_details)).await;
     if bucket.is_some() {
         seal_own(&shared, &queue, "archive.probe", bucket).await;
     }
@@ -668,11 +668,12 @@ fn start_details(ready: &Ready, journal_lost: bool) -> String {
     let journal_lost = journal_lost && ready.recovered.next_index.is_none();
     let torn = ready.recovered.torn.as_ref().map_or(0, |torn| torn.bytes);
     format!(
-        "{{\"version\":\"{}\",\"journal_clean\":{},\"journal_lost\":{journal_lost},\"torn_tail_bytes\":{torn},\"next_index\":\"{}\",\"archived\":\"{}\"}}",
+        "{{\"version\":\"{}\",\"journal_clean\":{},\"journal_lost\":{journal_lost},\"torn_tail_bytes\":{torn},\"next_index\":\"{}\",\"archived\":\"{}\",\"closed\":{}}}",
         env!("CARGO_PKG_VERSION"),
         ready.recovered.clean,
         ready.sealer.next_index(),
         ready.archive.tail().size,
+        ready.closing.is_some(),
     )
 }
 

@@ -30,6 +30,9 @@ use crate::key_ring::KeyRing;
 use crate::keys::{self, KeysError, Protection};
 use crate::place::Place;
 
+/// What the collector says first: in which state it found what it starts on.
+pub(crate) const COLLECTOR_START: &str = "collector.start";
+
 /// Why the collector can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -341,8 +344,9 @@ fn closing(
     let Some(marker) = data_dir.closed()? else {
         let statement = match journal.closed {
             // The journal may have let go of the statement, or the directory was put back from before it. Behind it stands nothing of a
-            // sender: whoever finds that in the journal need not ask the archive.
-            None if !journal.has_senders && archived > 0 => {
+            // sender, and no start that found the ledger open: whoever finds that in the journal need not ask the archive, where this
+            // reads every commit.
+            None if !journal.is_open && archived > 0 => {
                 let reader = open()?;
                 closing::search(&reader, &TreeReader::of(&reader)).map_err(|error| damaged(error.to_string()))?
             }
@@ -488,14 +492,23 @@ fn archived_streams(archive: &Archive, data_dir: &DataDir) -> StreamTracker {
     })
 }
 
+/// Whether this is the record of a start of the collector that found the ledger open. Those of the first releases don't say.
+fn began_open(body: &[u8]) -> bool {
+    let Ok(body) = Body::parse(body) else { return false };
+    let details = body.record.details.filter(|_| body.record.action_type.as_deref() == Some(COLLECTOR_START));
+    let details = details.and_then(|details| serde_json::from_str::<serde_json::Value>(details.as_str()).ok());
+    details.is_some_and(|details| details["closed"] == serde_json::Value::Bool(false))
+}
+
 /// Where the ledger ends.
 struct End {
     prev: Hash,
     sealed_at: Time,
     /// The record of the journal that closes the ledger.
     closed: Option<u64>,
-    /// Whether a record that is not the recorder's own stands in the journal.
-    has_senders: bool,
+    /// Whether the journal shows that the ledger is open: by a record that is not the recorder's own, or by a start of the collector that
+    /// says so.
+    is_open: bool,
 }
 
 /// The key a second time, to go on with to later epochs.
@@ -533,7 +546,7 @@ fn replay(
 ) -> Result<End, StartError> {
     let (archived, last_hash) = (tail.size, tail.last_hash);
     let fenced = || StartError::Fenced { archived, writer: tail.writer.clone() };
-    let mut end = End { prev: last_hash, sealed_at: Time::default(), closed: None, has_senders: false };
+    let mut end = End { prev: last_hash, sealed_at: Time::default(), closed: None, is_open: false };
     if journal.next_index().is_none() {
         return Ok(end);
     }
@@ -574,8 +587,8 @@ fn replay(
             if tachograph_ledger::sha256(record.body) != leaf.body_sha256 {
                 return Err(damaged("its body is not the one that was sealed".to_owned()));
             }
-            if leaf.producer != Some(RECORDER_PRODUCER) {
-                end.has_senders = true;
+            if leaf.producer != Some(RECORDER_PRODUCER) || began_open(record.body) {
+                end.is_open = true;
             } else if end.closed.is_none() && closes(record.body, vkey.name()) {
                 end.closed = Some(index);
             }
