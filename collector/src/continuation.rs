@@ -37,6 +37,9 @@ pub enum ContinuationError {
     /// Its tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// It is not there.
+    #[error("nothing is there: give the data directory or the archive of the ledger that is to be continued")]
+    Nothing,
     /// Only its key can say that it is it.
     #[error(
         "{0} is an archive alone, and whoever may write there could name a key of their own: give the ledger's public key with --previous-key"
@@ -116,7 +119,11 @@ pub enum ContinuationError {
 /// If it is not closed, or can't be authenticated with `key`.
 pub fn of(place: &Place, key: Option<&VerifyingKey>) -> Result<Continues, ContinuationError> {
     let shown = place.to_string();
-    let (archive, key, signed) = match place.directory().filter(|path| DataDir::is_one(path)) {
+    if place.directory().is_some_and(|path| !path.exists()) {
+        return Err(ContinuationError::Nothing);
+    }
+    let data_dir = place.directory().filter(|path| DataDir::is_one(path));
+    let (archive, key, signed) = match data_dir {
         Some(data) => of_data_dir(&DataDir::open(data)?, &shown, key)?,
         None => {
             let key = key.cloned().ok_or_else(|| ContinuationError::NoKey(shown.clone()))?;
@@ -126,7 +133,11 @@ pub fn of(place: &Place, key: Option<&VerifyingKey>) -> Result<Continues, Contin
     archive.check_commits(signed)?;
     let first = archive.identity().vkey.clone();
     let tree = TreeReader::of(&archive);
-    let not_closed = || ContinuationError::NotClosed { ledger: first.name().clone(), place: shown.clone() };
+    let not_closed = || match data_dir {
+        // That it is closed its data directory says.
+        Some(_) => ContinuationError::NoCheckpoint(first.name().clone()),
+        None => ContinuationError::NotClosed { ledger: first.name().clone(), place: shown.clone() },
+    };
     let closed = closing::search(&archive, &tree)?.ok_or_else(not_closed)?;
     check_body(&archive, &tree, closed)?;
     // A crash may have left the newest commit without its checkpoint.
@@ -153,8 +164,11 @@ fn of_data_dir(
 ) -> Result<(Reader, VerifyingKey, u64), ContinuationError> {
     let ledger = data_dir.ledger().clone();
     let place = data_dir.archive()?;
-    if data_dir.closed()?.is_none() || place.directory().is_some_and(|path| !Path::is_dir(path)) {
+    if data_dir.closed()?.is_none() {
         return Err(ContinuationError::NotClosed { ledger, place: shown.to_owned() });
+    }
+    if place.directory().is_some_and(|path| !Path::is_dir(path)) {
+        return Err(ContinuationError::NoCheckpoint(ledger));
     }
     let checkpoint = data_dir.checkpoint()?;
     let archive = Reader::open(place.reader()?)?;

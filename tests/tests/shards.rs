@@ -309,6 +309,11 @@ fn a_ledger_is_continued_only_when_it_is_closed_and_by_another_name() {
     send(&collector, &events);
     continued(&data, "e2e.example/second", &[]).expect(2, &["is not closed", "tachograph close"]);
     continued(&archive, "e2e.example/second", &[&"--previous-key", &vkey]).expect(2, &["is not closed"]);
+    // One that is closed by its mark, and whose archive does not say so yet; and one that is not there.
+    let marked = home.copy();
+    fs::write(marked.data().join("closed"), "{\"by\":\"uid:1000\",\"format\":\"1\",\"from\":\"21\"}\n").unwrap();
+    continued(&marked.data(), "e2e.example/second", &[]).expect(2, &["is closed, but", "no checkpoint yet"]);
+    continued(&data.with_file_name("nowhere"), "e2e.example/second", &[]).expect(2, &["nowhere", "nothing is there"]);
     close(&home).expect(0, &[]);
     collector.stop();
     continued(&data, "e2e.example/ai-audit", &[]).expect(2, &["is the name of the ledger", "--name"]);

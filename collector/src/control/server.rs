@@ -17,6 +17,7 @@ use super::{
 use crate::batch::Entropy;
 use crate::clock::Clock;
 use crate::data_dir::DataDir;
+use crate::intake::Refusal;
 use crate::key_ring::{KeyDesk, Named};
 use crate::progress::Progress;
 use crate::seal::{Own, Queue};
@@ -157,10 +158,15 @@ impl Speaker {
     /// Closes the ledger.
     async fn close_ledger(&self, by: &str) -> Result<Reply, String> {
         let closed = self.queue.close(by.to_owned()).await;
-        let index = closed.map_err(|refusal| {
-            format!(
+        let index = closed.map_err(|refusal| match refusal {
+            Refusal::Closed => {
+                "the ledger is closed and takes no more records, but the journal has no room to state that: it is stated once there is. \
+                 Run `tachograph close` again then"
+                    .to_owned()
+            }
+            refusal => format!(
                 "the end can't be stated now: {refusal:?}. It may be closed all the same: run `tachograph close` again"
-            )
+            ),
         })?;
         let late = || {
             format!(

@@ -24,9 +24,26 @@ impl Writer {
     ) -> Result<(), WriterError> {
         let closed = match self.stopping {
             true => Err(Failed::Refused(Refusal::Stopping)),
-            false => self.close(by),
+            false => match self.close(by) {
+                // With its mark it is closed, whether that could be stated or not.
+                Err(Failed::Refused(_)) if self.parts.closing.is_some() => Err(Failed::Refused(Refusal::Closed)),
+                closed => closed,
+            },
         };
         reply_to(reply, closed)
+    }
+
+    /// States the end if there was no room for that, and there may be now.
+    pub(super) fn state_the_end_if_owed(&mut self) -> Result<(), WriterError> {
+        let Some(Closing { marker, statement: None }) = &self.parts.closing else { return Ok(()) };
+        // Nobody archives it any more: the next start states it.
+        if self.stopping {
+            return Ok(());
+        }
+        match self.close(marker.by.clone()) {
+            Err(Failed::Fatal(error)) => Err(error),
+            Ok(_) | Err(Failed::Refused(_)) => Ok(()),
+        }
     }
 
     fn close(&mut self, by: String) -> Result<u64, Failed> {

@@ -261,6 +261,7 @@ impl Writer {
                     self.to_release = Some(size);
                     self.answer_archived(size);
                     self.release()?;
+                    self.state_the_end_if_owed()?;
                 }
             }
             next = if self.frame.bytes() < GROUP_BYTES { queue.try_recv().ok() } else { None };

@@ -174,7 +174,8 @@ impl Queue {
     /// statement behind it. Gives the statement's index, of an earlier call too.
     ///
     /// # Errors
-    /// If it is not stated. It may be closed all the same: a further call finds out.
+    /// [`Refusal::Closed`] if it is closed, and there is no room to state that: the writer does it once there is. After any other it may be
+    /// closed all the same: a further call finds out.
     pub async fn close(&self, by: String) -> Result<u64, Refusal> {
         let (reply, answer) = oneshot::channel();
         match self.sender.try_send(Message::Close { by, reply }) {

@@ -48,18 +48,24 @@ fn a_closed_ledger_takes_the_recorders_own_alone_whichever_way_others_come() {
 fn a_statement_that_found_no_room_is_made_later_and_nothing_is_taken_meanwhile() {
     let place = Place::new();
     let (journal, dedup) = (MemoryDisk::new(), MemoryDisk::new());
-    let running = Running::start(place.on_disks(&journal, &dedup, 1 << 20));
+    let parts = place.on_disks(&journal, &dedup, 1 << 20);
+    let recorder = Arc::clone(&parts.own);
+    let running = Running::start(parts);
     assert_eq!(running.seal(&[record(1, "a")]), accepted(1, 0));
     journal.fail(0, Fault::Before(ENOSPC));
-    assert!(matches!(close(&running, "uid:7"), Err(Refusal::Full { .. })));
+    assert_eq!(close(&running, "uid:7"), Err(Refusal::Closed), "it is, but that is not stated");
     assert!(journal.fired());
     assert_eq!(running.seal(&[record(2, "b")]), Err(Refusal::Closed));
     journal.no_faults();
-    assert_eq!(close(&running, "uid:8"), Ok(1));
+    // Once more is archived there may be room: nobody has to ask.
+    assert!(running.queue.archived(1));
+    assert_eq!(running.seal(&[record(2, "b")]), Err(Refusal::Closed));
+    assert_eq!(running.queue.seal_blocking(own(&place, &recorder)), accepted(1, 0));
+    assert_eq!(close(&running, "uid:8"), Ok(1), "it stands before what came later");
     assert_eq!(running.seal(&[record(2, "b")]), Err(Refusal::Closed));
     running.finish().unwrap();
     let stored = read_disk(&journal, &place);
-    assert_eq!(stored.len(), 2);
+    assert_eq!(stored.len(), 3);
     assert_eq!(place.data_dir().closed().unwrap().map(|marker| marker.by), Some("uid:7".to_owned()));
 }
 
