@@ -87,6 +87,26 @@ pub fn with(mut span: Span, attributes: &[(&str, &str)]) -> Span {
     span
 }
 
+/// The span as record `number` of a start of producer `svc`.
+pub fn numbered(span: Span, number: i64) -> Span {
+    let mut span = with(span, &[("tachograph.producer.id", "svc"), ("tachograph.producer.epoch", "e1")]);
+    span.attributes.push(attribute("tachograph.producer.seq", Value::IntValue(number)));
+    span
+}
+
+/// The span as that producer's last word: it closes with record `number` and lost none.
+pub fn closes(span: Span, number: i64) -> Span {
+    let details = format!(r#"{{"count":"{}","last":"{number}","lost":"0"}}"#, number + 1);
+    let mut span = numbered(span, number);
+    span.attributes.retain(|attribute| !attribute.key.starts_with("gen_ai."));
+    let says = [
+        ("tachograph.kind", "lifecycle"),
+        ("tachograph.action.type", "producer.close"),
+        ("tachograph.details", &*details),
+    ];
+    with(span, &says)
+}
+
 /// An attribute.
 pub fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }

@@ -5,7 +5,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use tachograph_exporters::verify::Axis;
@@ -81,24 +80,6 @@ fn an_application_that_ends_is_complete_and_one_that_is_killed_is_open() {
     assert!(told.contains("producer credit epoch") && told.contains(": OPEN,") && told.contains(": CLOSED,"), "{told}");
 }
 
-fn numbered(span: Span, number: i64) -> Span {
-    let mut span = otlp::with(span, &[("tachograph.producer.id", "svc"), ("tachograph.producer.epoch", "e1")]);
-    span.attributes.push(otlp::attribute("tachograph.producer.seq", Attribute::IntValue(number)));
-    span
-}
-
-fn close(span: Span, number: i64) -> Span {
-    let details = format!(r#"{{"count":"{}","last":"{number}","lost":"0"}}"#, number + 1);
-    let mut span = numbered(span, number);
-    span.attributes.retain(|attribute| !attribute.key.starts_with("gen_ai."));
-    let says = [
-        ("tachograph.kind", "lifecycle"),
-        ("tachograph.action.type", "producer.close"),
-        ("tachograph.details", &*details),
-    ];
-    otlp::with(span, &says)
-}
-
 /// What the recorder says of gaps.
 fn said(home: &Home) -> Vec<(String, Value)> {
     let records = stored::read(&home.data());
@@ -119,10 +100,10 @@ fn a_gap_is_recorded_then_its_late_filling_and_in_the_end_all_is_complete() {
         assert_eq!(export(collector.http, "/v1/traces", &otlp::request(spans)).status, 200);
     };
     let span = || events.generation().1;
-    let late = numbered(span(), 2);
-    send(vec![numbered(span(), 0), numbered(span(), 1), numbered(span(), 4)]);
+    let late = otlp::numbered(span(), 2);
+    send(vec![otlp::numbered(span(), 0), otlp::numbered(span(), 1), otlp::numbered(span(), 4)]);
     until("the gap is recorded", || said(&home).len() == 1);
-    send(vec![close(span(), 5)]);
+    send(vec![otlp::closes(span(), 5)]);
     send(vec![late]);
     until("the filling is recorded", || said(&home).len() == 2);
     let range = |from: &str, to: &str| json!([{"from": from, "to": to}]);
@@ -135,7 +116,7 @@ fn a_gap_is_recorded_then_its_late_filling_and_in_the_end_all_is_complete() {
     assert_eq!((verified.code, verified.verdict(Axis::Completeness)), (1, "fail"), "{:#}", verified.report);
     assert_eq!((&starts[0]["state"], &starts[0]["missing"]), (&json!("closed"), &json!(1)));
 
-    send(vec![numbered(span(), 3)]);
+    send(vec![otlp::numbered(span(), 3)]);
     until("the rest is recorded", || said(&home).len() == 3);
     collector.stop();
     let (verified, starts) = audit(&home, "svc");

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use tachograph_exporters::verify::Axis;
@@ -572,24 +571,6 @@ fn what_is_given_of_one_ledger_is_asked_of_that_one_alone() {
     assert_eq!(with([&"--receipts", &of_nobody]).code, 2);
 }
 
-fn numbered(span: Span, number: i64) -> Span {
-    let mut span = otlp::with(span, &[("tachograph.producer.id", "svc"), ("tachograph.producer.epoch", "e1")]);
-    span.attributes.push(otlp::attribute("tachograph.producer.seq", Attribute::IntValue(number)));
-    span
-}
-
-fn closes(span: Span, number: i64) -> Span {
-    let details = format!(r#"{{"count":"{}","last":"{number}","lost":"0"}}"#, number + 1);
-    let mut span = numbered(span, number);
-    span.attributes.retain(|attribute| !attribute.key.starts_with("gen_ai."));
-    let says = [
-        ("tachograph.kind", "lifecycle"),
-        ("tachograph.action.type", "producer.close"),
-        ("tachograph.details", &*details),
-    ];
-    otlp::with(span, &says)
-}
-
 #[test]
 fn a_producer_that_goes_on_over_the_border_is_complete_and_one_whose_record_was_withheld_is_not() {
     for withheld in [false, true] {
@@ -602,13 +583,13 @@ fn a_producer_that_goes_on_over_the_border_is_complete_and_one_whose_record_was_
         let span = || events.generation().1;
         let collector = home.start();
         // Number 2 was under way when the ledger was closed, and goes to the next.
-        post(&collector, vec![numbered(span(), 0), numbered(span(), 1), numbered(span(), 3)]);
+        post(&collector, vec![otlp::numbered(span(), 0), otlp::numbered(span(), 1), otlp::numbered(span(), 3)]);
         close(&home).expect(0, &[]);
         collector.stop();
         let new = next(&home, "e2e.example/second");
         let collector = new.start();
-        let late = (!withheld).then(|| numbered(span(), 2));
-        post(&collector, late.into_iter().chain([numbered(span(), 4), closes(span(), 5)]).collect());
+        let late = (!withheld).then(|| otlp::numbered(span(), 2));
+        post(&collector, late.into_iter().chain([otlp::numbered(span(), 4), otlp::closes(span(), 5)]).collect());
         collector.stop();
 
         let alone = audit(&new, &[]);
@@ -644,13 +625,13 @@ fn a_record_that_came_too_late_for_its_ledger_is_looked_for_in_the_next() {
         let span = || events.generation().1;
         let collector = home.start();
         // It closed while number 2 was still under way.
-        post(&collector, vec![numbered(span(), 0), numbered(span(), 1), closes(span(), 3)]);
+        post(&collector, vec![otlp::numbered(span(), 0), otlp::numbered(span(), 1), otlp::closes(span(), 3)]);
         close(&home).expect(0, &[]);
         collector.stop();
         let new = next(&home, "e2e.example/second");
         let collector = new.start();
         let own = || otlp::with(span(), &[]);
-        post(&collector, if withheld { vec![own()] } else { vec![numbered(span(), 2)] });
+        post(&collector, if withheld { vec![own()] } else { vec![otlp::numbered(span(), 2)] });
         collector.stop();
 
         // Alone the closed ledger can't say.
