@@ -12,7 +12,7 @@ use tachograph_exporters::archive::streams;
 use tachograph_exporters::archive::tree::TreeReader;
 use tachograph_exporters::archive::{Archive, ArchiveError, Keyring, Links, SegmentError, Settings, Settled, Tail};
 use tachograph_exporters::bucket::{self, BucketError, Check, Inspection, Outcome, Trials};
-use tachograph_exporters::verify::{RECORDER_PRODUCER, closes};
+use tachograph_exporters::verify::{RECORDER_PRODUCER, closes, details_of};
 use tachograph_ledger::{
     ChainError, ChainVerifier, Generation, Hash, Leaf, MacKey, SealError, Sealer, StreamTracker, VerifyingKey,
     epoch_of, leaf_hash,
@@ -494,9 +494,8 @@ fn archived_streams(archive: &Archive, data_dir: &DataDir) -> StreamTracker {
 
 /// Whether this is the record of a start of the collector that found the ledger open. Those of the first releases don't say.
 fn began_open(body: &[u8]) -> bool {
-    let Ok(body) = Body::parse(body) else { return false };
-    let details = body.record.details.filter(|_| body.record.action_type.as_deref() == Some(COLLECTOR_START));
-    let details = details.and_then(|details| serde_json::from_str::<serde_json::Value>(details.as_str()).ok());
+    let details =
+        details_of(body, COLLECTOR_START).and_then(|details| serde_json::from_str::<serde_json::Value>(&details).ok());
     details.is_some_and(|details| details["closed"] == serde_json::Value::Bool(false))
 }
 

@@ -49,7 +49,7 @@ pub(crate) use timestamps::tolerance;
 use timestamps::{Auditor, Timestamps};
 pub(crate) use witnessed::accepts;
 
-pub use border::{Beginning, ContinuedBy, ContinuesReport, LEDGER_RESEALED, closes};
+pub use border::{Beginning, ContinuedBy, ContinuesReport, LEDGER_RESEALED, closes, details_of};
 pub use certificates::{ARCHIVE_ORPHANS, RECORDER_PRODUCER, RETENTION_DESTROY, RETENTION_DESTROYED};
 pub use lives::{PRODUCER_CLOSE, PRODUCER_HEARTBEAT, PRODUCER_OPEN};
 pub use published::MAC_PUBLISHED;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use tachograph_ledger::shard::{LEDGER_CLOSED, closed_ledger};
+use tachograph_ledger::shard::{LEDGER_CLOSED, LEDGER_CONTINUES, closed_ledger};
 use tachograph_ledger::{Checkpoint, Commit, Continues, KeyHistory, LedgerName, ObjectKind, VerifyingKey};
 use tachograph_record::{Body, Kind};
 
@@ -27,8 +27,8 @@ pub fn closes(body: &[u8], ledger: &LedgerName) -> bool {
     details_of(body, LEDGER_CLOSED).and_then(|details| closed_ledger(&details)).as_ref() == Some(ledger)
 }
 
-/// The details of a record of the recorder's of this action.
-fn details_of(body: &[u8], action: &str) -> Option<String> {
+/// The details of a record of the recorder's of this action; `None` if it is another one, or has none.
+pub fn details_of(body: &[u8], action: &str) -> Option<String> {
     let body = Body::parse(body).ok()?;
     let record = &body.record;
     let is_own = record.kind == Kind::Lifecycle && record.producer.as_deref() == Some(RECORDER_PRODUCER);
@@ -64,7 +64,7 @@ fn first_record(store: &dyn Store) -> Option<Vec<u8>> {
 }
 
 fn continues_of(body: &[u8]) -> Option<Continues> {
-    Continues::parse(&details_of(body, tachograph_ledger::shard::LEDGER_CONTINUES)?).ok()
+    Continues::parse(&details_of(body, LEDGER_CONTINUES)?).ok()
 }
 
 /// The ledger that continues the one that is verified.
@@ -139,8 +139,7 @@ impl Border {
             self.late = Some(self.late.map_or(index, |late| late.min(index)));
             return;
         }
-        let details = Body::parse(body).ok().and_then(|body| Some(body.record.details?.as_str().to_owned()));
-        match Continues::parse(&details.unwrap_or_default()) {
+        match Continues::parse(&details_of(body, LEDGER_CONTINUES).unwrap_or_default()) {
             Ok(says) if says.ledger() == ledger => fail("says that the ledger continues itself".to_owned()),
             Ok(says) => self.continues = Some(says),
             Err(error) => {
