@@ -9,6 +9,7 @@
 
 use crate::capture::{self, Hashed, Integer, Number, Scalar, Text, TextList};
 use crate::event::{Added, Current, EventSpan, Extra, Kind, OpenEvent, Outcome, decision_around};
+use crate::late::Late;
 use crate::recorder::{self, Recorder};
 use crate::{clock, ids, propagation};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState};
@@ -322,7 +323,7 @@ impl Active {
             status,
             instrumentation_scope: self.recorder.scope(),
         };
-        self.recorder.record(span);
+        self.recorder.record(span, Late::default());
     }
 
     /// Adds what every record carries; gives the span's status.

@@ -186,10 +186,11 @@ impl<E: SpanExporter> Delivery<E> {
         drop(self.exporter.shutdown());
     }
 
-    /// Adds who numbered the records. Done once per record, off the application's threads.
+    /// Completes the records and adds who numbered them. Done once per record, off the application's threads.
     fn stamp(&self, batch: &mut [Queued]) {
         for queued in batch.iter_mut().filter(|queued| !queued.stamped) {
             queued.stamped = true;
+            std::mem::take(&mut queued.late).complete(&mut queued.span);
             let sequence = i64::try_from(queued.sequence).unwrap_or(i64::MAX);
             queued.span.attributes.extend([
                 KeyValue::new("tachograph.producer.id", Arc::clone(&self.producer.id)),

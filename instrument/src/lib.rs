@@ -21,6 +21,7 @@ mod delivery;
 mod event;
 mod ids;
 mod init;
+mod late;
 mod lifecycle;
 mod processor;
 pub mod propagation;

@@ -3,6 +3,7 @@
 //! It differs from the SDK's batch processor in that it waits instead of dropping when its queue is
 //! full, keeps a batch whose export failed, and counts what it could not keep.
 
+use crate::late::Late;
 use crate::queue::Queue;
 use opentelemetry::Context;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -29,7 +30,7 @@ impl SpanProcessor for LosslessSpanProcessor {
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() {
-            self.queue.push(span);
+            self.queue.push(span, Late::default());
         }
     }
 

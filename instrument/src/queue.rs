@@ -12,6 +12,7 @@
 //!   later ones are refused at once until a delivery succeeds: an application must not slow to one
 //!   call per `wait` because a collector is gone.
 
+use crate::late::Late;
 use crate::warning::{Topic, Warnings};
 use opentelemetry::{Array, Value};
 use opentelemetry_sdk::trace::SpanData;
@@ -48,6 +49,8 @@ pub struct Report {
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) span: SpanData,
+    /// What is to be done to the span before it is sent.
+    pub(crate) late: Late,
     pub(crate) sequence: u64,
     /// It is of the producer itself, not of the application.
     pub(crate) own: bool,
@@ -85,7 +88,15 @@ impl State {
 
     fn push_own(&mut self, span: SpanData, sequence: u64, close: bool) {
         self.own += 1;
-        self.waiting.push_back(Queued { span, sequence, own: true, close, stamped: false, bytes: 0 });
+        self.waiting.push_back(Queued {
+            span,
+            late: Late::default(),
+            sequence,
+            own: true,
+            close,
+            stamped: false,
+            bytes: 0,
+        });
     }
 }
 
@@ -126,7 +137,7 @@ impl Queue {
     // --- the application's side ---
 
     /// Takes a record that ended, waiting for a place if there is none.
-    pub(crate) fn push(&self, span: SpanData) {
+    pub(crate) fn push(&self, span: SpanData, late: Late) {
         let bytes = estimated_bytes(&span);
         let mut state = self.lock();
         if !state.closed && !state.shedding && self.is_full(&state, bytes) {
@@ -152,7 +163,7 @@ impl Queue {
             return;
         }
         state.bytes += bytes;
-        state.waiting.push_back(Queued { span, sequence, own: false, close: false, stamped: false, bytes });
+        state.waiting.push_back(Queued { span, late, sequence, own: false, close: false, stamped: false, bytes });
         if state.waiting.len() == self.limits.wake_at || state.bytes > self.limits.bytes / 2 {
             drop(state);
             self.work.notify_one();

@@ -4,6 +4,7 @@
 //! fresh, so that the way to it costs one atomic load; before the first `init` not even that copy
 //! is made.
 
+use crate::late::Late;
 use crate::processor::LosslessSpanProcessor;
 use crate::queue::Queue;
 use crate::warning::Topic;
@@ -45,8 +46,8 @@ impl Recorder {
         self.scope.clone()
     }
 
-    pub(crate) fn record(&self, span: SpanData) {
-        self.queue.push(span);
+    pub(crate) fn record(&self, span: SpanData, late: Late) {
+        self.queue.push(span, late);
     }
 
     pub(crate) fn processor(&self) -> LosslessSpanProcessor {
