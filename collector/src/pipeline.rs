@@ -12,8 +12,8 @@
 //! not be kept.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -139,6 +139,20 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     started: impl FnOnce(&Ready, Addresses) + Send,
 ) -> Result<(), RunError> {
+    run_embedded(config, stop, started, |_| ()).await
+}
+
+/// As [`run`], for a program that the collector is part of: `offer` gets what takes records, once it does. Whoever holds
+/// it for longer than an export holds up the end.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_embedded(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    started: impl FnOnce(&Ready, Addresses) + Send,
+    offer: impl FnOnce(Weak<seal::Intake>) + Send,
+) -> Result<(), RunError> {
     let authorities = Authorities::open(&config.timestamps)?;
     let entropy = SystemEntropy;
     let shared = Shared {
@@ -171,10 +185,11 @@ pub async fn run(
         auth: config.receive.auth.clone(),
         limits: config.receive.limits.clone(),
     };
-    // Nothing of a sender is taken any more: its ports are for the ledger that continues this one.
+    // Of a closed ledger nothing of a sender is taken any more: its ports are for the ledger that continues it.
+    let wants_ports = listeners.grpc.is_some() || listeners.http.is_some();
     let bound = match &ready.closing {
-        None => Some(receive::bind(listeners, Arc::clone(&receive_metrics)).await?),
-        Some(_) => None,
+        None if wants_ports => Some(receive::bind(listeners, Arc::clone(&receive_metrics)).await?),
+        None | Some(_) => None,
     };
     let admin = match config.admin {
         None => None,
@@ -265,6 +280,8 @@ pub async fn run(
         held: Arc::default(),
         streams: assigner,
     };
+    let intake = Arc::new(intake);
+    offer(Arc::downgrade(&intake));
     let (shutdown, watch_shutdown) = watch::channel(false);
     let mut serving = tokio::spawn(serve(bound, intake, watch_shutdown));
 
@@ -311,9 +328,9 @@ pub async fn run(
 }
 
 /// Serves what is received, if anything is, until `shutdown`.
-async fn serve(bound: Option<Bound>, intake: seal::Intake, mut shutdown: watch::Receiver<bool>) {
+async fn serve(bound: Option<Bound>, intake: Arc<seal::Intake>, mut shutdown: watch::Receiver<bool>) {
     match bound {
-        Some(bound) => bound.serve(Arc::new(intake), shutdown).await,
+        Some(bound) => bound.serve(intake, shutdown).await,
         // That its sender is gone means the same.
         None => drop(shutdown.wait_for(|stop| *stop).await),
     }

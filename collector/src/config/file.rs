@@ -181,7 +181,7 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
     let witnesses = file.witnesses.and_then(|file| file.check(&mut problems));
     let timestamps = file.timestamps.check(&mut problems);
     let streams = file.streams.check(&mut problems);
-    let admin = overrides.admin.or_else(|| address(file.admin, 9464));
+    let admin = overrides.admin.or_else(|| address(file.admin, 9464)).filter(|_| !overrides.embedded);
     let addresses = [("receive.grpc", receive.grpc), ("receive.http", receive.http), ("admin", admin)];
     for (at, (name, address)) in addresses.iter().enumerate() {
         for (other, taken) in &addresses[..at] {
@@ -215,9 +215,13 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
 }
 
 fn receive(file: ReceiveFile, overrides: &Overrides, problems: &mut Vec<String>) -> Receive {
-    let grpc = overrides.grpc.or_else(|| address(file.grpc, 4317));
-    let http = overrides.http.or_else(|| address(file.http, 4318));
-    if grpc.is_none() && http.is_none() {
+    let (grpc, http) = match overrides.embedded {
+        true => (None, None),
+        false => {
+            (overrides.grpc.or_else(|| address(file.grpc, 4317)), overrides.http.or_else(|| address(file.http, 4318)))
+        }
+    };
+    if grpc.is_none() && http.is_none() && !overrides.embedded {
         problems.push("receive.grpc and receive.http are both off, so that nothing could be received".to_owned());
     }
     let tokens = match (file.bearer_tokens, file.bearer_token_file) {

@@ -225,6 +225,8 @@ pub struct Overrides {
     pub admin: Option<SocketAddr>,
     /// `--journal-lost`
     pub journal_lost: bool,
+    /// No port is opened, whatever the file says: records are handed in by the program that the recorder is part of.
+    pub embedded: bool,
 }
 
 /// Why there is no configuration.
