@@ -1,20 +1,27 @@
-//! The delivery thread: takes batches from the queue and hands them to an OpenTelemetry exporter
+//! The delivery thread: takes batches from the queue, or from the spool if there is one, and hands them to a transport
 //! until the receiver acknowledges them.
 //!
 //! It owns its thread and a single-threaded runtime, so that the application needs none. A failed
-//! batch goes back into the queue and is tried again with growing pauses, for as long as the
-//! process runs and, after `close`, until the deadline. If the receiver refuses a batch as such, it is
-//! halved until the record that it refuses stands alone; only that one is given up. A batch that
-//! was delivered but whose acknowledgement was lost arrives twice; the event id tells it. The producer's close goes last and alone,
+//! batch is tried again with growing pauses, for as long as the process runs and, after `close`, until the deadline. If the receiver
+//! refuses a batch as such, it is halved until the record that it refuses stands alone; only that one is given up. A batch that
+//! was delivered but whose acknowledgement was lost arrives twice; the event id tells it. What earlier processes left in the spool is
+//! delivered in turn with this process's records. The producer's close goes last and alone,
 //! with the count of what is lost as it is then.
 
+use crate::init::InitError;
 use crate::lifecycle::Event;
-use crate::queue::{Queue, Queued};
+use crate::queue::{Form, Queue, Queued, Tally};
 use crate::recorder::Producer;
+use crate::spool::folder::Folder;
+use crate::spool::format::Entry;
+use crate::spool::reader::{Batch, Next, Reader};
+use crate::stamp;
+use crate::transport::{Cargo, Failure, Transport};
 use crate::warning::Topic;
-use opentelemetry::{Context, InstrumentationScope, KeyValue};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use crate::wire;
+use bytes::Bytes;
+use opentelemetry::{Context, InstrumentationScope};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,64 +40,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Wakes the delivery thread early.
 pub(crate) const WAKE_AT: usize = BATCH_RECORDS;
 
-/// Starts the thread. `exporter` is made on it, inside its runtime, because gRPC channels need one.
-pub(crate) fn start<E, F, X>(
-    queue: Arc<Queue>,
-    producer: Producer,
-    resource: Resource,
-    rhythm: Rhythm,
-    exporter: F,
-) -> Result<std::thread::JoinHandle<()>, StartError<X>>
-where
-    E: SpanExporter + 'static,
-    F: FnOnce(&Arc<Queue>) -> Result<E, X> + Send + 'static,
-    X: Send + 'static,
-{
-    let (ready, started) = std::sync::mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new()
-        .name("tachograph".to_owned())
-        .spawn(move || {
-            let _ends = Finish(Arc::clone(&queue));
-            // Spans of the exporter's own work must not become records that cause more of it.
-            let _quiet = Context::enter_telemetry_suppressed_scope();
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(ready.send(Err(StartError::Runtime(error)))),
-            };
-            let made = {
-                let _entered = runtime.enter();
-                exporter(&queue)
-            };
-            let mut exporter = match made {
-                Ok(exporter) => exporter,
-                Err(error) => return drop(ready.send(Err(StartError::Exporter(error)))),
-            };
-            exporter.set_resource(&resource);
-            drop(ready.send(Ok(())));
-            runtime.block_on(Delivery::new(exporter, queue, producer, rhythm).run());
-        })
-        .map_err(StartError::Runtime)?;
-    match started.recv() {
-        Ok(Ok(())) => Ok(thread),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(StartError::Died),
-    }
+/// What the thread works with.
+pub(crate) struct Work {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) producer: Producer,
+    /// As `wire::resource` has it.
+    pub(crate) resource: Bytes,
+    pub(crate) rhythm: Rhythm,
+    pub(crate) spool: Option<Folders>,
 }
 
-/// Why the delivery thread did not start.
-pub(crate) enum StartError<X> {
-    Runtime(std::io::Error),
-    Exporter(X),
-    Died,
-}
-
-/// However the thread ends, nobody waits for it any longer.
-struct Finish(Arc<Queue>);
-
-impl Drop for Finish {
-    fn drop(&mut self) {
-        self.0.finish();
-    }
+/// The spool's folders: this process's, and those of dead ones.
+pub(crate) struct Folders {
+    pub(crate) own: Arc<Folder>,
+    pub(crate) dead: Vec<Folder>,
 }
 
 /// When the thread does something without being asked.
@@ -103,32 +66,112 @@ pub(crate) struct Rhythm {
     pub(crate) scope: InstrumentationScope,
 }
 
-struct Delivery<E> {
-    exporter: E,
+/// Starts the thread. `transport` is made on it, inside its runtime, because connections need one.
+pub(crate) fn start<T, F>(work: Work, transport: F) -> Result<std::thread::JoinHandle<()>, InitError>
+where
+    T: Transport,
+    F: FnOnce(&Arc<Queue>) -> Result<T, InitError> + Send + 'static,
+{
+    let (ready, started) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new()
+        .name("tachograph".to_owned())
+        .spawn(move || {
+            let _ends = Ends(Arc::clone(&work.queue));
+            // Spans of the transport's own work must not become records that cause more of it.
+            let _quiet = Context::enter_telemetry_suppressed_scope();
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(InitError::Thread(error)))),
+            };
+            let made = {
+                let _entered = runtime.enter();
+                transport(&work.queue)
+            };
+            let transport = match made {
+                Ok(transport) => transport,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            drop(ready.send(Ok(())));
+            runtime.block_on(Delivery::new(transport, work).run());
+        })
+        .map_err(InitError::Thread)?;
+    match started.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(InitError::Thread(std::io::Error::other("the delivery thread ended at once"))),
+    }
+}
+
+/// However the thread ends, nobody waits for it any longer.
+struct Ends(Arc<Queue>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.delivery_ended();
+    }
+}
+
+struct Delivery<T> {
+    transport: T,
     queue: Arc<Queue>,
     producer: Producer,
+    resource: Bytes,
     rhythm: Rhythm,
     next_heartbeat: Option<Instant>,
+    own: Option<Reader>,
+    dead: VecDeque<Folder>,
+    adopted: VecDeque<Reader>,
+    /// It is the turn of what earlier processes left.
+    turn_of_adopted: bool,
     /// Records in the next batch: halved when the receiver refuses a batch, doubled when it takes one.
     batch: usize,
     pause: Duration,
 }
 
-enum Failure {
-    /// The receiver may take it later.
-    Later(String),
-    /// The receiver is full, or the batch is too large for it.
-    Full(String),
-    /// The receiver will not take this batch as it is.
-    Refused(String),
-    /// Time is up.
-    Deadline,
+/// Records that are sent together, and where they came from.
+enum Parcel {
+    Memory(Vec<Queued>),
+    Own(Batch),
+    Adopted(Batch),
 }
 
-impl<E: SpanExporter> Delivery<E> {
-    fn new(exporter: E, queue: Arc<Queue>, producer: Producer, rhythm: Rhythm) -> Self {
-        let next_heartbeat = rhythm.heartbeat.and_then(|heartbeat| Instant::now().checked_add(heartbeat));
-        Self { exporter, queue, producer, rhythm, next_heartbeat, batch: BATCH_RECORDS, pause: FIRST_PAUSE }
+impl Parcel {
+    fn len(&self) -> usize {
+        match self {
+            Self::Memory(batch) => batch.len(),
+            Self::Own(batch) | Self::Adopted(batch) => batch.records.len(),
+        }
+    }
+
+    fn first_bytes(&self) -> usize {
+        match self {
+            Self::Memory(batch) => batch.first().map_or(0, |queued| queued.bytes),
+            Self::Own(batch) | Self::Adopted(batch) => batch.records.first().map_or(0, Bytes::len),
+        }
+    }
+}
+
+impl<T: Transport> Delivery<T> {
+    fn new(transport: T, work: Work) -> Self {
+        let next_heartbeat = work.rhythm.heartbeat.and_then(|heartbeat| Instant::now().checked_add(heartbeat));
+        let (own, dead) = match work.spool {
+            Some(folders) => (Some(Reader::new(folders.own)), folders.dead.into()),
+            None => (None, VecDeque::new()),
+        };
+        Self {
+            transport,
+            queue: work.queue,
+            producer: work.producer,
+            resource: work.resource,
+            rhythm: work.rhythm,
+            next_heartbeat,
+            own,
+            dead,
+            adopted: VecDeque::new(),
+            turn_of_adopted: true,
+            batch: BATCH_RECORDS,
+            pause: FIRST_PAUSE,
+        }
     }
 
     /// Says that the producer lives, if it is time.
@@ -142,90 +185,208 @@ impl<E: SpanExporter> Delivery<E> {
     }
 
     async fn run(mut self) {
+        self.adopt();
         loop {
-            self.queue.wait_for_work(self.rhythm.interval.min(self.rhythm.heartbeat.unwrap_or(Duration::MAX))).await;
+            if self.adopted.is_empty() || self.queue.is_closed() {
+                let rhythm = self.rhythm.interval.min(self.rhythm.heartbeat.unwrap_or(Duration::MAX));
+                self.queue.wait_for_work(rhythm).await;
+            }
             self.beat();
-            let mut batch = self.queue.take(self.batch, BATCH_BYTES);
-            if batch.is_empty() {
-                if self.queue.is_closed() {
+            self.show_space();
+            let Some(parcel) = self.next_parcel() else {
+                if self.queue.is_drained() {
                     break;
                 }
                 continue;
-            }
-            self.stamp(&mut batch);
-            self.count_lost(&mut batch);
-            match self.attempt(&batch).await {
+            };
+            match self.attempt(&parcel).await {
                 Ok(()) => {
-                    self.queue.acknowledged(batch);
+                    self.settle(parcel, true);
                     self.batch = (self.batch * 2).min(BATCH_RECORDS);
                     self.pause = FIRST_PAUSE;
                 }
-                Err(Failure::Refused(reason)) if batch.len() == 1 => self.give_up(batch, &reason),
+                Err(Failure::Refused(reason)) if parcel.len() == 1 => self.give_up(parcel, &reason),
                 Err(Failure::Refused(_)) => {
-                    self.batch = (batch.len() / 2).max(1);
-                    self.queue.put_back(batch);
+                    self.batch = (parcel.len() / 2).max(1);
+                    self.put_back(parcel);
                 }
                 // What no receiver's usual limit admits would keep all others waiting for ever.
-                Err(Failure::Full(reason)) if batch.len() == 1 && batch[0].bytes > USUAL_LIMIT => {
-                    self.give_up(batch, &reason);
+                Err(Failure::Full(reason)) if parcel.len() == 1 && parcel.first_bytes() > USUAL_LIMIT => {
+                    self.give_up(parcel, &reason);
                 }
                 Err(Failure::Later(reason) | Failure::Full(reason)) => {
-                    self.queue.put_back(batch);
+                    self.put_back(parcel);
                     self.warn_of_delay(&reason);
                     if !self.rest().await {
                         break;
                     }
                 }
                 Err(Failure::Deadline) => {
-                    self.queue.put_back(batch);
+                    self.put_back(parcel);
                     break;
                 }
             }
         }
-        // The exporter's own shutdown frees resources; all records were acknowledged or given up.
-        drop(self.exporter.shutdown());
+        self.show_space();
+        self.transport.end();
     }
 
-    /// Completes the records and adds who numbered them. Done once per record, off the application's threads.
-    fn stamp(&self, batch: &mut [Queued]) {
-        for queued in batch.iter_mut().filter(|queued| !queued.stamped) {
-            queued.stamped = true;
-            std::mem::take(&mut queued.late).complete(&mut queued.span);
-            let sequence = i64::try_from(queued.sequence).unwrap_or(i64::MAX);
-            queued.span.attributes.extend([
-                KeyValue::new("tachograph.producer.id", Arc::clone(&self.producer.id)),
-                KeyValue::new("tachograph.producer.epoch", Arc::clone(&self.producer.epoch)),
-                KeyValue::new("tachograph.producer.seq", sequence),
-            ]);
+    // --- what to send ---
+
+    /// Looks through what dead processes left. One of another version stays where it is.
+    fn adopt(&mut self) {
+        for folder in std::mem::take(&mut self.dead) {
+            match folder.examine() {
+                Ok(examined) => {
+                    let found = examined.left.application + examined.lost;
+                    self.queue.count_adopted(found, 0, examined.lost);
+                    if examined.lost > 0 {
+                        self.queue.warnings().say(Topic::Loss, || {
+                            format!(
+                                "{} bytes in {} are not readable: {} records of an earlier process are lost, as far as their numbers tell",
+                                examined.unreadable, folder.path.display(), examined.lost
+                            )
+                        });
+                    } else if examined.unreadable > 0 {
+                        self.queue.warnings().say(Topic::Spool, || {
+                            format!(
+                                "a write in {} was torn when its process ended: {} bytes are passed over",
+                                folder.path.display(),
+                                examined.unreadable
+                            )
+                        });
+                    }
+                    if examined.left.all == 0 {
+                        folder.remove();
+                    } else {
+                        self.adopted.push_back(Reader::new(Arc::new(folder)));
+                    }
+                }
+                Err(reason) => self.queue.warnings().say(Topic::Foreign, || {
+                    format!("what an earlier process left in {} stays there: {reason}", folder.path.display())
+                }),
+            }
         }
     }
 
-    /// Has the close say how many are lost, at each attempt anew. It is alone in its batch, and all before it was settled.
-    fn count_lost(&self, batch: &mut [Queued]) {
-        for queued in batch.iter_mut().filter(|queued| queued.close) {
-            let (last, lost) = (queued.sequence, self.queue.numbers_lost());
-            Event::Close { last, lost }.say_in(&mut queued.span);
+    /// This process's records and those of earlier ones by turns, and from memory what the spool does not take. After `close` only
+    /// this process's: the others are safe where they are.
+    fn next_parcel(&mut self) -> Option<Parcel> {
+        if std::mem::take(&mut self.turn_of_adopted)
+            && !self.queue.is_closed()
+            && let Some(parcel) = self.next_adopted()
+        {
+            return Some(parcel);
+        }
+        self.turn_of_adopted = true;
+        if let Some(parcel) = self.next_own() {
+            return Some(parcel);
+        }
+        let mut batch = self.queue.take(self.batch, BATCH_BYTES);
+        if batch.is_empty() {
+            return None;
+        }
+        for queued in &mut batch {
+            stamp::prepare(queued, &self.producer, &self.queue);
+            if T::WIRE {
+                stamp::encode(queued);
+            }
+        }
+        Some(Parcel::Memory(batch))
+    }
+
+    fn next_adopted(&mut self) -> Option<Parcel> {
+        while let Some(reader) = self.adopted.front_mut() {
+            match reader.next(self.batch, BATCH_BYTES) {
+                Next::Batch(batch) => return Some(Parcel::Adopted(batch)),
+                Next::Nothing => {
+                    reader.folder.remove();
+                    self.adopted.pop_front();
+                }
+                Next::Lost(tally, reason) => {
+                    self.queue.count_adopted(0, 0, tally.application);
+                    self.warn_of_damage(tally, &reason);
+                }
+            }
+        }
+        None
+    }
+
+    fn next_own(&mut self) -> Option<Parcel> {
+        loop {
+            let reader = self.own.as_mut()?;
+            // Not what was written a moment ago and is not counted yet.
+            let there = usize::try_from(self.queue.held().1).unwrap_or(usize::MAX);
+            if there == 0 {
+                reader.advance();
+                return None;
+            }
+            match reader.next(self.batch.min(there), BATCH_BYTES) {
+                Next::Batch(batch) => return Some(Parcel::Own(batch)),
+                Next::Nothing => return None,
+                Next::Lost(tally, reason) => {
+                    self.queue.settled_from_spool(tally, 0, false);
+                    self.warn_of_damage(tally, &reason);
+                }
+            }
         }
     }
 
-    async fn attempt(&self, batch: &[Queued]) -> Result<(), Failure> {
-        let spans: Vec<SpanData> = batch.iter().map(|queued| queued.span.clone()).collect();
-        let mut export = pin!(self.exporter.export(spans));
-        let export = std::future::poll_fn(|task| {
+    // --- sending ---
+
+    async fn attempt(&self, parcel: &Parcel) -> Result<(), Failure> {
+        let cargo = match parcel {
+            Parcel::Memory(batch) if T::WIRE => {
+                Cargo::Wire { resource: &self.resource, records: batch.iter().filter_map(wire_form).collect() }
+            }
+            Parcel::Memory(batch) => Cargo::Spans(batch.iter().filter_map(span_form).collect()),
+            Parcel::Own(batch) | Parcel::Adopted(batch) => {
+                Cargo::Wire { resource: &batch.resource, records: batch.records.clone() }
+            }
+        };
+        let mut sending = pin!(self.transport.send(cargo));
+        let sending = std::future::poll_fn(|task| {
             // A panicking exporter must not end the thread that holds the records.
-            match catch_unwind(AssertUnwindSafe(|| export.as_mut().poll(task))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
-                Ok(Poll::Ready(Err(error))) => Poll::Ready(Err(classify(error.to_string()))),
+            match catch_unwind(AssertUnwindSafe(|| sending.as_mut().poll(task))) {
+                Ok(outcome) => outcome,
                 Err(_) => Poll::Ready(Err(Failure::Later("the exporter panicked".to_owned()))),
             }
         });
         tokio::select! {
-            outcome = export => outcome,
+            outcome = sending => outcome,
             () = tokio::time::sleep(ATTEMPT_LIMIT) => {
                 Err(Failure::Later(format!("no answer within {ATTEMPT_LIMIT:?}")))
             }
             () = self.queue.deadline_passed() => Err(Failure::Deadline),
+        }
+    }
+
+    /// The receiver has them, or never will.
+    fn settle(&mut self, parcel: Parcel, delivered: bool) {
+        match parcel {
+            Parcel::Memory(batch) if delivered => self.queue.acknowledged(batch),
+            Parcel::Memory(batch) => self.queue.given_up(batch),
+            Parcel::Own(batch) => {
+                if let Some(reader) = &mut self.own {
+                    reader.settle(&batch);
+                }
+                self.queue.settled_from_spool(batch.tally, batch.below, delivered);
+            }
+            Parcel::Adopted(batch) => {
+                if let Some(reader) = self.adopted.front_mut() {
+                    reader.settle(&batch);
+                }
+                let count = batch.tally.application;
+                let (exported, lost) = if delivered { (count, 0) } else { (0, count) };
+                self.queue.count_adopted(0, exported, lost);
+            }
+        }
+    }
+
+    /// What came from the spool is still there.
+    fn put_back(&self, parcel: Parcel) {
+        if let Parcel::Memory(batch) = parcel {
+            self.queue.put_back(batch);
         }
     }
 
@@ -237,7 +398,7 @@ impl<E: SpanExporter> Delivery<E> {
             let deadline = self.queue.closing().await;
             let pause = pause.min(Duration::from_millis(500));
             tokio::time::sleep(pause).await;
-            return std::time::Instant::now() < deadline;
+            return Instant::now() < deadline;
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -246,30 +407,80 @@ impl<E: SpanExporter> Delivery<E> {
         true
     }
 
-    fn give_up(&self, batch: Vec<Queued>, reason: &str) {
-        for queued in &batch {
-            self.queue.warnings().say(Topic::Loss, || {
-                format!("the receiver refused record {} ({}): {reason}; it is lost", queued.sequence, queued.span.name)
-            });
+    // --- what is said ---
+
+    fn give_up(&mut self, parcel: Parcel, reason: &str) {
+        let (sequence, name) = match &parcel {
+            Parcel::Memory(batch) => match batch.first() {
+                Some(Queued { sequence, form: Form::Span(span), .. }) => (*sequence, span.name.to_string()),
+                Some(Queued { sequence, form: Form::Wire(record), .. }) => (*sequence, wire::name(record)),
+                None => return,
+            },
+            Parcel::Own(batch) | Parcel::Adopted(batch) => {
+                (batch.first.0, batch.records.first().map(|record| wire::name(record)).unwrap_or_default())
+            }
+        };
+        let kept = self.keep_refused(&parcel);
+        self.queue.warnings().say(Topic::Loss, || {
+            format!("the receiver refused record {sequence} ({name}): {reason}; it is lost{kept}")
+        });
+        self.settle(parcel, false);
+    }
+
+    /// With a spool, what no receiver takes does not vanish.
+    fn keep_refused(&self, parcel: &Parcel) -> String {
+        let Some(own) = &self.own else { return String::new() };
+        let (folder, resource, entry) = match parcel {
+            Parcel::Memory(batch) => match batch.first() {
+                Some(Queued { sequence, own: of_producer, form: Form::Wire(record), .. }) => {
+                    (&own.folder, &self.resource, Entry { sequence: *sequence, own: *of_producer, record })
+                }
+                _ => return String::new(),
+            },
+            Parcel::Own(batch) | Parcel::Adopted(batch) => {
+                let folder = match (parcel, self.adopted.front()) {
+                    (Parcel::Adopted(_), Some(adopted)) => &adopted.folder,
+                    _ => &own.folder,
+                };
+                let Some(record) = batch.records.first() else { return String::new() };
+                (folder, &batch.resource, Entry { sequence: batch.first.0, own: batch.first.1, record })
+            }
+        };
+        match folder.refused.keep(&folder.epoch, resource, entry) {
+            Ok(path) => format!(" for it, and kept in {}", path.display()),
+            Err(error) => format!(", and is not kept: {error}"),
         }
-        self.queue.given_up(batch);
     }
 
     fn warn_of_delay(&self, reason: &str) {
+        let (held, spooled) = self.queue.held();
         self.queue.warnings().say(Topic::Delivery, || {
-            format!("records can't be delivered: {reason}. {} wait in memory and are tried again", self.queue.held())
+            let spooled = if self.own.is_some() { format!(", {spooled} in the spool") } else { String::new() };
+            format!("records can't be delivered: {reason}. {held} wait in memory{spooled} and are tried again")
         });
+    }
+
+    fn warn_of_damage(&self, lost: Tally, reason: &str) {
+        self.queue.warnings().say(Topic::Loss, || format!("{reason}; {} records are lost", lost.application));
+    }
+
+    fn show_space(&self) {
+        if let Some(own) = &self.own {
+            self.queue.set_spool_bytes(own.folder.space.used());
+        }
     }
 }
 
-/// The OTLP exporter gives its gRPC status only as text.
-fn classify(reason: String) -> Failure {
-    const REFUSED: [&str; 2] = ["gRPC code: InvalidArgument", "gRPC code: OutOfRange"];
-    if REFUSED.iter().any(|code| reason.contains(code)) {
-        Failure::Refused(reason)
-    } else if reason.contains("gRPC code: ResourceExhausted") {
-        Failure::Full(reason)
-    } else {
-        Failure::Later(reason)
+fn wire_form(queued: &Queued) -> Option<Bytes> {
+    match &queued.form {
+        Form::Wire(record) => Some(record.clone()),
+        Form::Span(_) => None,
+    }
+}
+
+fn span_form(queued: &Queued) -> Option<opentelemetry_sdk::trace::SpanData> {
+    match &queued.form {
+        Form::Span(span) => Some(span.clone()),
+        Form::Wire(_) => None,
     }
 }

@@ -1,16 +1,20 @@
 //! Starting and stopping: settings, the guard, and the final count.
 
-use crate::delivery::{self, Rhythm, StartError};
+use crate::delivery::{self, Folders, Rhythm};
 use crate::ids;
 use crate::lifecycle::Event;
 use crate::processor::LosslessSpanProcessor;
-use crate::queue::{Limits, Queue, Report};
+use crate::queue::{Limits, Queue, WhenFull};
 use crate::receipts::ReceiptFile;
 use crate::recorder::{self, Producer, Recorder};
-use crate::sender::Sender;
+use crate::report::Report;
+use crate::spool::folder::{self, Folder, Space};
+use crate::spool::writer::Writer;
+use crate::spool::{self, Durability, Spool};
+use crate::transport::{Exporter, Otlp, Protocol, Settings, Transport};
 use crate::warning::Warnings;
+use crate::wire;
 use opentelemetry::KeyValue;
-use opentelemetry_otlp::{ExporterBuildError, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanExporter, SpanLimits};
 use std::path::PathBuf;
@@ -19,10 +23,6 @@ use std::time::Duration;
 
 /// How long the end waits if only the producer's own words are left to be delivered.
 const OWN_LIMIT: Duration = Duration::from_secs(2);
-const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4317";
-const ENDPOINT_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-const PROTOCOL_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-
 /// Starts recording with the settings of the environment. Keep the guard until the program ends.
 ///
 /// `OTEL_SERVICE_NAME` names the service, `OTEL_EXPORTER_OTLP_ENDPOINT` the collector
@@ -53,6 +53,8 @@ pub fn init() -> Result<Guard, InitError> {
 pub struct Init {
     service: Option<String>,
     endpoint: Option<String>,
+    protocol: Option<Protocol>,
+    spool: Option<Spool>,
     producer_id: Option<String>,
     resource: Vec<KeyValue>,
     limits: Limits,
@@ -74,13 +76,17 @@ impl Init {
         Self {
             service: None,
             endpoint: None,
+            protocol: None,
+            spool: variable("TACHOGRAPH_SPOOL").map(Spool::new),
             producer_id: None,
             resource: Vec::new(),
             limits: Limits {
                 records: 16_384,
                 bytes: 64 << 20,
-                wait: Duration::from_secs(5),
+                when_full: WhenFull::WaitAtMost(Duration::from_secs(5)),
                 wake_at: delivery::WAKE_AT,
+                spool: false,
+                confirm: false,
             },
             interval: Duration::from_millis(200),
             heartbeat: Some(Duration::from_secs(60)),
@@ -90,9 +96,22 @@ impl Init {
         }
     }
 
-    /// Where the collector listens (OTLP over gRPC). Wins over the environment.
+    /// Where the collector listens: for gRPC its address, for HTTP what stands before `/v1/traces`. Wins over the environment.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// How records are sent. Wins over `OTEL_EXPORTER_OTLP_PROTOCOL`; gRPC if neither says.
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// Where records wait on disk until the collector has acknowledged them. Wins over `TACHOGRAPH_SPOOL`, which names a directory;
+    /// without either they wait in memory alone.
+    pub fn spool(mut self, spool: Spool) -> Self {
+        self.spool = Some(spool);
         self
     }
 
@@ -118,11 +137,16 @@ impl Init {
         self
     }
 
-    /// How long a call waits for a place in a full queue before its record is counted as lost.
-    /// Five seconds unless told otherwise; zero never makes a caller wait.
-    pub fn wait_at_most(mut self, limit: Duration) -> Self {
-        self.limits.wait = limit;
+    /// What a call does whose record finds no place. [`WhenFull::WaitAtMost`] five seconds unless told otherwise.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.limits.when_full = when_full;
         self
+    }
+
+    /// How long a call waits for a place in a full queue before its record is counted as lost: short for
+    /// [`when_full`](Init::when_full) with [`WhenFull::WaitAtMost`]. Zero never makes a caller wait.
+    pub fn wait_at_most(self, limit: Duration) -> Self {
+        self.when_full(WhenFull::WaitAtMost(limit))
     }
 
     /// How long a record waits for others to share its request. 200 ms unless told otherwise.
@@ -157,41 +181,45 @@ impl Init {
         self
     }
 
-    /// Starts recording to an OTLP collector over gRPC.
+    /// Starts recording to an OTLP collector.
     ///
     /// # Errors
     ///
     /// As [`init()`].
     pub fn init(mut self) -> Result<Guard, InitError> {
-        require_grpc()?;
-        let endpoint = self.endpoint.take();
-        let Some(path) = self.receipts.take() else {
-            return self.start(move |_| otlp_exporter(endpoint));
+        let settings = Settings::new(self.protocol, self.endpoint.take())?;
+        let receipts = match self.receipts.take() {
+            None => None,
+            Some(path) => Some(ReceiptFile::open(&path).map_err(|source| InitError::Receipts { path, source })?),
         };
-        let file = ReceiptFile::open(&path).map_err(|source| InitError::Receipts { path, source })?;
-        self.start(move |queue| {
-            // OpenTelemetry's exporter is made too, for its judgement of the settings.
-            otlp_exporter(endpoint.clone())?;
-            Sender::new(endpoint_of(endpoint), file, Arc::clone(queue))
-        })
+        let resource = resource(self.service.take(), std::mem::take(&mut self.resource));
+        self.start(resource, move |queue| Otlp::new(settings, receipts, Arc::clone(queue)))
     }
 
-    /// Starts recording to an OpenTelemetry exporter of your own: another transport, or memory. No receipts are kept then.
+    /// Starts recording to an OpenTelemetry exporter of your own: another transport, or memory. No receipts are kept then, and there
+    /// is no spool.
     ///
     /// # Errors
     ///
-    /// As [`init()`].
-    pub fn init_with<E: SpanExporter + 'static>(self, exporter: E) -> Result<Guard, InitError> {
-        self.start(move |_| Ok(exporter))
+    /// As [`init()`], and if a spool was asked for.
+    pub fn init_with<E: SpanExporter + 'static>(mut self, exporter: E) -> Result<Guard, InitError> {
+        if self.spool.is_some() {
+            return Err(InitError::SpoolWithExporter);
+        }
+        let resource = resource(self.service.take(), std::mem::take(&mut self.resource));
+        let shown = resource.clone();
+        self.start(resource, move |_| Ok(Exporter::new(exporter, &shown)))
     }
 
-    fn start<E, F>(self, exporter: F) -> Result<Guard, InitError>
+    fn start<T, F>(mut self, resource: Resource, transport: F) -> Result<Guard, InitError>
     where
-        E: SpanExporter + 'static,
-        F: FnOnce(&Arc<Queue>) -> Result<E, ExporterBuildError> + Send + 'static,
+        T: Transport,
+        F: FnOnce(&Arc<Queue>) -> Result<T, InitError> + Send + 'static,
     {
         let producer = Producer { id: Arc::from(producer_id(self.producer_id)?), epoch: Arc::from(ids::random_name()) };
-        let resource = resource(self.service, self.resource);
+        let shared = wire::resource(&resource);
+        self.limits.spool = self.spool.is_some();
+        self.limits.confirm = self.spool.as_ref().is_some_and(|spool| spool.durability != Durability::Memory);
         let queue = Arc::new(Queue::new(self.limits, self.warnings));
         let recorder = Arc::new(Recorder::new(Arc::clone(&queue)));
         // Before anybody else can take a number.
@@ -202,15 +230,49 @@ impl Init {
             return Err(InitError::AlreadyStarted);
         }
         let rhythm = Rhythm { interval: self.interval, heartbeat: self.heartbeat, scope: recorder.scope() };
-        let thread = delivery::start(Arc::clone(&queue), producer, resource.clone(), rhythm, exporter)
-            .inspect_err(|_| recorder::remove())
-            .map_err(|error| match error {
-                StartError::Runtime(error) => InitError::Thread(error),
-                StartError::Exporter(error) => InitError::Exporter(error),
-                StartError::Died => InitError::Thread(std::io::Error::other("the delivery thread ended at once")),
-            })?;
-        Ok(Guard { queue, recorder, resource, thread: Some(thread), shutdown_limit: self.shutdown_limit })
+        let (spool, shutdown_limit) = (self.spool, self.shutdown_limit);
+        let threads = || {
+            let opened = spool.map(|spool| open_spool(spool, &producer, &shared)).transpose()?;
+            let (folders, writer) = opened.unzip();
+            let folder = folders.as_ref().map(|folders: &Folders| Arc::clone(&folders.own));
+            let work = delivery::Work {
+                queue: Arc::clone(&queue),
+                producer: producer.clone(),
+                resource: shared,
+                rhythm,
+                spool: folders,
+            };
+            let delivery = delivery::start(work, transport)?;
+            let writer = writer.map(|(writer, durability, sync_every)| {
+                let queue = Arc::clone(&queue);
+                spool::thread::start(spool::thread::Work { queue, producer, writer, durability, sync_every })
+            });
+            let mut threads = vec![delivery];
+            match writer.transpose() {
+                Ok(writer) => threads.extend(writer),
+                Err(error) => {
+                    queue.finish();
+                    return Err(InitError::Thread(error));
+                }
+            }
+            Ok((threads, folder))
+        };
+        let (threads, folder) = threads().inspect_err(|_| recorder::remove())?;
+        Ok(Guard { queue, recorder, resource, threads: Some(threads), folder, shutdown_limit })
     }
+}
+
+type Writing = (Writer, Durability, Duration);
+
+fn open_spool(spool: Spool, producer: &Producer, resource: &[u8]) -> Result<(Folders, Writing), InitError> {
+    let open = || {
+        let space = Arc::new(Space::new(spool.limit));
+        let folder::Opened { own, dead } = folder::open(&spool.directory, &producer.epoch, &space)?;
+        let own = Arc::new(own);
+        let writer = Writer::new(Arc::clone(&own), spool.disk, resource)?;
+        Ok((Folders { own, dead }, (writer, spool.durability, spool.sync_every)))
+    };
+    open().map_err(|source| InitError::Spool { path: spool.directory, source })
 }
 
 /// Why recording did not start.
@@ -226,18 +288,50 @@ pub enum InitError {
     )]
     ProducerId(String),
     /// The environment asks for another OTLP protocol.
-    #[error(
-        "{variable} is {value:?}, but records are sent over gRPC; set it to `grpc` and point the endpoint at the collector's gRPC port (4317)"
-    )]
+    #[error("{variable} is {value:?}, but records are sent over `grpc` or `http/protobuf`; set it to one of these")]
     Protocol {
         /// The environment variable.
         variable: &'static str,
         /// Its value.
         value: String,
     },
-    /// The OTLP exporter does not accept its settings.
-    #[error("the OTLP exporter can't be made: {0}")]
-    Exporter(ExporterBuildError),
+    /// The environment asks for another compression.
+    #[error("{variable} is {value:?}, but requests are sent with `gzip` or `none`; set it to one of these")]
+    Compression {
+        /// The environment variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// What is asked for is not in this build.
+    #[error("{wanted} needs the feature `{feature}` of the crate `tachograph`; add it in Cargo.toml")]
+    Feature {
+        /// What was asked for.
+        wanted: String,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// The collector's address can't be used.
+    #[error(
+        "the endpoint {endpoint:?} can't be used: {reason} (it comes from OTEL_EXPORTER_OTLP_ENDPOINT or `Init::endpoint`)"
+    )]
+    Endpoint {
+        /// The address.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The spool's directory can't be used.
+    #[error("the spool can't be kept in {}: {source} (the directory comes from TACHOGRAPH_SPOOL or `Init::spool`)", path.display())]
+    Spool {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A spool holds records as they are sent over OTLP, which an exporter of the application's own does not take.
+    #[error("a spool works with `Init::init` alone; with `init_with` leave out `Init::spool` and TACHOGRAPH_SPOOL")]
+    SpoolWithExporter,
     /// The file for receipts can't be opened.
     #[error("receipts can't be kept in {}: {source} (the file comes from TACHOGRAPH_RECEIPTS or `Init::receipts`)", path.display())]
     Receipts {
@@ -260,16 +354,15 @@ pub struct Guard {
     queue: Arc<Queue>,
     recorder: Arc<Recorder>,
     resource: Resource,
-    thread: Option<std::thread::JoinHandle<()>>,
+    threads: Option<Vec<std::thread::JoinHandle<()>>>,
+    /// This start's part of the spool.
+    folder: Option<Arc<Folder>>,
     shutdown_limit: Duration,
 }
 
-/// Some records did not reach the receiver.
+/// Some records did not reach the receiver, and never will.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error(
-    "{} of {} records were not delivered; check that the collector runs and is reachable",
-    report.lost, report.produced
-)]
+#[error("records are lost ({report}); check that the collector runs and is reachable")]
 pub struct Lost {
     /// The final count.
     pub report: Report,
@@ -282,7 +375,8 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// [`Lost`] if any record of this process, now or before, did not reach the receiver.
+    /// [`Lost`] if any record of this process, now or before, or one that an earlier process left in the spool, did not reach the
+    /// receiver and never will. What is still in the spool is not lost: the next start delivers it.
     pub fn shutdown(mut self) -> Result<Report, Lost> {
         self.stop()
     }
@@ -321,7 +415,7 @@ impl Guard {
     }
 
     fn stop(&mut self) -> Result<Report, Lost> {
-        if let Some(thread) = self.thread.take() {
+        if let Some(threads) = self.threads.take() {
             recorder::remove();
             // An application that recorded nothing is not kept waiting for a receiver that is not there.
             let limit =
@@ -330,50 +424,28 @@ impl Guard {
             self.queue.close(limit, |last| Event::Close { last, lost: 0 }.span(scope));
             let grace = Duration::from_secs(2);
             if self.queue.wait_until_finished(limit.saturating_add(grace)) {
-                // It has nothing left to do; its panic, if any, was counted as loss.
-                drop(thread.join());
+                // They have nothing left to do; a panic, if any, was counted as loss.
+                threads.into_iter().for_each(|thread| drop(thread.join()));
+                if let Some(folder) = self.folder.take().filter(|_| self.queue.held() == (0, 0)) {
+                    folder.remove();
+                }
             } else {
-                // An exporter that blocks its thread: what it holds is lost.
+                // An exporter or a disk that blocks its thread: what it holds is lost.
                 self.queue.finish();
             }
         }
         let report = self.queue.report();
-        if report.lost == 0 { Ok(report) } else { Err(Lost { report }) }
+        if report.lost + report.adopted_lost == 0 { Ok(report) } else { Err(Lost { report }) }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if self.thread.is_some()
+        if self.threads.is_some()
             && let Err(lost) = self.stop()
         {
             self.queue.warnings().say(crate::warning::Topic::Loss, || lost.to_string());
         }
-    }
-}
-
-fn otlp_exporter(endpoint: Option<String>) -> Result<opentelemetry_otlp::SpanExporter, ExporterBuildError> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic();
-    match endpoint {
-        Some(endpoint) => exporter.with_endpoint(endpoint),
-        None if ENDPOINT_VARIABLES.iter().any(|name| variable(name).is_some()) => exporter,
-        None => exporter.with_endpoint(DEFAULT_ENDPOINT),
-    }
-    .build()
-}
-
-/// Where the collector listens, as OpenTelemetry's exporter finds it. That one has refused what is no address, and TLS.
-fn endpoint_of(given: Option<String>) -> String {
-    let environment = || ENDPOINT_VARIABLES.iter().find_map(|name| variable(name));
-    let endpoint = given.or_else(environment).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-    if endpoint.contains("://") { endpoint } else { format!("http://{endpoint}") }
-}
-
-fn require_grpc() -> Result<(), InitError> {
-    let first = PROTOCOL_VARIABLES.into_iter().find_map(|name| variable(name).map(|value| (name, value)));
-    match first {
-        Some((variable, value)) if value != "grpc" => Err(InitError::Protocol { variable, value }),
-        _ => Ok(()),
     }
 }
 

@@ -28,18 +28,25 @@ pub mod propagation;
 mod queue;
 mod receipts;
 mod recorder;
-mod sender;
+mod report;
+mod spool;
+mod stamp;
 mod task;
+mod transport;
 mod warning;
+mod wire;
 
 pub use capture::sha256;
 pub use event::{Outcome, set_outcome};
 pub use init::{Guard, Init, InitError, Lost, init};
 pub use opentelemetry::{Context, ContextGuard};
 pub use processor::LosslessSpanProcessor;
-pub use queue::Report;
+pub use queue::WhenFull;
+pub use report::{Report, SpoolState};
+pub use spool::{Durability, Spool};
 pub use tachograph_macros::{agent_decision, generation, tool_call};
 pub use task::{InContext, spawn, spawn_blocking, with_context};
+pub use transport::Protocol;
 
 /// What the macros' output calls. Not for direct use; it may change in any release.
 #[doc(hidden)]
@@ -48,4 +55,6 @@ pub mod __private {
     pub use crate::capture::{Hashed, Integer, Number, Scalar, Text, TextList};
     pub use crate::event::{Kind, Step};
     pub use crate::receipts::Receipt;
+    /// For fuzzing: a segment of the spool, read as recovery reads it.
+    pub use crate::spool::format as spool_format;
 }

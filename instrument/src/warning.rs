@@ -11,10 +11,16 @@ const QUIET: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Topic {
     Delivery,
+    /// A folder of the spool that is another release's.
+    Foreign,
     Loss,
     Misuse,
     Receipts,
+    Spool,
+    Unconfirmed,
 }
+
+const TOPICS: usize = Topic::Unconfirmed as usize + 1;
 
 /// Takes a finished sentence.
 pub(crate) type Sink = Box<dyn Fn(&str) + Send + Sync>;
@@ -22,7 +28,7 @@ pub(crate) type Sink = Box<dyn Fn(&str) + Send + Sync>;
 /// Passes warnings on to the sink, at most one per topic in [`QUIET`].
 pub(crate) struct Warnings {
     sink: Sink,
-    topics: Mutex<[Heard; 4]>,
+    topics: Mutex<[Heard; TOPICS]>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -33,7 +39,7 @@ struct Heard {
 
 impl Warnings {
     pub(crate) fn new(sink: Sink) -> Self {
-        Self { sink, topics: Mutex::new([Heard::default(); 4]) }
+        Self { sink, topics: Mutex::new([Heard::default(); TOPICS]) }
     }
 
     pub(crate) fn to_stderr() -> Self {

@@ -7,3 +7,4 @@ mod nesting;
 mod otlp;
 mod outcomes;
 mod sink;
+mod spool;

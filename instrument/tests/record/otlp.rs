@@ -11,7 +11,7 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 #[derive(Clone, Default)]
-struct Received(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+pub(crate) struct Received(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
 
 #[tonic::async_trait]
 impl TraceService for Received {
@@ -34,22 +34,31 @@ fn spans_of(request: &ExportTraceServiceRequest) -> impl Iterator<Item = &Span> 
 }
 
 impl Received {
-    fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        self.of_kind(false)
+    }
+
+    /// What producers say of themselves.
+    pub(crate) fn lifecycle(&self) -> Vec<Span> {
+        self.of_kind(true)
+    }
+
+    fn of_kind(&self, lifecycle: bool) -> Vec<Span> {
         let requests = self.0.lock().expect("requests");
-        let lifecycle = Some(any_value::Value::StringValue("lifecycle".to_owned()));
+        let kind = Some(any_value::Value::StringValue("lifecycle".to_owned()));
         let spans = requests.iter().flat_map(spans_of);
-        spans.filter(|span| attribute(span, "tachograph.kind") != lifecycle).cloned().collect()
+        spans.filter(|span| (attribute(span, "tachograph.kind") == kind) == lifecycle).cloned().collect()
     }
 }
 
 /// A receiver on its own thread; stops when dropped.
-struct Server {
+pub(crate) struct Server {
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
-    fn start(address: SocketAddr, received: Received) -> Self {
+    pub(crate) fn start(address: SocketAddr, received: Received) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(async {
@@ -77,14 +86,14 @@ impl Drop for Server {
     }
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 #[tachograph::generation(name = name, model = "m", prompt = "p")]
 fn record(name: &str) {}
 
-fn attribute(span: &Span, key: &str) -> Option<any_value::Value> {
+pub(crate) fn attribute(span: &Span, key: &str) -> Option<any_value::Value> {
     let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
     found.value.clone()?.value
 }

@@ -89,6 +89,12 @@ impl SpanExporter for Sink {
     }
 }
 
+/// Produced, exported, lost; nothing is left anywhere else.
+pub(crate) fn counts(report: tachograph::Report) -> (u64, u64, u64) {
+    assert_eq!((report.spooled, report.waiting), (0, 0), "{report:?}");
+    (report.produced, report.exported, report.lost)
+}
+
 pub(crate) fn is_lifecycle(span: &SpanData) -> bool {
     text(span, "tachograph.kind").as_deref() == Some("lifecycle")
 }

@@ -1,0 +1,193 @@
+//! Reads a folder's segments in order, for delivery. Recovery is the same: a dead process's folder is read as one's own.
+
+use super::folder::{Folder, Segment};
+use super::format::{ENTRY_HEAD, Entry, Found, Header, Position};
+use crate::queue::Tally;
+use bytes::Bytes;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+/// What is read at once beside the records that are asked for.
+const AHEAD: usize = 64 << 10;
+
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) folder: Arc<Folder>,
+    position: Position,
+    position_file: Option<File>,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    file: File,
+    resource: Bytes,
+    header: u64,
+}
+
+/// Records that follow one another.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) resource: Bytes,
+    pub(crate) records: Vec<Bytes>,
+    /// Number of the first one, and whether it is the producer's own: they matter where it stands alone.
+    pub(crate) first: (u64, bool),
+    /// The number after the last one.
+    pub(crate) below: u64,
+    pub(crate) tally: Tally,
+    segment: u64,
+    end: u64,
+}
+
+pub(crate) enum Next {
+    Batch(Batch),
+    Nothing,
+    /// Something was not readable; these are lost with it.
+    Lost(Tally, String),
+}
+
+impl Reader {
+    pub(crate) fn new(folder: Arc<Folder>) -> Self {
+        let position = folder.position();
+        let position_file = File::options().create(true).truncate(false).write(true).open(folder.position_path()).ok();
+        Self { folder, position, position_file, open: None }
+    }
+
+    /// The next records, within both bounds but at least one.
+    pub(crate) fn next(&mut self, records: usize, bytes: usize) -> Next {
+        let Some(segment) = self.advance() else { return Next::Nothing };
+        match self.read(segment.number, segment.length, records.max(1), bytes) {
+            Ok(batch) => Next::Batch(batch),
+            Err(error) => {
+                let (path, offset) = (self.folder.segment_path(segment.number), self.position.offset);
+                // What is behind was written, but can't be read: the writer goes on in the next segment.
+                self.folder.give_up_rest(segment.number, offset);
+                Next::Lost(segment.left, format!("{} can't be read at byte {offset}: {error}", path.display()))
+            }
+        }
+    }
+
+    /// Lets go of segments that are done with: the one in which there is something to read, if any.
+    pub(crate) fn advance(&mut self) -> Option<Segment> {
+        loop {
+            let segment = self.folder.segment_from(self.position.segment)?;
+            if segment.number != self.position.segment {
+                self.position = Position { segment: segment.number, offset: 0 };
+            }
+            if self.position.offset.max(segment.body) < segment.length {
+                return Some(segment);
+            }
+            if !segment.sealed {
+                return None;
+            }
+            self.pass(segment.number);
+        }
+    }
+
+    /// The segment is done with.
+    fn pass(&mut self, number: u64) {
+        self.open = None;
+        self.position = Position { segment: number + 1, offset: 0 };
+        self.save();
+        self.folder.retire(number);
+    }
+
+    fn read(&mut self, number: u64, length: u64, records: usize, bytes: usize) -> io::Result<Batch> {
+        let open = match self.open.take() {
+            Some(open) if open.number == number => open,
+            _ => open_segment(self.folder.segment_path(number), number)?,
+        };
+        self.position.offset = self.position.offset.max(open.header);
+        let (from, left) = (self.position.offset, length.saturating_sub(self.position.offset));
+        let open = self.open.insert(open);
+        let usual = left.min((bytes + AHEAD) as u64) as usize;
+        let mut buffer = open.bytes(from, usual)?;
+        if let Found::Short(whole) = Entry::read(&buffer)
+            && whole as u64 <= left
+        {
+            buffer = open.bytes(from, whole.max(usual))?;
+            // Its head was cut off: now its length is known.
+            if let Found::Short(whole) = Entry::read(&buffer)
+                && whole as u64 <= left
+            {
+                buffer = open.bytes(from, whole)?;
+            }
+        }
+        let mut batch = Batch {
+            resource: open.resource.clone(),
+            records: Vec::new(),
+            first: (0, false),
+            below: 0,
+            tally: Tally::default(),
+            segment: number,
+            end: from,
+        };
+        let mut at = 0;
+        while batch.records.len() < records {
+            let Found::Entry(entry, length) = Entry::read(&buffer[at..]) else { break };
+            if !batch.records.is_empty() && at + length > bytes {
+                break;
+            }
+            if batch.records.is_empty() {
+                batch.first = (entry.sequence, entry.own);
+            }
+            let record = at + ENTRY_HEAD..at + length;
+            batch.records.push(buffer.slice(record));
+            batch.tally.add(entry.own);
+            batch.below = entry.sequence + 1;
+            at += length;
+        }
+        if batch.records.is_empty() {
+            return Err(io::Error::other("no entry stands there"));
+        }
+        batch.end = from + at as u64;
+        Ok(batch)
+    }
+
+    /// These were acknowledged or given up: what comes next is behind them.
+    pub(crate) fn settle(&mut self, batch: &Batch) {
+        self.folder.took(batch.segment, batch.tally);
+        self.position = Position { segment: batch.segment, offset: batch.end };
+        self.save();
+    }
+
+    /// If this fails, some are sent again after a crash, and known by their event ids.
+    fn save(&mut self) {
+        if let Some(file) = &mut self.position_file {
+            let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&self.position.write()));
+        }
+    }
+}
+
+impl Open {
+    fn bytes(&mut self, from: u64, length: usize) -> io::Result<Bytes> {
+        let mut bytes = vec![0; length];
+        self.file.seek(SeekFrom::Start(from))?;
+        self.file.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+fn open_segment(path: std::path::PathBuf, number: u64) -> io::Result<Open> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    let mut wanted = 12;
+    loop {
+        let missing = wanted - bytes.len();
+        if (&mut file).take(missing as u64).read_to_end(&mut bytes)? < missing {
+            return Err(io::Error::other("its header is cut short"));
+        }
+        match Header::read(&bytes) {
+            Header::Read(resource, length) => {
+                let (resource, header) = (Bytes::copy_from_slice(resource), length as u64);
+                return Ok(Open { number, file, resource, header });
+            }
+            Header::Short(more) if more > bytes.len() => wanted = more,
+            Header::Short(_) | Header::Damaged | Header::Version(_) => {
+                return Err(io::Error::other("its header is not readable"));
+            }
+        }
+    }
+}

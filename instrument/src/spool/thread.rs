@@ -1,0 +1,163 @@
+//! The spool's writer thread: takes records from the queue, completes, numbers and encodes them, and appends them.
+//!
+//! No file is touched on the application's threads: who waits for durability waits for this thread, together with all others that came
+//! since its last write.
+
+use super::Durability;
+use super::format::Entry;
+use super::writer::{Trouble, Writer};
+use crate::queue::{Form, Queue, Queued, Taken};
+use crate::recorder::Producer;
+use crate::report::SpoolState;
+use crate::stamp;
+use crate::warning::Topic;
+use opentelemetry::Context;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const RECORDS: usize = 4_096;
+const BYTES: usize = 4 << 20;
+/// How long records gather in memory where nobody waits for them.
+const LINGER: Duration = Duration::from_millis(10);
+/// A disk that failed is tried again so often, and a full spool looked at.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+pub(crate) struct Work {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) producer: Producer,
+    pub(crate) writer: Writer,
+    pub(crate) durability: Durability,
+    pub(crate) sync_every: Duration,
+}
+
+/// Starts it.
+pub(crate) fn start(work: Work) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("tachograph-spool".to_owned()).spawn(move || {
+        let _ends = Ends(Arc::clone(&work.queue));
+        // What it makes are no records.
+        let _quiet = Context::enter_telemetry_suppressed_scope();
+        work.run();
+    })
+}
+
+/// However the thread ends, the delivery thread goes on.
+struct Ends(Arc<Queue>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.writer_ended();
+    }
+}
+
+impl Work {
+    fn run(mut self) {
+        let linger = if self.durability == Durability::Memory { LINGER } else { Duration::ZERO };
+        loop {
+            match self.queue.take_to_spool(RECORDS, BYTES, linger, self.writer.sync_due(self.sync_every)) {
+                Taken::Records(batch) => {
+                    if !self.write(batch) {
+                        break;
+                    }
+                }
+                Taken::Nothing => {}
+                Taken::End => break,
+            }
+            if self.writer.sync_due(self.sync_every).is_some_and(|due| due <= Instant::now())
+                && let Err(trouble) = self.writer.sync()
+            {
+                self.warn(&trouble);
+            }
+        }
+        if let Err(trouble) = self.writer.sync() {
+            self.warn(&trouble);
+        }
+    }
+
+    /// Writes them all, however long it takes. False if it can't and the end has come.
+    fn write(&mut self, mut batch: Vec<Queued>) -> bool {
+        for queued in &mut batch {
+            stamp::prepare(queued, &self.producer, &self.queue);
+            stamp::encode(queued);
+        }
+        loop {
+            let (written, outcome) = self.writer.append(batch.iter().filter_map(entry));
+            let rest = batch.split_off(written.min(batch.len()));
+            let outcome = self.account(&batch, outcome);
+            batch = rest;
+            match outcome {
+                Ok(()) => return true,
+                Err(trouble @ Trouble::Full) => {
+                    self.warn(&trouble);
+                    self.queue.set_spool(SpoolState::Full);
+                    if !self.queue.pause_writer(LOOK_AGAIN) {
+                        self.queue.put_back(batch);
+                        return false;
+                    }
+                }
+                Err(trouble @ Trouble::Failed(_)) => {
+                    self.warn(&trouble);
+                    self.queue.put_back(batch);
+                    self.queue.set_spool(SpoolState::Failing);
+                    let goes_on = self.queue.pause_writer(TRY_AGAIN);
+                    self.queue.try_spool();
+                    // At the end it is tried once more, with whatever is left then.
+                    return goes_on || self.write_at_the_end();
+                }
+            }
+        }
+    }
+
+    /// These were written; `outcome` is what became of the others.
+    fn account(&mut self, batch: &[Queued], outcome: Result<(), Trouble>) -> Result<(), Trouble> {
+        let Some(last) = batch.last() else { return outcome };
+        let outcome = match (self.durability, outcome) {
+            // What failed may have been the sync of a segment that some of these are in.
+            (Durability::Machine, Err(Trouble::Failed(reason))) => {
+                self.queue.spooled(batch, None);
+                return Err(Trouble::Failed(reason));
+            }
+            (Durability::Machine, outcome) => self.writer.sync().and(outcome),
+            (Durability::Memory | Durability::Process, outcome) => outcome,
+        };
+        let synced = self.durability != Durability::Machine || !matches!(outcome, Err(Trouble::Failed(_)));
+        self.queue.spooled(batch, synced.then_some(last.sequence + 1));
+        outcome
+    }
+
+    fn write_at_the_end(&mut self) -> bool {
+        while let Taken::Records(mut batch) = self.queue.take_to_spool(RECORDS, BYTES, Duration::ZERO, None) {
+            for queued in &mut batch {
+                stamp::prepare(queued, &self.producer, &self.queue);
+                stamp::encode(queued);
+            }
+            let (written, outcome) = self.writer.append(batch.iter().filter_map(entry));
+            let rest = batch.split_off(written.min(batch.len()));
+            if self.account(&batch, outcome).is_err() {
+                self.queue.put_back(rest);
+                break;
+            }
+        }
+        false
+    }
+
+    fn warn(&self, trouble: &Trouble) {
+        let (held, spooled) = self.queue.held();
+        self.queue.warnings().say(Topic::Spool, || match trouble {
+            Trouble::Full => format!(
+                "the spool has reached its bound, with {spooled} records of this process; {held} wait in memory. \
+                 Check that the collector runs and is reachable, or give the spool more (`Spool::limit`)"
+            ),
+            Trouble::Failed(reason) => format!(
+                "{reason}; {held} records wait in memory and are delivered from there. The disk is tried again each second"
+            ),
+        });
+    }
+}
+
+fn entry(queued: &Queued) -> Option<Entry<'_>> {
+    match &queued.form {
+        Form::Wire(record) => Some(Entry { sequence: queued.sequence, own: queued.own, record }),
+        Form::Span(_) => None,
+    }
+}

@@ -1,0 +1,114 @@
+//! OTLP over gRPC. Requests are bytes already, so the codec only passes them through.
+
+use super::{ANSWER, ASK, Answer, Failure, Settings, with_causes};
+use crate::init::InitError;
+use bytes::{Buf, BufMut, Bytes};
+use http::uri::PathAndQuery;
+use std::time::Duration;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+pub(super) struct Client {
+    channel: Channel,
+    metadata: MetadataMap,
+    timeout: Duration,
+    #[cfg(feature = "gzip")]
+    gzip: bool,
+}
+
+impl Client {
+    pub(super) fn new(settings: Settings, ask_for_receipts: bool) -> Result<Self, InitError> {
+        let wrong = |error: tonic::transport::Error| settings.wrong_endpoint(with_causes(error.to_string(), &error));
+        let endpoint = Endpoint::from_shared(settings.endpoint.clone()).map_err(wrong)?.timeout(settings.timeout);
+        #[cfg(feature = "tls")]
+        let endpoint = if settings.is_https() {
+            use tonic::transport::{Certificate, ClientTlsConfig};
+            let tls = match settings.certificate()? {
+                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+                None => ClientTlsConfig::new().with_native_roots(),
+            };
+            endpoint.tls_config(tls).map_err(wrong)?
+        } else {
+            endpoint
+        };
+        let mut metadata = MetadataMap::from_headers(settings.headers);
+        if ask_for_receipts {
+            metadata.insert(ASK, AsciiMetadataValue::from_static("1"));
+        }
+        Ok(Self {
+            channel: endpoint.connect_lazy(),
+            metadata,
+            timeout: settings.timeout,
+            #[cfg(feature = "gzip")]
+            gzip: settings.gzip,
+        })
+    }
+
+    pub(super) async fn send(&self, body: Bytes) -> Result<Answer, Failure> {
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        #[cfg(feature = "gzip")]
+        if self.gzip {
+            grpc = grpc.send_compressed(tonic::codec::CompressionEncoding::Gzip);
+        }
+        grpc.ready().await.map_err(|error| Failure::Later(with_causes(error.to_string(), &error)))?;
+        let mut request = Request::new(body);
+        *request.metadata_mut() = self.metadata.clone();
+        request.set_timeout(self.timeout);
+        let answer =
+            grpc.unary(request, PathAndQuery::from_static(PATH), Bare).await.map_err(|status| judge(&status))?;
+        let receipt = answer.metadata().get(ANSWER).and_then(|answer| answer.to_str().ok()).map(ToOwned::to_owned);
+        Ok(Answer { receipt, body: answer.into_inner() })
+    }
+}
+
+fn judge(status: &Status) -> Failure {
+    // The code, and why no answer came, but not what the receiver says, which may echo a token.
+    let reason = with_causes(format!("export failed with gRPC code: {:?}", status.code()), status);
+    match status.code() {
+        Code::InvalidArgument | Code::OutOfRange => Failure::Refused(reason),
+        Code::ResourceExhausted => Failure::Full(reason),
+        _ => Failure::Later(reason),
+    }
+}
+
+/// Bytes in, bytes out.
+#[derive(Clone, Copy, Default)]
+struct Bare;
+
+impl Codec for Bare {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Bare {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Bare {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

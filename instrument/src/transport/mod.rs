@@ -1,0 +1,178 @@
+//! How records reach a receiver: OTLP over gRPC, OTLP over HTTP, or an exporter that the application gives.
+//!
+//! A transport sends one request and says what became of it. When to try again is the delivery thread's business.
+
+mod exporter;
+mod grpc;
+#[cfg(feature = "http")]
+mod http;
+mod settings;
+
+pub(crate) use exporter::Exporter;
+pub use settings::Protocol;
+pub(crate) use settings::Settings;
+
+use crate::queue::Queue;
+use crate::receipts::{Receipt, ReceiptFile};
+use crate::warning::Topic;
+use crate::{init::InitError, wire};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_sdk::trace::SpanData;
+use prost::Message;
+use std::sync::Arc;
+
+/// What is to be sent: spans as the SDK has them, or records in their wire form.
+pub(crate) enum Cargo<'a> {
+    Spans(Vec<SpanData>),
+    Wire { resource: &'a [u8], records: Vec<Bytes> },
+}
+
+/// Why it was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The receiver may take it later.
+    Later(String),
+    /// The receiver is full, or the batch is too large for it.
+    Full(String),
+    /// The receiver will not take this batch as it is.
+    Refused(String),
+    /// Time is up.
+    Deadline,
+}
+
+/// Sends one request at a time.
+pub(crate) trait Transport {
+    /// Whether it takes records in their wire form; else it takes spans.
+    const WIRE: bool;
+
+    async fn send(&self, cargo: Cargo<'_>) -> Result<(), Failure>;
+
+    /// Frees what it holds.
+    fn end(&self) {}
+}
+
+/// OTLP, by either protocol, with receipts if they are wanted.
+pub(crate) struct Otlp {
+    channel: Channel,
+    receipts: Option<ReceiptFile>,
+    queue: Arc<Queue>,
+}
+
+enum Channel {
+    Grpc(grpc::Client),
+    #[cfg(feature = "http")]
+    Http(Box<http::Client>),
+}
+
+/// A receiver's answer to a request that it took, at least in part.
+struct Answer {
+    /// An `ExportTraceServiceResponse`.
+    body: Bytes,
+    receipt: Option<String>,
+}
+
+/// What a request says that wants a receipt, and where the answer has it.
+const ASK: &str = "tachograph-receipts";
+const ANSWER: &str = "tachograph-receipt";
+
+impl Otlp {
+    /// To be called within a runtime. Connects when there is something to send.
+    pub(crate) fn new(settings: Settings, receipts: Option<ReceiptFile>, queue: Arc<Queue>) -> Result<Self, InitError> {
+        let ask = receipts.is_some();
+        let channel = match settings.protocol {
+            Protocol::Grpc => Channel::Grpc(grpc::Client::new(settings, ask)?),
+            #[cfg(feature = "http")]
+            Protocol::Http => Channel::Http(Box::new(http::Client::new(settings, ask)?)),
+            #[cfg(not(feature = "http"))]
+            Protocol::Http => {
+                return Err(InitError::Feature { wanted: "OTLP over HTTP".to_owned(), feature: "http" });
+            }
+        };
+        Ok(Self { channel, receipts, queue })
+    }
+
+    /// Keeps what the answer says. The records are acknowledged whatever becomes of their receipts.
+    fn keep(&self, file: &ReceiptFile, answer: Option<&str>, event_ids: &[String]) {
+        let Some(answer) = answer else {
+            self.warn(|| {
+                "the receiver gives no receipts (a Tachograph collector of this release does): none are kept".to_owned()
+            });
+            return;
+        };
+        let Some(receipt) = Receipt::parse(answer, event_ids.len()) else {
+            self.warn(|| format!("a receipt for {} records is not understood and is not kept", event_ids.len()));
+            return;
+        };
+        if let Err(error) = file.append(&receipt.lines(event_ids)) {
+            self.warn(|| format!("receipts can't be written: {error}"));
+        }
+    }
+
+    fn warn(&self, line: impl FnOnce() -> String) {
+        self.queue.warnings().say(Topic::Receipts, line);
+    }
+}
+
+impl Transport for Otlp {
+    const WIRE: bool = true;
+
+    async fn send(&self, cargo: Cargo<'_>) -> Result<(), Failure> {
+        let Cargo::Wire { resource, records } = cargo else {
+            return Err(Failure::Later("a span that was not encoded".to_owned()));
+        };
+        let request = wire::request(resource, &records);
+        let answer = match &self.channel {
+            Channel::Grpc(client) => client.send(request).await?,
+            #[cfg(feature = "http")]
+            Channel::Http(client) => client.send(request).await?,
+        };
+        taken_whole(&answer.body)?;
+        if let Some(file) = &self.receipts {
+            // The receipt follows the request's order.
+            let event_ids: Vec<_> = records.iter().map(|record| wire::event_id(record)).collect();
+            self.keep(file, answer.receipt.as_deref(), &event_ids);
+        }
+        Ok(())
+    }
+}
+
+/// A receiver that took only part of a request says so in its answer, with success. That is no success of ours.
+fn taken_whole(answer: &[u8]) -> Result<(), Failure> {
+    // An answer that is not understood comes from a receiver that said success: OTLP's answers are empty as a rule.
+    let Ok(answer) = ExportTraceServiceResponse::decode(answer) else { return Ok(()) };
+    match answer.partial_success {
+        Some(partial) if partial.rejected_spans > 0 => Err(Failure::Refused(format!(
+            "it rejects {} of the request's records (partial success)",
+            partial.rejected_spans
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// An error and what caused it, on one line.
+fn with_causes(mut text: String, error: &dyn std::error::Error) -> String {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
+    #[test]
+    fn a_partial_success_is_a_refusal_and_a_remark_is_none() {
+        let answer = |rejected_spans| {
+            let partial_success = Some(ExportTracePartialSuccess { rejected_spans, error_message: "hm".to_owned() });
+            ExportTraceServiceResponse { partial_success }.encode_to_vec()
+        };
+        assert_eq!(taken_whole(&[]), Ok(()));
+        assert_eq!(taken_whole(&answer(0)), Ok(()));
+        assert!(matches!(taken_whole(&answer(3)), Err(Failure::Refused(reason)) if reason.contains("3 of")));
+    }
+}

@@ -1,0 +1,128 @@
+//! The one form in which records are kept and sent: OTLP `ScopeSpans` with one span, encoded once.
+//!
+//! Memory, spool, gRPC and HTTP share these bytes. A request is put together from them by concatenation, as protobuf allows, so that
+//! trying again costs no encoding, and what a receiver gets on the second attempt is what it got on the first.
+
+use crate::ids;
+use bytes::{BufMut, Bytes, BytesMut};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::resource::v1::Resource as WireResource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+use prost::Message;
+use prost::encoding::{encode_varint, encoded_len_varint};
+use sha2::{Digest, Sha256};
+
+/// Field 1 of a request (`resource_spans`) and field 2 of that (`scope_spans`), both length-delimited.
+const RESOURCE_SPANS: u8 = 1 << 3 | 2;
+const SCOPE_SPANS: u8 = 2 << 3 | 2;
+
+/// The record of a finished span.
+pub(crate) fn encode(span: SpanData) -> Bytes {
+    let scope = &span.instrumentation_scope;
+    let scope_spans = ScopeSpans {
+        scope: Some((scope, None).into()),
+        schema_url: scope.schema_url().map(ToOwned::to_owned).unwrap_or_default(),
+        spans: vec![span.into()],
+    };
+    scope_spans.encode_to_vec().into()
+}
+
+/// What all records of a process share: a `ResourceSpans` without its spans.
+pub(crate) fn resource(resource: &Resource) -> Bytes {
+    let resource = ResourceAttributesWithSchema::from(resource);
+    let shared = ResourceSpans {
+        resource: Some(WireResource { attributes: resource.attributes.0, ..WireResource::default() }),
+        scope_spans: Vec::new(),
+        schema_url: resource.schema_url.unwrap_or_default(),
+    };
+    shared.encode_to_vec().into()
+}
+
+/// An `ExportTraceServiceRequest` of these records, in this order.
+pub(crate) fn request(resource: &[u8], records: &[Bytes]) -> Bytes {
+    let field = |length: usize| 1 + encoded_len_varint(length as u64) + length;
+    let inner = resource.len() + records.iter().map(|record| field(record.len())).sum::<usize>();
+    let mut request = BytesMut::with_capacity(field(inner));
+    request.put_u8(RESOURCE_SPANS);
+    encode_varint(inner as u64, &mut request);
+    request.put_slice(resource);
+    for record in records {
+        request.put_u8(SCOPE_SPANS);
+        encode_varint(record.len() as u64, &mut request);
+        request.put_slice(record);
+    }
+    request.freeze()
+}
+
+/// The record's name, for a person.
+pub(crate) fn name(record: &[u8]) -> String {
+    span(record).map_or_else(|| "not readable".to_owned(), |span| span.name)
+}
+
+/// The id that the collector gives the record: the one in it, or that which is derived from it.
+pub(crate) fn event_id(record: &[u8]) -> String {
+    span(record).map(|span| event_id_of(&span)).unwrap_or_default()
+}
+
+fn span(record: &[u8]) -> Option<Span> {
+    ScopeSpans::decode(record).ok()?.spans.pop()
+}
+
+fn event_id_of(span: &Span) -> String {
+    let given = span.attributes.iter().find(|attribute| attribute.key == "tachograph.event.id");
+    let given = given.and_then(|attribute| attribute.value.as_ref()?.value.as_ref());
+    match given {
+        Some(Value::StringValue(id)) if ids::is_uuid(id) => id.to_ascii_lowercase(),
+        _ => ids::derived_event_id(
+            span.start_time_unix_nano,
+            &Sha256::new()
+                .chain_update(b"tachograph/event/span/v1\0")
+                .chain_update(&span.trace_id)
+                .chain_update(&span.span_id)
+                .finalize()
+                .into(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::Event;
+    use opentelemetry::{InstrumentationScope, KeyValue};
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+
+    #[test]
+    fn a_request_put_together_is_one_that_others_read() {
+        let scope = InstrumentationScope::builder("scope").with_version("1").with_schema_url("https://s").build();
+        let of = Resource::builder_empty().with_attributes([KeyValue::new("service.name", "s".repeat(300))]).build();
+        let spans: Vec<_> = (0..3).map(|n| Event::Heartbeat { last: n }.span(scope.clone())).collect();
+        let records: Vec<_> = spans.iter().cloned().map(encode).collect();
+        let request = ExportTraceServiceRequest::decode(request(&resource(&of), &records)).expect("a request");
+        let [resource_spans] = &request.resource_spans[..] else { panic!("one resource: {request:?}") };
+        assert_eq!(resource_spans.resource.as_ref().expect("resource").attributes.len(), 1);
+        assert_eq!(resource_spans.scope_spans.len(), 3);
+        for (scope_spans, span) in resource_spans.scope_spans.iter().zip(spans) {
+            assert_eq!(scope_spans.schema_url, "https://s");
+            assert_eq!(scope_spans.scope.as_ref().map(|scope| scope.version.as_str()), Some("1"));
+            assert_eq!(scope_spans.spans, [Span::from(span)]);
+        }
+        assert_eq!(name(&records[0]), Event::Heartbeat { last: 0 }.span(scope).name);
+        assert_eq!(event_id(&records[2]).len(), 36);
+    }
+
+    /// As `record/src/id.rs` derives it.
+    #[test]
+    fn a_span_without_an_id_gets_the_one_that_the_collector_derives() {
+        let span = Span {
+            trace_id: vec![0x11; 16],
+            span_id: vec![0x22; 8],
+            start_time_unix_nano: 1_795_168_800_123_456_789,
+            ..Span::default()
+        };
+        assert_eq!(event_id_of(&span), "01a1f866-0d7b-719b-98f8-1a54e9dc10fa");
+    }
+}
