@@ -16,6 +16,7 @@ extern crate self as tachograph;
 
 mod call;
 mod capture;
+mod channel;
 mod clock;
 mod delivery;
 mod event;
@@ -26,17 +27,21 @@ mod lifecycle;
 mod processor;
 pub mod propagation;
 mod queue;
+#[cfg(feature = "rayon")]
+pub mod rayon;
 mod receipts;
 mod recorder;
 mod report;
 mod spool;
 mod stamp;
 mod task;
+pub mod thread;
 mod transport;
 mod warning;
 mod wire;
 
 pub use capture::sha256;
+pub use channel::{Carried, carry};
 pub use event::{Outcome, set_outcome};
 pub use init::{Guard, Init, InitError, Lost, init};
 pub use opentelemetry::{Context, ContextGuard};
@@ -45,7 +50,7 @@ pub use queue::WhenFull;
 pub use report::{Report, SpoolState};
 pub use spool::{Durability, Spool};
 pub use tachograph_macros::{agent_decision, generation, tool_call};
-pub use task::{InContext, spawn, spawn_blocking, with_context};
+pub use task::{InContext, bind, bind_mut, bind_once, spawn, spawn_blocking, with_context};
 pub use transport::Protocol;
 
 /// What the macros' output calls. Not for direct use; it may change in any release.

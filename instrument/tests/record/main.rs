@@ -1,5 +1,6 @@
 //! What annotated functions record, seen at an exporter in memory and at a real OTLP receiver.
 
+mod across;
 mod attributes;
 mod delivery;
 mod lifecycle;

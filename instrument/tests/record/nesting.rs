@@ -7,7 +7,7 @@ use opentelemetry_sdk::trace::SpanData;
 use std::collections::HashMap;
 use tachograph::InContext;
 
-fn event(span: &SpanData) -> String {
+pub(crate) fn event(span: &SpanData) -> String {
     text(span, "tachograph.event.id").expect("event id")
 }
 
@@ -19,7 +19,8 @@ fn correlation(span: &SpanData) -> String {
     text(span, "tachograph.correlation.id").expect("correlation id")
 }
 
-fn assert_child(child: &SpanData, of: &SpanData) {
+#[track_caller]
+pub(crate) fn assert_child(child: &SpanData, of: &SpanData) {
     assert_eq!(parent(child), Some(event(of)), "{} of {}", child.name, of.name);
     assert_eq!(correlation(child), correlation(of));
     assert_eq!(child.span_context.trace_id(), of.span_context.trace_id());
