@@ -20,8 +20,13 @@ mod channel;
 mod clock;
 mod delivery;
 mod event;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+#[cfg(feature = "http-headers")]
+pub mod http;
 mod ids;
 mod init;
+pub mod kafka;
 mod late;
 mod lifecycle;
 mod processor;
@@ -32,10 +37,14 @@ pub mod rayon;
 mod receipts;
 mod recorder;
 mod report;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 mod spool;
 mod stamp;
 mod task;
 pub mod thread;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod transport;
 mod warning;
 mod wire;

@@ -7,5 +7,6 @@ mod lifecycle;
 mod nesting;
 mod otlp;
 mod outcomes;
+mod services;
 mod sink;
 mod spool;

@@ -15,7 +15,7 @@ fn parent(span: &SpanData) -> Option<String> {
     text(span, "tachograph.parent.id")
 }
 
-fn correlation(span: &SpanData) -> String {
+pub(crate) fn correlation(span: &SpanData) -> String {
     text(span, "tachograph.correlation.id").expect("correlation id")
 }
 

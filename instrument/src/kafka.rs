@@ -1,0 +1,68 @@
+//! The chain in the headers of Kafka's records, for any client: headers are pairs of a text and bytes.
+//!
+//! With `rskafka`, whose headers are a `BTreeMap<String, Vec<u8>>`:
+//!
+//! ```
+//! # use std::collections::BTreeMap;
+//! let mut headers: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+//! tachograph::kafka::inject(&mut headers);
+//! // … rskafka::record::Record { headers, … } is produced; and where it is consumed:
+//! let sender = tachograph::kafka::extract(&headers);
+//! tachograph::with_context(sender, || { /* annotated calls */ });
+//! ```
+//!
+//! With `rdkafka`:
+//!
+//! ```text
+//! let headers = tachograph::kafka::headers().iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+//!     headers.insert(Header { key, value: Some(value) })
+//! });
+//!
+//! let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+//! let sender = tachograph::kafka::extract(headers.filter_map(|header| Some((header.key, header.value?))));
+//! ```
+
+use crate::propagation::{self, Incoming};
+use opentelemetry::Context;
+
+/// The headers of the current context.
+///
+/// ```
+/// # struct Record(Vec<(String, Vec<u8>)>);
+/// # impl Record { fn header(&mut self, key: String, value: Vec<u8>) { self.0.push((key, value)) } }
+/// # let mut record = Record(vec![]);
+/// for (key, value) in tachograph::kafka::headers() {
+///     record.header(key, value);
+/// }
+/// ```
+pub fn headers() -> Vec<(String, Vec<u8>)> {
+    propagation::headers().into_iter().map(|(key, value)| (key, value.into_bytes())).collect()
+}
+
+/// Adds the headers of the current context to those of a record.
+///
+/// ```
+/// let mut headers = vec![("content-type".to_owned(), b"text/plain".to_vec())];
+/// tachograph::kafka::inject(&mut headers);
+/// ```
+pub fn inject(record_headers: &mut impl Extend<(String, Vec<u8>)>) {
+    record_headers.extend(headers());
+}
+
+/// Reads the context that the producer of a record wrote into its headers. Of headers that come twice, as in a record that was
+/// passed on with those it had, the last stands.
+pub fn extract<K: AsRef<str>, V: AsRef<[u8]>>(record_headers: impl IntoIterator<Item = (K, V)>) -> Context {
+    let mut last: [Option<(K, V)>; 3] = [None, None, None];
+    for (key, value) in record_headers {
+        if let Some(slot) = Incoming::position(key.as_ref()) {
+            last[slot] = Some((key, value));
+        }
+    }
+    let mut incoming = Incoming::default();
+    for (key, value) in last.into_iter().flatten() {
+        if let Ok(value) = std::str::from_utf8(value.as_ref()) {
+            incoming.offer(key.as_ref(), value);
+        }
+    }
+    incoming.context()
+}
