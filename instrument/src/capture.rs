@@ -19,7 +19,7 @@ use std::sync::Arc;
 )]
 pub trait Text {
     /// The text, or nothing.
-    fn text(&self) -> Option<StringValue>;
+    fn text(&self) -> Option<Cow<'_, str>>;
 }
 
 /// A value that is recorded as a whole number.
@@ -78,9 +78,17 @@ pub trait Hashed {
 }
 
 /// `sha256:<64 hex>`, the form in which records carry hashes.
+///
+/// ```
+/// assert!(tachograph::sha256("abc").starts_with("sha256:ba7816bf8f01cfea"));
+/// ```
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    hash_text(&Sha256::digest(bytes.as_ref()))
+}
+
+/// A finished SHA-256 in that form.
+pub(crate) fn hash_text(digest: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digest = Sha256::digest(bytes.as_ref());
     let mut text = String::with_capacity(71);
     text.push_str("sha256:");
     for byte in digest {
@@ -109,40 +117,28 @@ pub(crate) fn json_string(text: &str) -> String {
 macro_rules! text_by_str {
     ($($t:ty),+) => { $(
         impl Text for $t {
-            fn text(&self) -> Option<StringValue> {
+            fn text(&self) -> Option<Cow<'_, str>> {
                 let text: &str = self.as_ref();
-                Some(StringValue::from(text.to_owned()))
+                Some(Cow::Borrowed(text))
             }
         }
         impl Scalar for $t {
             fn scalar(&self) -> Option<Value> {
-                self.text().map(Value::String)
+                self.text().map(|text| Value::from(text.into_owned()))
             }
         }
     )+ };
 }
-text_by_str!(str, String, Box<str>, Rc<str>, Cow<'_, str>);
-
-impl Text for Arc<str> {
-    fn text(&self) -> Option<StringValue> {
-        Some(StringValue::from(Self::clone(self)))
-    }
-}
-
-impl Scalar for Arc<str> {
-    fn scalar(&self) -> Option<Value> {
-        self.text().map(Value::String)
-    }
-}
+text_by_str!(str, String, Box<str>, Rc<str>, Arc<str>, Cow<'_, str>);
 
 impl Text for Path {
-    fn text(&self) -> Option<StringValue> {
-        Some(StringValue::from(self.to_string_lossy().into_owned()))
+    fn text(&self) -> Option<Cow<'_, str>> {
+        Some(self.to_string_lossy())
     }
 }
 
 impl Text for PathBuf {
-    fn text(&self) -> Option<StringValue> {
+    fn text(&self) -> Option<Cow<'_, str>> {
         self.as_path().text()
     }
 }
@@ -308,7 +304,7 @@ macro_rules! through {
     )+ };
 }
 through!(
-    Text::text -> StringValue,
+    Text::text -> Cow<'_, str>,
     Integer::integer -> Value,
     Number::number -> f64,
     Scalar::scalar -> Value,

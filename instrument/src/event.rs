@@ -1,19 +1,15 @@
 //! The event that an annotated call has open: its identity, which calls below inherit through the
-//! OpenTelemetry `Context`, and what code inside adds to it (decision steps, an outcome, and
+//! OpenTelemetry `Context`, and what code inside adds to it (decision steps, an outcome, causes, and
 //! anything set on the current OpenTelemetry span).
 
-use crate::capture::{json_string, json_text};
 use crate::recorder;
+use crate::step::LeftOut;
 use opentelemetry::trace::{Event, Link, Span, SpanContext, Status};
 use opentelemetry::{Context, KeyValue};
-use serde::Serialize;
 use std::borrow::Cow;
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
-
-/// A decision with more steps than this is a runaway loop; the record says how many were left out.
-const MOST_STEPS: usize = 10_000;
 
 /// What kind of record a call makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +20,12 @@ pub enum Kind {
     AgentDecision,
     /// A tool was used.
     ToolCall,
+    /// Something was looked up.
+    Retrieval,
+    /// Somebody let something go on, or did not.
+    Approval,
+    /// Somebody did something.
+    AuditEvent,
 }
 
 impl Kind {
@@ -32,6 +34,9 @@ impl Kind {
             Self::Generation => "generation",
             Self::AgentDecision => "agent_decision",
             Self::ToolCall => "tool_call",
+            Self::Retrieval => "retrieval",
+            Self::Approval => "approval",
+            Self::AuditEvent => "audit_event",
         }
     }
 }
@@ -73,8 +78,10 @@ pub fn set_outcome(outcome: Outcome, reason: impl Display) {
     let Some(recorder) = recorder::current() else {
         return;
     };
-    let added = current().is_some_and(|event| event.add(|extra| extra.outcome = Some((outcome, reason.to_string()))));
-    if !added {
+    // Not within the lock: `reason` is foreign code.
+    let reason = reason.to_string();
+    let added = with_current(|event| event.add(|extra| extra.outcome = Some((outcome, reason))));
+    if added != Some(true) {
         recorder.misuse(|| "`set_outcome` was called where no annotated function is open; it has no effect".to_owned());
     }
 }
@@ -86,9 +93,9 @@ pub(crate) struct OpenEvent {
     pub(crate) event_id: Arc<str>,
     pub(crate) correlation_id: Arc<str>,
     pub(crate) span_context: SpanContext,
-    /// The nearest decision around this event.
-    pub(crate) decision: Option<Arc<OpenEvent>>,
-    pub(crate) added: Mutex<Added>,
+    /// The context of the nearest decision around this event.
+    pub(crate) decision: Option<Context>,
+    added: Mutex<Added>,
 }
 
 /// What was added to an event from inside.
@@ -104,7 +111,7 @@ pub(crate) enum Added {
 pub(crate) struct Extra {
     pub(crate) attributes: Vec<KeyValue>,
     pub(crate) steps: Vec<String>,
-    pub(crate) steps_left_out: u64,
+    pub(crate) steps_left_out: Option<LeftOut>,
     pub(crate) outcome: Option<(Outcome, String)>,
     pub(crate) events: Vec<Event>,
     pub(crate) links: Vec<Link>,
@@ -113,6 +120,16 @@ pub(crate) struct Extra {
 }
 
 impl OpenEvent {
+    pub(crate) fn new(
+        kind: Kind,
+        event_id: Arc<str>,
+        correlation_id: Arc<str>,
+        span_context: SpanContext,
+        decision: Option<Context>,
+    ) -> Self {
+        Self { kind, event_id, correlation_id, span_context, decision, added: Mutex::new(Added::Nothing) }
+    }
+
     /// Changes what was added. False if the event has ended.
     pub(crate) fn add(&self, change: impl FnOnce(&mut Extra)) -> bool {
         let mut added = self.lock();
@@ -145,129 +162,37 @@ impl OpenEvent {
     }
 }
 
-/// The decision that a step within `event` belongs to.
-pub(crate) fn decision_around(event: &Arc<OpenEvent>) -> Option<Arc<OpenEvent>> {
-    if event.kind == Kind::AgentDecision { Some(Arc::clone(event)) } else { event.decision.clone() }
-}
-
 /// How the open event travels in the OpenTelemetry context.
 #[derive(Debug)]
-pub(crate) struct Current(pub(crate) Arc<OpenEvent>);
+pub(crate) struct Current(pub(crate) OpenEvent);
 
-fn current() -> Option<Arc<OpenEvent>> {
-    Context::map_current(|context| context.get::<Current>().map(|current| Arc::clone(&current.0)))
-}
-
-/// A decision step that is being written. `step!` makes it.
-#[derive(Debug)]
-pub struct Step {
-    decision: Arc<OpenEvent>,
-    text: String,
-}
-
-impl Step {
-    /// A step of the enclosing decision, or nothing if there is no decision or nothing is recorded.
-    /// `place` is where in the source it is reported.
-    pub fn open(place: &'static str) -> Option<Self> {
-        let recorder = recorder::current()?;
-        let decision = current().and_then(|event| decision_around(&event));
-        let Some(decision) = decision else {
-            recorder.misuse(|| format!("`step!` at {place} has no effect: no `agent_decision` is open there"));
-            return None;
-        };
-        let text = String::with_capacity(96);
-        Some(Self { decision, text })
-    }
-
-    /// What was looked at.
-    pub fn name(&mut self, name: impl AsRef<str>) {
-        self.text.push_str("{\"step\":");
-        self.text.push_str(&json_string(name.as_ref()));
-    }
-
-    /// What the step found.
-    pub fn result<T: Serialize + ?Sized>(&mut self, result: &T) {
-        if let Some(result) = json_text(result) {
-            // Writing to a string can't fail.
-            let _ = write!(self.text, ",\"result\":{result}");
-        }
-    }
-
-    /// Why.
-    pub fn reason(&mut self, reason: impl Display) {
-        let reason = json_string(&reason.to_string());
-        let _ = write!(self.text, ",\"reason\":{reason}");
-    }
-
-    /// Adds the step to its decision.
-    pub fn add(mut self) {
-        self.text.push('}');
-        let text = self.text;
-        let added = self.decision.add(|extra| {
-            if extra.steps.len() < MOST_STEPS {
-                extra.steps.push(text);
-            } else {
-                extra.steps_left_out += 1;
-            }
-        });
-        if !added && let Some(recorder) = recorder::current() {
-            recorder.misuse(|| {
-                format!("a step came after its decision {} had ended; it is not recorded", self.decision.event_id)
-            });
-        }
-    }
-}
-
-/// Adds a step to the enclosing `agent_decision`: what was looked at, what came out, and why.
-///
-/// ```
-/// # let rsi = 24.0;
-/// tachograph::step!("RSI_CHECK", result = rsi, reason = "RSI {rsi} is below 30");
-/// tachograph::step!("RISK_CHECK", result = "passed");
-/// tachograph::step!("ORDER_SIZED", reason = "{} % of the limit", 40);
-/// ```
-///
-/// `result` is anything that serde can serialise. `reason` is a format string, or anything that can
-/// be displayed. Steps keep their order. Outside of a decision, and when nothing is recorded, the
-/// arguments are not evaluated.
-#[macro_export]
-macro_rules! step {
-    ($name:expr $(,)?) => {
-        $crate::step!(@ $name, step, {})
-    };
-    ($name:expr, result = $result:expr $(,)?) => {
-        $crate::step!(@ $name, step, { step.result(&$result); })
-    };
-    ($name:expr, result = $result:expr, reason = $format:literal $(, $argument:expr)* $(,)?) => {
-        $crate::step!(@ $name, step, {
-            step.result(&$result);
-            step.reason(::core::format_args!($format $(, $argument)*));
-        })
-    };
-    ($name:expr, result = $result:expr, reason = $reason:expr $(,)?) => {
-        $crate::step!(@ $name, step, { step.result(&$result); step.reason(&$reason); })
-    };
-    ($name:expr, reason = $format:literal $(, $argument:expr)* $(,)?) => {
-        $crate::step!(@ $name, step, { step.reason(::core::format_args!($format $(, $argument)*)); })
-    };
-    ($name:expr, reason = $reason:expr $(,)?) => {
-        $crate::step!(@ $name, step, { step.reason(&$reason); })
-    };
-    (@ $name:expr, $step:ident, $fill:block) => {
-        if let ::core::option::Option::Some(mut $step) = $crate::__private::Step::open(
-            ::core::concat!(::core::file!(), ":", ::core::line!()),
-        ) {
-            $step.name($name);
-            $fill
-            $step.add();
-        }
-    };
+/// What `read` makes of the event that is open here, if one is. It must not run foreign code: the context is borrowed.
+pub(crate) fn with_current<R>(read: impl FnOnce(&OpenEvent) -> R) -> Option<R> {
+    Context::map_current(|context| context.get::<Current>().map(|current| read(&current.0)))
 }
 
 /// The open event as OpenTelemetry's current span: what other instrumentation sets on the current
 /// span becomes part of the record, and its spans become children.
 #[derive(Debug)]
-pub(crate) struct EventSpan(pub(crate) Arc<OpenEvent>);
+pub(crate) struct EventSpan {
+    span_context: SpanContext,
+    /// Holds the event.
+    context: Context,
+}
+
+impl EventSpan {
+    /// The span of the event in `context`.
+    pub(crate) fn of(context: &Context) -> Self {
+        let span_context = context.get::<Current>().map_or(SpanContext::NONE, |current| current.0.span_context.clone());
+        Self { span_context, context: context.clone() }
+    }
+
+    fn add(&self, change: impl FnOnce(&mut Extra)) {
+        if let Some(Current(event)) = self.context.get() {
+            event.add(change);
+        }
+    }
+}
 
 impl Span for EventSpan {
     fn add_event_with_timestamp<T>(&mut self, name: T, timestamp: SystemTime, attributes: Vec<KeyValue>)
@@ -275,23 +200,23 @@ impl Span for EventSpan {
         T: Into<Cow<'static, str>>,
     {
         let event = Event::new(name, timestamp, attributes, 0);
-        self.0.add(|extra| extra.events.push(event));
+        self.add(|extra| extra.events.push(event));
     }
 
     fn span_context(&self) -> &SpanContext {
-        &self.0.span_context
+        &self.span_context
     }
 
     fn is_recording(&self) -> bool {
-        self.0.is_open()
+        self.context.get::<Current>().is_some_and(|current| current.0.is_open())
     }
 
     fn set_attribute(&mut self, attribute: KeyValue) {
-        self.0.add(|extra| extra.attributes.push(attribute));
+        self.add(|extra| extra.attributes.push(attribute));
     }
 
     fn set_status(&mut self, status: Status) {
-        self.0.add(|extra| {
+        self.add(|extra| {
             if status > extra.status {
                 extra.status = status;
             }
@@ -303,12 +228,12 @@ impl Span for EventSpan {
         T: Into<Cow<'static, str>>,
     {
         let name = new_name.into();
-        self.0.add(|extra| extra.name = Some(name));
+        self.add(|extra| extra.name = Some(name));
     }
 
     fn add_link(&mut self, span_context: SpanContext, attributes: Vec<KeyValue>) {
         let link = Link::new(span_context, attributes, 0);
-        self.0.add(|extra| extra.links.push(link));
+        self.add(|extra| extra.links.push(link));
     }
 
     /// The annotated function's end is the end.

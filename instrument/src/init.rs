@@ -1,5 +1,6 @@
 //! Starting and stopping: settings, the guard, and the final count.
 
+use crate::content::Policy;
 use crate::delivery::{self, Folders, Rhythm};
 use crate::ids;
 use crate::lifecycle::Event;
@@ -63,6 +64,7 @@ pub struct Init {
     shutdown_limit: Duration,
     receipts: Option<PathBuf>,
     warnings: Warnings,
+    pub(crate) content: Policy,
 }
 
 impl Init {
@@ -93,6 +95,7 @@ impl Init {
             shutdown_limit: Duration::from_secs(15),
             receipts: variable("TACHOGRAPH_RECEIPTS").map(PathBuf::from),
             warnings: Warnings::to_stderr(),
+            content: Policy::default(),
         }
     }
 
@@ -217,11 +220,12 @@ impl Init {
         F: FnOnce(&Arc<Queue>) -> Result<T, InitError> + Send + 'static,
     {
         let producer = Producer { id: Arc::from(producer_id(self.producer_id)?), epoch: Arc::from(ids::random_name()) };
+        let content = self.content.with_environment(Policy::of_environment())?;
         let shared = wire::resource(&resource);
         self.limits.spool = self.spool.is_some();
         self.limits.confirm = self.spool.as_ref().is_some_and(|spool| spool.durability != Durability::Memory);
         let queue = Arc::new(Queue::new(self.limits, self.warnings));
-        let recorder = Arc::new(Recorder::new(Arc::clone(&queue)));
+        let recorder = Arc::new(Recorder::new(Arc::clone(&queue), content));
         // Before anybody else can take a number.
         let heartbeat = self.heartbeat.unwrap_or_default();
         queue.push_own(|_| Event::Open { heartbeat }.span(recorder.scope()));
@@ -332,6 +336,9 @@ pub enum InitError {
     /// A spool holds records as they are sent over OTLP, which an exporter of the application's own does not take.
     #[error("a spool works with `Init::init` alone; with `init_with` leave out `Init::spool` and TACHOGRAPH_SPOOL")]
     SpoolWithExporter,
+    /// The environment asks for a way of capturing content that there is not.
+    #[error("TACHOGRAPH_CAPTURE is {0:?}; set it to `full`, `hashed` or `off`")]
+    Capture(String),
     /// The file for receipts can't be opened.
     #[error("receipts can't be kept in {}: {source} (the file comes from TACHOGRAPH_RECEIPTS or `Init::receipts`)", path.display())]
     Receipts {

@@ -4,6 +4,7 @@
 //! fresh, so that the way to it costs one atomic load; before the first `init` not even that copy
 //! is made.
 
+use crate::content::Policy;
 use crate::late::Late;
 use crate::processor::LosslessSpanProcessor;
 use crate::queue::Queue;
@@ -26,6 +27,7 @@ pub(crate) struct Producer {
 pub(crate) struct Recorder {
     queue: Arc<Queue>,
     scope: InstrumentationScope,
+    content: Policy,
 }
 
 /// Odd and even alternate with each install and removal; 0 means that there never was a recorder.
@@ -37,13 +39,18 @@ thread_local! {
 }
 
 impl Recorder {
-    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+    pub(crate) fn new(queue: Arc<Queue>, content: Policy) -> Self {
         let scope = InstrumentationScope::builder("tachograph").with_version(env!("CARGO_PKG_VERSION")).build();
-        Self { queue, scope }
+        Self { queue, scope, content }
     }
 
     pub(crate) fn scope(&self) -> InstrumentationScope {
         self.scope.clone()
+    }
+
+    /// What is to become of content.
+    pub(crate) fn content(&self) -> &Policy {
+        &self.content
     }
 
     pub(crate) fn record(&self, span: SpanData, late: Late) {

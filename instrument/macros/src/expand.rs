@@ -7,83 +7,162 @@
 
 use crate::arguments::{Arguments, Capture, Sigil};
 use crate::fields::{Shape, Target, When};
+use crate::function::{Form, Function};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, ItemFn, Lit, ReturnType, Type};
+use syn::{Expr, Lit, ReturnType, Type};
 
 /// Rewrites `function`.
-pub(crate) fn expand(target: &Target, arguments: &Arguments, function: TokenStream) -> syn::Result<TokenStream> {
-    let function = parse_function(target, function)?;
+pub(crate) fn expand(target: &Target, arguments: &Arguments, function: &Function) -> syn::Result<TokenStream> {
     let call = Ident::new("__tachograph_call", Span::mixed_site());
     let returned = Ident::new("__tachograph_returned", Span::mixed_site());
-    let fallible = arguments.fallible || is_result(&function.sig.output);
-
-    let kind = format_ident!("{}", target.kind);
-    let function_name = function.sig.ident.to_string();
-    let room = arguments.captures.len();
+    let item = &function.item;
+    let output = match &function.form {
+        Form::Sync | Form::Async => match &item.sig.output {
+            ReturnType::Default => None,
+            ReturnType::Type(_, ty) => Some(&**ty),
+        },
+        Form::Future { output, .. } => output.as_deref(),
+    };
+    let fallible = arguments.fallible || output.is_some_and(is_result);
+    let site = site(target, arguments, &item.sig.ident.to_string());
     let entry = entry_captures(&call, arguments);
-    let run = if function.sig.asyncness.is_some() { run_async(&call, &function) } else { run_sync(&call, &function) };
     let exit = exit_captures(&call, &returned, arguments, fallible);
 
-    let ItemFn { attrs, vis, sig, .. } = &function;
+    let body = match &function.form {
+        Form::Future { boxed, .. } => {
+            refuse_late_captures(arguments)?;
+            let future = returned_future(&call, &returned, function, *boxed, &exit);
+            quote!(#entry #future)
+        }
+        form => {
+            let run = if matches!(form, Form::Async) { run_async(&call, function) } else { run_sync(&call, function) };
+            quote! {
+                #entry
+                #[allow(clippy::redundant_closure_call, clippy::let_unit_value)]
+                let #returned = #run;
+                #exit
+                #call.finish();
+                #returned
+            }
+        }
+    };
+    let syn::ItemFn { attrs, vis, sig, .. } = item;
     Ok(quote! {
         #(#attrs)*
         #vis #sig {
             #[allow(unused_mut)]
-            let mut #call = ::tachograph::__private::Call::open(
-                ::tachograph::__private::Kind::#kind,
-                #function_name,
-                #room,
-            );
-            #entry
-            #[allow(clippy::redundant_closure_call, clippy::let_unit_value)]
-            let #returned = #run;
-            #exit
-            #call.finish();
-            #returned
+            let mut #call = ::tachograph::__private::Call::open(#site);
+            #body
         }
     })
 }
 
-fn parse_function(target: &Target, tokens: TokenStream) -> syn::Result<ItemFn> {
-    let whole = tokens.clone();
-    let function: ItemFn = syn::parse2(tokens).map_err(|_| {
-        syn::Error::new_spanned(
-            whole,
-            format!("`#[tachograph::{}]` goes on a function or method with a body", target.macro_name),
-        )
-    })?;
-    if let Some(constness) = &function.sig.constness {
-        return Err(syn::Error::new_spanned(constness, "a `const fn` can't be recorded: it may run in the compiler"));
-    }
-    if let ReturnType::Type(_, ty) = &function.sig.output
-        && function.sig.asyncness.is_none()
-        && returns_future(ty)
-    {
-        return Err(syn::Error::new_spanned(
-            ty,
-            "a function that returns a future would be recorded as finished before the future \
-             runs; write it as `async fn`",
-        ));
-    }
-    Ok(function)
+/// An event by itself: nothing surrounds a body.
+pub(crate) fn expand_event(target: &Target, arguments: &Arguments) -> TokenStream {
+    let call = Ident::new("__tachograph_call", Span::mixed_site());
+    let site = site(target, arguments, "audit");
+    let entry = entry_captures(&call, arguments);
+    quote! {{
+        #[allow(unused_mut)]
+        let mut #call = ::tachograph::__private::Call::open(#site);
+        #entry
+        #call.finish();
+    }}
 }
 
-fn run_sync(call: &Ident, function: &ItemFn) -> TokenStream {
-    let block = &function.block;
-    let output = match &function.sig.output {
+/// What is known of the call when it is compiled.
+fn site(target: &Target, arguments: &Arguments, name: &str) -> TokenStream {
+    let kind = format_ident!("{}", target.kind);
+    let room = arguments.captures.iter().map(|capture| match capture.shape {
+        Shape::Usage => 5,
+        Shape::State | Shape::Granted => 2,
+        _ => 1,
+    });
+    let room: usize = room.sum();
+    let capture = format_ident!("{}", arguments.capture.unwrap_or("Full"));
+    let attributes = arguments.capture_of.iter().map(|(attribute, _)| attribute);
+    let choices = arguments.capture_of.iter().map(|(_, choice)| format_ident!("{choice}"));
+    quote! {
+        &::tachograph::__private::Site {
+            kind: ::tachograph::__private::Kind::#kind,
+            name: #name,
+            room: #room,
+            choice: ::tachograph::__private::Choice {
+                all: ::tachograph::Capture::#capture,
+                of: &[#((#attributes, ::tachograph::Capture::#choices)),*],
+            },
+        }
+    }
+}
+
+/// The function makes a future and gives it out; the record is of that future.
+fn returned_future(
+    call: &Ident,
+    returned: &Ident,
+    function: &Function,
+    boxed: bool,
+    exit: &TokenStream,
+) -> TokenStream {
+    let future = Ident::new("__tachograph_future", Span::mixed_site());
+    let task = Ident::new("__tachograph_task", Span::mixed_site());
+    let block = &function.item.block;
+    let ty = match &function.item.sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => annotation(ty),
+    };
+    let recorded = quote! {
+        async move {
+            #[allow(unused_mut)]
+            let mut #call = #call;
+            let mut #future = ::core::pin::pin!(#future);
+            #[allow(clippy::let_unit_value)]
+            let #returned = ::core::future::poll_fn(|#task| #call.poll(#future.as_mut(), #task)).await;
+            #exit
+            #call.finish();
+            #returned
+        }
+    };
+    let recorded = if boxed { quote!(::std::boxed::Box::pin(#recorded)) } else { recorded };
+    quote! {
+        #[allow(clippy::redundant_closure_call)]
+        let #future = #call.begin(|| -> #ty #block);
+        #recorded
+    }
+}
+
+/// The future that a function returns owns what the function had; nothing of it is there when it ends.
+fn refuse_late_captures(arguments: &Arguments) -> syn::Result<()> {
+    let late = arguments
+        .captures
+        .iter()
+        .find(|capture| capture.shape == Shape::State || (capture.when == When::Exit && !capture.mentions_ret));
+    match late {
+        Some(capture) => Err(syn::Error::new_spanned(
+            &capture.expression,
+            "what is taken after the call can't be named here: the future that the function returns has consumed its \
+             parameters by then. Use `ret`, `state_before`, or a function that is written as `async fn` outside of \
+             `#[async_trait]`",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn run_sync(call: &Ident, function: &Function) -> TokenStream {
+    let block = &function.item.block;
+    let output = match &function.item.sig.output {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => annotation(ty),
     };
     quote!(#call.run(|| -> #output #block))
 }
 
-fn run_async(call: &Ident, function: &ItemFn) -> TokenStream {
+fn run_async(call: &Ident, function: &Function) -> TokenStream {
     let future = Ident::new("__tachograph_future", Span::mixed_site());
     let task = Ident::new("__tachograph_task", Span::mixed_site());
-    let block = &function.block;
-    let output = match &function.sig.output {
+    let block = &function.item.block;
+    let output = match &function.item.sig.output {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => annotation(ty),
     };
@@ -108,7 +187,7 @@ fn annotation(ty: &Type) -> TokenStream {
     if contains_word(quote!(#ty), "impl") { quote!(_) } else { quote!(#ty) }
 }
 
-fn contains_word(tokens: TokenStream, word: &str) -> bool {
+pub(crate) fn contains_word(tokens: TokenStream, word: &str) -> bool {
     tokens.into_iter().any(|token| match token {
         proc_macro2::TokenTree::Ident(ident) => ident == word,
         proc_macro2::TokenTree::Group(group) => contains_word(group.stream(), word),
@@ -116,17 +195,10 @@ fn contains_word(tokens: TokenStream, word: &str) -> bool {
     })
 }
 
-fn returns_future(ty: &Type) -> bool {
-    contains_word(quote!(#ty), "Future") || contains_word(quote!(#ty), "BoxFuture")
-}
-
-fn is_result(output: &ReturnType) -> bool {
-    match output {
-        ReturnType::Type(_, ty) => match &**ty {
-            Type::Path(path) => path.path.segments.last().is_some_and(|segment| segment.ident == "Result"),
-            _ => false,
-        },
-        ReturnType::Default => false,
+fn is_result(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|segment| segment.ident == "Result"),
+        _ => false,
     }
 }
 
@@ -219,6 +291,9 @@ fn statement(call: &Ident, capture: &Capture) -> TokenStream {
         (Shape::SpanName, Sigil::Debug) => {
             quote_spanned!(at=> #call.span_name(&::std::format!("{:?}", &(#expression)));)
         }
+        (Shape::Usage, _) => quote_spanned!(at=> #call.usage(&(#expression));),
+        (Shape::Causes, _) => quote_spanned!(at=> #call.causes(&(#expression));),
+        (Shape::Granted, _) => quote_spanned!(at=> #call.granted(&(#expression));),
         (Shape::Steps, _) => quote_spanned!(at=> #call.steps(&(#expression));),
         (Shape::Text | Shape::Scalar, Sigil::None) if is_static_text(expression) => {
             quote_spanned!(at=> #call.literal(#attribute, #expression);)

@@ -26,7 +26,22 @@ pub(crate) enum Shape {
     Steps,
     /// JSON taken twice: before the body and after it.
     State,
+    /// What a model counted, in several attributes.
+    Usage,
+    /// The events that caused this one, as links.
+    Causes,
+    /// Whether an approval was given: the final decision, and the outcome with it.
+    Granted,
 }
+
+/// The attributes that one `usage` fills.
+pub(crate) const USAGE: [&str; 5] = [
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.output_tokens",
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_write.input_tokens",
+    "gen_ai.usage.reasoning.output_tokens",
+];
 
 /// When a value is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,15 +60,22 @@ pub(crate) struct Field {
     pub(crate) attribute: &'static str,
     pub(crate) shape: Shape,
     pub(crate) when: When,
+    /// It is what people wrote or models made: `capture` applies to it.
+    pub(crate) content: bool,
 }
 
 /// One macro: its name, the kind of record it makes, and the arguments it knows.
 pub(crate) struct Target {
+    /// As the user writes it.
     pub(crate) macro_name: &'static str,
     /// Name of the constant in `tachograph::__private::Kind`.
     pub(crate) kind: &'static str,
     pub(crate) groups: &'static [&'static [Field]],
     pub(crate) takes_parameters: bool,
+    /// It surrounds a function's body; else it stands alone, where nothing is returned.
+    pub(crate) has_body: bool,
+    /// The argument that must not be missing, with an example.
+    pub(crate) required: Option<(&'static str, &'static str)>,
 }
 
 impl Target {
@@ -67,21 +89,61 @@ impl Target {
 }
 
 pub(crate) const GENERATION: Target = Target {
-    macro_name: "generation",
+    macro_name: "#[tachograph::generation]",
     kind: "Generation",
     groups: &[MODEL, CONTENT, PARAMETERS, COMMON],
     takes_parameters: true,
+    has_body: true,
+    required: None,
 };
 
 pub(crate) const AGENT_DECISION: Target = Target {
-    macro_name: "agent_decision",
+    macro_name: "#[tachograph::agent_decision]",
     kind: "AgentDecision",
     groups: &[AGENT, DECISION, MODEL, COMMON],
     takes_parameters: true,
+    has_body: true,
+    required: None,
 };
 
-pub(crate) const TOOL_CALL: Target =
-    Target { macro_name: "tool_call", kind: "ToolCall", groups: &[TOOL, AGENT, COMMON], takes_parameters: false };
+pub(crate) const TOOL_CALL: Target = Target {
+    macro_name: "#[tachograph::tool_call]",
+    kind: "ToolCall",
+    groups: &[TOOL, AGENT, COMMON],
+    takes_parameters: false,
+    has_body: true,
+    required: None,
+};
+
+pub(crate) const RETRIEVAL: Target = Target {
+    macro_name: "#[tachograph::retrieval]",
+    kind: "Retrieval",
+    groups: &[SEARCH, AGENT, COMMON],
+    takes_parameters: true,
+    has_body: true,
+    required: None,
+};
+
+pub(crate) const APPROVAL: Target = Target {
+    macro_name: "#[tachograph::approval]",
+    kind: "Approval",
+    groups: &[VERDICT, AGENT, COMMON],
+    takes_parameters: false,
+    has_body: true,
+    required: None,
+};
+
+pub(crate) const AUDIT: Target = Target {
+    macro_name: "tachograph::audit!",
+    kind: "AuditEvent",
+    groups: &[REASON, COMMON],
+    takes_parameters: false,
+    has_body: false,
+    required: Some(("action", "action = \"user.login\"")),
+};
+
+/// The attribute macros, by the last word of their path.
+pub(crate) const ATTRIBUTES: [&str; 5] = ["generation", "agent_decision", "tool_call", "retrieval", "approval"];
 
 /// The attribute of a generation parameter: OpenTelemetry's name where it has one.
 pub(crate) fn parameter_attribute(name: &str) -> String {
@@ -101,11 +163,17 @@ pub(crate) fn parameter_attribute(name: &str) -> String {
 }
 
 const fn field(name: &'static str, attribute: &'static str, shape: Shape) -> Field {
-    Field { name, attribute, shape, when: When::ByExpression }
+    Field { name, attribute, shape, when: When::ByExpression, content: false }
 }
 
-const fn field_at(name: &'static str, attribute: &'static str, shape: Shape, when: When) -> Field {
-    Field { name, attribute, shape, when }
+const fn content(name: &'static str, attribute: &'static str, shape: Shape) -> Field {
+    Field { name, attribute, shape, when: When::ByExpression, content: true }
+}
+
+impl Field {
+    const fn at(self, when: When) -> Self {
+        Self { when, ..self }
+    }
 }
 
 const MODEL: &[Field] = &[
@@ -114,8 +182,12 @@ const MODEL: &[Field] = &[
     field("model_version", "tachograph.model.version", Shape::Text),
     field("operation", "gen_ai.operation.name", Shape::Text),
     field("response_id", "gen_ai.response.id", Shape::Text),
+    field("response_model", "gen_ai.response.model", Shape::Text),
+    field("finish_reasons", "gen_ai.response.finish_reasons", Shape::TextList),
+    field("choices", "gen_ai.request.choice.count", Shape::Integer),
     field("input_hash", "tachograph.input.hash", Shape::Hash),
     field("output_hash", "tachograph.output.hash", Shape::Hash),
+    field("usage", "", Shape::Usage),
     field("tokens_in", "gen_ai.usage.input_tokens", Shape::Integer),
     field("tokens_out", "gen_ai.usage.output_tokens", Shape::Integer),
     field("cost", "tachograph.cost", Shape::Number),
@@ -124,12 +196,13 @@ const MODEL: &[Field] = &[
 ];
 
 const CONTENT: &[Field] = &[
-    field("prompt", "tachograph.prompt", Shape::Text),
-    field("negative_prompt", "tachograph.negative_prompt", Shape::Text),
-    field("system_instructions", "gen_ai.system_instructions", Shape::Json),
-    field("input_messages", "gen_ai.input.messages", Shape::Json),
-    field("output_messages", "gen_ai.output.messages", Shape::Json),
-    field("output", "tachograph.output", Shape::Text),
+    content("prompt", "tachograph.prompt", Shape::Text),
+    content("negative_prompt", "tachograph.negative_prompt", Shape::Text),
+    content("system_instructions", "gen_ai.system_instructions", Shape::Json),
+    content("input_messages", "gen_ai.input.messages", Shape::Json),
+    content("output_messages", "gen_ai.output.messages", Shape::Json),
+    content("output", "tachograph.output", Shape::Text),
+    content("tool_definitions", "gen_ai.tool.definitions", Shape::Json),
     field("output_path", "tachograph.output.path", Shape::Text),
 ];
 
@@ -137,6 +210,7 @@ const CONTENT: &[Field] = &[
 const PARAMETERS: &[Field] = &[
     field("width", "tachograph.parameter.width", Shape::Scalar),
     field("height", "tachograph.parameter.height", Shape::Scalar),
+    field("size", "tachograph.parameter.size", Shape::Scalar),
     field("steps", "tachograph.parameter.steps", Shape::Scalar),
     field("guidance_scale", "tachograph.parameter.guidance_scale", Shape::Scalar),
     field("seed", "gen_ai.request.seed", Shape::Scalar),
@@ -151,27 +225,52 @@ const AGENT: &[Field] =
 
 const DECISION: &[Field] = &[
     field("decision", "tachograph.decision.type", Shape::Text),
-    field("inputs", "tachograph.inputs", Shape::Json),
-    field("steps", "tachograph.decision.steps", Shape::Steps),
-    field("outputs", "tachograph.outputs", Shape::Json),
+    content("inputs", "tachograph.inputs", Shape::Json),
+    content("steps", "tachograph.decision.steps", Shape::Steps),
+    content("outputs", "tachograph.outputs", Shape::Json),
     field("threshold", "tachograph.decision.threshold", Shape::Number),
     field("confidence", "tachograph.decision.confidence", Shape::Number),
-    field("raw_output", "tachograph.decision.raw_output", Shape::Text),
+    content("raw_output", "tachograph.decision.raw_output", Shape::Text),
     field("final_decision", "tachograph.decision.final", Shape::Text),
-    field("state", "", Shape::State),
-    field_at("state_before", "tachograph.state.before", Shape::Json, When::Entry),
-    field_at("state_after", "tachograph.state.after", Shape::Json, When::Exit),
+    content("state", "", Shape::State),
+    content("state_before", "tachograph.state.before", Shape::Json).at(When::Entry),
+    content("state_after", "tachograph.state.after", Shape::Json).at(When::Exit),
 ];
 
 const TOOL: &[Field] = &[
     field("tool", "gen_ai.tool.name", Shape::Text),
-    field("arguments", "gen_ai.tool.call.arguments", Shape::Json),
-    field("result", "gen_ai.tool.call.result", Shape::Json),
+    field("tool_type", "gen_ai.tool.type", Shape::Text),
+    field("call_id", "gen_ai.tool.call.id", Shape::Text),
+    content("arguments", "gen_ai.tool.call.arguments", Shape::Json),
+    content("result", "gen_ai.tool.call.result", Shape::Json),
 ];
 
+const SEARCH: &[Field] = &[
+    content("query", "gen_ai.retrieval.query.text", Shape::Text),
+    content("documents", "gen_ai.retrieval.documents", Shape::Json),
+    field("data_source", "gen_ai.data_source.id", Shape::Text),
+    field("top_k", "gen_ai.request.top_k", Shape::Scalar),
+    field("provider", "gen_ai.provider.name", Shape::Text),
+    field("model", "gen_ai.request.model", Shape::Text),
+    field("operation", "gen_ai.operation.name", Shape::Text),
+    field("usage", "", Shape::Usage),
+];
+
+const VERDICT: &[Field] = &[
+    field("approver", "tachograph.actor.id", Shape::Text),
+    field("subject", "tachograph.resource.id", Shape::Text),
+    field("of", "", Shape::Causes),
+    field("granted", "", Shape::Granted),
+    field("reason", "tachograph.outcome.reason", Shape::Text),
+    content("inputs", "tachograph.inputs", Shape::Json),
+];
+
+const REASON: &[Field] = &[field("reason", "tachograph.outcome.reason", Shape::Text)];
+
 const COMMON: &[Field] = &[
-    field_at("name", "", Shape::SpanName, When::Entry),
-    field_at("correlation", "tachograph.correlation.id", Shape::Correlation, When::Entry),
+    field("name", "", Shape::SpanName).at(When::Entry),
+    field("correlation", "tachograph.correlation.id", Shape::Correlation).at(When::Entry),
+    field("causes", "", Shape::Causes),
     field("actor", "tachograph.actor.id", Shape::Text),
     field("actor_type", "tachograph.actor.type", Shape::Text),
     field("session", "session.id", Shape::Text),
@@ -183,6 +282,6 @@ const COMMON: &[Field] = &[
     field("resource", "tachograph.resource.id", Shape::Text),
     field("outcome", "tachograph.outcome", Shape::Text),
     field("outcome_reason", "tachograph.outcome.reason", Shape::Text),
-    field("details", "tachograph.details", Shape::Json),
-    field("context", "tachograph.context", Shape::Json),
+    content("details", "tachograph.details", Shape::Json),
+    content("context", "tachograph.context", Shape::Json),
 ];

@@ -240,6 +240,170 @@ fn every_field_of_a_tool_call() {
     }
 }
 
+struct Counted {
+    used: tachograph::Usage,
+}
+
+impl tachograph::ReportsUsage for Counted {
+    fn usage(&self) -> Option<tachograph::Usage> {
+        Some(self.used)
+    }
+}
+
+#[tachograph::generation(
+    model,
+    %prompt,
+    response_model = "m-2026-11",
+    finish_reasons = ["stop"],
+    choices = 1,
+    size = "1024x1024",
+    usage = ret,
+)]
+fn counted(model: &str, prompt: std::num::NonZeroU8) -> Counted {
+    Counted { used: tachograph::Usage::new(12, 34).cache_read(5).cache_write(6).reasoning(None) }
+}
+
+#[test]
+fn usage_is_several_attributes_and_a_name_alone_is_the_parameter() {
+    let spans = recorded(|| {
+        counted("m", std::num::NonZeroU8::MIN);
+    });
+    let span = find(&spans, "counted");
+    for (key, expected) in [
+        ("gen_ai.usage.input_tokens", Some(Value::I64(12))),
+        ("gen_ai.usage.output_tokens", Some(Value::I64(34))),
+        ("gen_ai.usage.cache_read.input_tokens", Some(Value::I64(5))),
+        ("gen_ai.usage.cache_write.input_tokens", Some(Value::I64(6))),
+        ("gen_ai.usage.reasoning.output_tokens", None),
+        ("gen_ai.request.model", Some(Value::from("m"))),
+        ("gen_ai.response.model", Some(Value::from("m-2026-11"))),
+        ("gen_ai.response.finish_reasons", Some(Value::Array(Array::String(vec!["stop".into()])))),
+        ("gen_ai.request.choice.count", Some(Value::I64(1))),
+        ("tachograph.parameter.size", Some(Value::from("1024x1024"))),
+        ("tachograph.prompt", Some(Value::from("1"))),
+    ] {
+        assert_eq!(value(span, key), expected, "{key}");
+    }
+}
+
+#[tachograph::retrieval(data_source = "handbook", query = question, top_k = 3, documents = ret)]
+fn search(question: &str) -> Vec<String> {
+    vec![format!("on {question}")]
+}
+
+#[tachograph::approval(approver = "officer-7", actor_type = "user", subject = loan, granted = ret, reason = "income is proven")]
+fn approve(loan: &str) -> Option<bool> {
+    match loan {
+        "loan-1" => Some(true),
+        "loan-2" => Some(false),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_field_of_retrievals_approvals_and_audit_events() {
+    let spans = recorded(|| {
+        search("leave");
+        approve("loan-1");
+        approve("loan-2");
+        approve("loan-3");
+        let actor = "anna";
+        tachograph::audit! {
+            action = "model.deploy",
+            actor,
+            actor_type = "user",
+            resource_type = "model",
+            resource = "m-2",
+            outcome = "blocked",
+            reason = "no sign-off",
+            details = [1, 2],
+            context = "prod",
+        }
+        let told = || tachograph::audit! { action = "in.an.expression" };
+        told();
+    });
+    let of = |i: usize, key: &str| text(&spans[i], key);
+    for (i, key, expected) in [
+        (0, "tachograph.kind", Some("retrieval")),
+        (0, "gen_ai.operation.name", Some("retrieval")),
+        (0, "gen_ai.data_source.id", Some("handbook")),
+        (0, "gen_ai.retrieval.query.text", Some("leave")),
+        (0, "gen_ai.retrieval.documents", Some("[\"on leave\"]")),
+        (1, "tachograph.kind", Some("approval")),
+        (1, "tachograph.actor.id", Some("officer-7")),
+        (1, "tachograph.resource.id", Some("loan-1")),
+        (1, "tachograph.decision.final", Some("granted")),
+        (1, "tachograph.outcome", Some("success")),
+        (1, "tachograph.outcome.reason", Some("income is proven")),
+        (2, "tachograph.decision.final", Some("denied")),
+        (2, "tachograph.outcome", Some("blocked")),
+        (3, "tachograph.decision.final", None),
+        (3, "tachograph.outcome", Some("success")),
+        (4, "tachograph.kind", Some("audit_event")),
+        (4, "tachograph.action.type", Some("model.deploy")),
+        (4, "tachograph.actor.id", Some("anna")),
+        (4, "tachograph.resource.type", Some("model")),
+        (4, "tachograph.resource.id", Some("m-2")),
+        (4, "tachograph.outcome", Some("blocked")),
+        (4, "tachograph.outcome.reason", Some("no sign-off")),
+        (4, "tachograph.details", Some("[1,2]")),
+        (4, "tachograph.context", Some("\"prod\"")),
+        (5, "tachograph.outcome", Some("success")),
+    ] {
+        assert_eq!(of(i, key).as_deref(), expected, "{i} {key}");
+    }
+    assert_eq!(value(&spans[0], "gen_ai.request.top_k"), Some(Value::I64(3)));
+    assert_eq!(spans[4].name, "audit");
+}
+
+#[tachograph::agent_decision(agent = "a")]
+async fn stepping() {
+    let limit = 30;
+    let in_a_closure =
+        || tachograph::step!("CLOSURE", confidence = 0.5, reason = "below {limit} by {by}", by = 6, result = 24);
+    in_a_closure();
+    async { tachograph::step!("BLOCK", threshold = limit, result = "ok", reason = String::from("text")) }.await;
+    tachograph::step!("BARE", reason = "{} of {}", 1, 2,);
+}
+
+#[test]
+fn a_step_has_its_parts_in_any_order_anywhere_below_the_decision() {
+    let spans = crate::sink::recorded_async(stepping());
+    assert_eq!(
+        json(find(&spans, "stepping"), "tachograph.decision.steps"),
+        serde_json::json!([
+            {"step": "CLOSURE", "confidence": 0.5, "reason": "below 30 by 6", "result": 24},
+            {"step": "BLOCK", "threshold": 30.0, "result": "ok", "reason": "text"},
+            {"step": "BARE", "reason": "1 of 2"},
+        ])
+    );
+}
+
+#[tachograph::agent_decision(agent = "a")]
+fn runaway() {
+    for i in 0..10_002 {
+        tachograph::step!("LOOP", result = i);
+    }
+}
+
+#[test]
+fn steps_beyond_the_bound_are_counted_and_hashed() {
+    let spans = recorded(runaway);
+    let steps = json(find(&spans, "runaway"), "tachograph.decision.steps");
+    let left_out = r#"{"step":"LOOP","result":10000},{"step":"LOOP","result":10001}"#;
+    assert_eq!(steps[9_999]["result"], 9_999);
+    assert_eq!(
+        steps[10_000],
+        serde_json::json!({
+            "step": "tachograph.steps_left_out",
+            "result": 2,
+            "sha256": tachograph::sha256(left_out),
+            "bytes": left_out.len(),
+        })
+    );
+    assert_eq!(steps[10_001], serde_json::Value::Null);
+}
+
 #[tachograph::generation(model = "m")]
 fn secretive(password: &str) -> usize {
     password.len()

@@ -2,7 +2,10 @@
 
 mod across;
 mod attributes;
+mod causes;
+mod content;
 mod delivery;
+mod forms;
 mod lifecycle;
 mod nesting;
 mod otlp;

@@ -105,9 +105,14 @@ fn take_one(left: &AtomicUsize) -> bool {
 
 /// Runs `body` with a recorder and gives the spans, in the order in which they ended.
 pub(crate) fn recorded(body: impl FnOnce()) -> Vec<SpanData> {
+    recorded_with(tachograph::Init::new("test"), body)
+}
+
+/// The same, with settings.
+pub(crate) fn recorded_with(init: tachograph::Init, body: impl FnOnce()) -> Vec<SpanData> {
     let _turn = turn();
     let sink = Sink::default();
-    let guard = tachograph::Init::new("test").init_with(sink.clone()).expect("init");
+    let guard = init.init_with(sink.clone()).expect("init");
     body();
     let report = guard.shutdown().expect("nothing lost");
     let spans = sink.spans();

@@ -8,4 +8,13 @@ fn generate(prompt: Prompt) {
 #[tachograph::generation(tokens_in = "many")]
 fn count() {}
 
+#[tachograph::generation(usage = 3)]
+fn usage() {}
+
+#[tachograph::agent_decision(causes = ["id"])]
+fn causes() {}
+
+#[tachograph::approval(granted = "yes")]
+fn approve() {}
+
 fn main() {}

@@ -1,0 +1,169 @@
+//! Which functions can be recorded, and in which of three ways.
+
+use crate::expand::contains_word;
+use crate::fields::{ATTRIBUTES, Target};
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{FnArg, GenericArgument, ItemFn, Pat, PathArguments, ReturnType, Type, TypeParamBound};
+
+/// A function that an attribute stands on.
+pub(crate) struct Function {
+    pub(crate) item: ItemFn,
+    pub(crate) form: Form,
+}
+
+/// When the work of a function is done.
+pub(crate) enum Form {
+    /// When it returns.
+    Sync,
+    /// When its future ends.
+    Async,
+    /// It is not `async` but returns a future: by hand, or because `#[async_trait]` rewrote it.
+    Future {
+        /// What the future yields, if the signature says so.
+        output: Option<Box<Type>>,
+        /// The future is a `Pin<Box<…>>`.
+        boxed: bool,
+    },
+}
+
+impl Function {
+    pub(crate) fn parse(target: &Target, tokens: TokenStream) -> syn::Result<Self> {
+        let whole = tokens.clone();
+        let item: ItemFn = syn::parse2(tokens).map_err(|_| {
+            let remedy = if syn::parse2::<syn::TraitItemFn>(whole.clone()).is_ok() {
+                "; a method that a trait only declares has none: annotate it where it is implemented"
+            } else {
+                ""
+            };
+            syn::Error::new_spanned(
+                &whole,
+                format!("`{}` goes on a function or method with a body{remedy}", target.macro_name),
+            )
+        })?;
+        if let Some(constness) = &item.sig.constness {
+            return Err(syn::Error::new_spanned(
+                constness,
+                "a `const fn` can't be recorded: it may run in the compiler",
+            ));
+        }
+        if item.sig.ident == "main" && item.sig.receiver().is_none() {
+            return Err(syn::Error::new_spanned(
+                &item.sig.ident,
+                "`main` can't be recorded: `tachograph::init()` runs inside it. Annotate a function that it calls",
+            ));
+        }
+        let second = item.attrs.iter().find(|attribute| {
+            let path = attribute.path();
+            path.segments.first().is_some_and(|first| first.ident == "tachograph")
+                && path.segments.last().is_some_and(|last| ATTRIBUTES.iter().any(|name| last.ident == name))
+        });
+        if let Some(second) = second {
+            return Err(syn::Error::new_spanned(
+                second,
+                format!("this function is recorded already by `{}`: one call makes one record", target.macro_name),
+            ));
+        }
+        let form = Form::of(&item)?;
+        Ok(Self { item, form })
+    }
+
+    /// The names of its parameters.
+    pub(crate) fn parameters(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for input in &self.item.sig.inputs {
+            if let FnArg::Typed(parameter) = input {
+                names_in(&parameter.pat, &mut names);
+            }
+        }
+        names
+    }
+}
+
+fn names_in(pattern: &Pat, names: &mut Vec<String>) {
+    match pattern {
+        Pat::Ident(ident) => names.push(ident.ident.to_string()),
+        Pat::Tuple(tuple) => tuple.elems.iter().for_each(|element| names_in(element, names)),
+        Pat::TupleStruct(tuple) => tuple.elems.iter().for_each(|element| names_in(element, names)),
+        Pat::Struct(fields) => fields.fields.iter().for_each(|field| names_in(&field.pat, names)),
+        Pat::Reference(reference) => names_in(&reference.pat, names),
+        _ => {}
+    }
+}
+
+impl Form {
+    fn of(item: &ItemFn) -> syn::Result<Self> {
+        if item.sig.asyncness.is_some() {
+            return Ok(Self::Async);
+        }
+        let ReturnType::Type(_, ty) = &item.sig.output else {
+            return Ok(Self::Sync);
+        };
+        match &**ty {
+            Type::ImplTrait(implemented) => Ok(match future_among(&implemented.bounds) {
+                Some(output) => Self::Future { output, boxed: false },
+                None => Self::Sync,
+            }),
+            Type::Path(path) => {
+                let Some(last) = path.path.segments.last() else {
+                    return Ok(Self::Sync);
+                };
+                let inner = types_of(&last.arguments);
+                if last.ident == "BoxFuture" || last.ident == "LocalBoxFuture" {
+                    return Ok(Self::Future { output: inner.last().map(|ty| Box::new((*ty).clone())), boxed: true });
+                }
+                if last.ident == "Pin"
+                    && let Some(Type::Path(pointer)) = inner.first()
+                    && let Some(pointer) = pointer.path.segments.last()
+                    && pointer.ident == "Box"
+                    && let Some(Type::TraitObject(object)) = types_of(&pointer.arguments).first()
+                    && let Some(output) = future_among(&object.bounds)
+                {
+                    return Ok(Self::Future { output, boxed: true });
+                }
+                if contains_word(quote!(#last), "Future") {
+                    return Err(syn::Error::new_spanned(
+                        ty,
+                        "this type holds a future that runs after the function has returned, which can't be seen here; \
+                         write `async fn`, or return `impl Future` or `Pin<Box<dyn Future>>`",
+                    ));
+                }
+                Ok(Self::Sync)
+            }
+            _ => Ok(Self::Sync),
+        }
+    }
+}
+
+/// If one of the bounds is `Future`: what it yields, if that is said.
+fn future_among<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> Option<Option<Box<Type>>> {
+    bounds.into_iter().find_map(|bound| {
+        let TypeParamBound::Trait(bound) = bound else {
+            return None;
+        };
+        let last = bound.path.segments.last()?;
+        (last.ident == "Future").then(|| match &last.arguments {
+            PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::AssocType(associated) if associated.ident == "Output" => {
+                    Some(Box::new(associated.ty.clone()))
+                }
+                _ => None,
+            }),
+            _ => None,
+        })
+    })
+}
+
+fn types_of(arguments: &PathArguments) -> Vec<&Type> {
+    match arguments {
+        PathArguments::AngleBracketed(arguments) => arguments
+            .args
+            .iter()
+            .filter_map(|argument| match argument {
+                GenericArgument::Type(ty) => Some(ty),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,314 @@
+//! A record while it is being made: the one core of annotated calls and of the builders.
+//!
+//! Invariants:
+//! - Each draft that is recorded makes exactly one record, and none if it is not.
+//! - Attributes are collected here without a lock and handed over once, at the end.
+//! - The event is opened when it is first asked for, as what is known before (the correlation id) is part of it.
+
+use crate::content::{self, Choice};
+use crate::event::{Current, EventSpan, Extra, Kind, OpenEvent, Outcome};
+use crate::event_ref::{self, EventRef};
+use crate::recorder::{self, Recorder};
+use crate::{clock, ids, propagation};
+use opentelemetry::trace::{
+    Event, Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState,
+};
+use opentelemetry::{Context, KeyValue, StringValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+use std::any::Any;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// Attributes that every record gets beside the captured ones, the producer's included.
+const OWN_ATTRIBUTES: usize = 9;
+
+#[derive(Debug)]
+pub(crate) struct Draft {
+    recorder: Arc<Recorder>,
+    kind: Kind,
+    name: Cow<'static, str>,
+    choice: Choice,
+    start: SystemTime,
+    started: Instant,
+    attributes: Vec<KeyValue>,
+    correlation: Option<Arc<str>>,
+    steps: Option<String>,
+    causes: Vec<Link>,
+    events: Vec<Event>,
+    failure: Option<Failure>,
+    /// From when the event is open.
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    parent_event: Option<Arc<str>>,
+    parent_span: SpanId,
+    parent_is_remote: bool,
+    /// Holds the event.
+    context: Context,
+}
+
+/// How it went wrong.
+#[derive(Debug)]
+struct Failure {
+    error_type: Cow<'static, str>,
+    message: String,
+    outcome: Outcome,
+    reason: Option<&'static str>,
+}
+
+impl Draft {
+    /// A draft, if anything is recorded; `room` is how many values will be captured.
+    #[inline]
+    pub(crate) fn begin(kind: Kind, name: Cow<'static, str>, room: usize, choice: Choice) -> Option<Self> {
+        let recorder = recorder::current()?;
+        Some(Self {
+            recorder,
+            kind,
+            name,
+            choice,
+            start: clock::now(),
+            started: Instant::now(),
+            attributes: Vec::with_capacity(room + OWN_ATTRIBUTES),
+            correlation: None,
+            steps: None,
+            causes: Vec::new(),
+            events: Vec::new(),
+            failure: None,
+            running: None,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, attribute: &'static str, value: impl Into<Value>) {
+        self.attributes.push(KeyValue::new(attribute, value));
+    }
+
+    pub(crate) fn set_correlation(&mut self, text: &str) {
+        self.correlation = Some(Arc::from(text));
+    }
+
+    pub(crate) fn set_name(&mut self, name: String) {
+        self.name = Cow::Owned(name);
+    }
+
+    /// Decision steps, as JSON, that come before those of `step!`.
+    pub(crate) fn set_steps(&mut self, steps: Option<String>) {
+        self.steps = steps;
+    }
+
+    pub(crate) fn add_cause(&mut self, cause: EventRef) {
+        self.causes.push(cause.link());
+    }
+
+    pub(crate) fn fail(&mut self, error_type: impl Into<Cow<'static, str>>, message: String) {
+        self.failure =
+            Some(Failure { error_type: error_type.into(), message, outcome: Outcome::Failure, reason: None });
+    }
+
+    pub(crate) fn cancel(&mut self, message: &str) {
+        self.failure = Some(Failure {
+            error_type: Cow::Borrowed("cancelled"),
+            message: message.to_owned(),
+            outcome: Outcome::Cancelled,
+            reason: Some("dropped"),
+        });
+    }
+
+    pub(crate) fn panicked(&mut self, message: String) {
+        self.failure = Some(Failure {
+            error_type: Cow::Borrowed("panic"),
+            message,
+            outcome: Outcome::Failure,
+            reason: Some("panic"),
+        });
+    }
+
+    /// The context in which what belongs to the event runs.
+    #[inline]
+    pub(crate) fn context(&mut self) -> &Context {
+        let (kind, start, correlation) = (self.kind, self.start, &mut self.correlation);
+        let running = self.running.get_or_insert_with(|| Running::begin(kind, start, correlation.take()));
+        &running.context
+    }
+
+    /// Ends the event and hands the record over.
+    pub(crate) fn record(mut self) {
+        let elapsed = self.started.elapsed();
+        self.context();
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        let Some(Current(event)) = running.context.get::<Current>() else {
+            return; // it was put in when the event began
+        };
+        let extra = event.end();
+        let status = self.own_attributes(event, &running, extra.as_deref());
+        let own = self.attributes.len();
+        let (mut events, mut links) = (SpanEvents::default(), SpanLinks::default());
+        events.events = self.events;
+        links.links = self.causes;
+        if let Some(extra) = extra {
+            let extra = *extra;
+            self.attributes.extend(extra.attributes);
+            events.events.extend(extra.events);
+            links.links.extend(extra.links);
+            self.name = extra.name.unwrap_or(self.name);
+        }
+        let mut span = SpanData {
+            span_context: event.span_context.clone(),
+            parent_span_id: running.parent_span,
+            parent_span_is_remote: running.parent_is_remote,
+            span_kind: match self.kind {
+                Kind::Generation | Kind::Retrieval => SpanKind::Client,
+                _ => SpanKind::Internal,
+            },
+            name: self.name,
+            start_time: self.start,
+            end_time: self.start + elapsed,
+            attributes: self.attributes,
+            dropped_attributes_count: 0,
+            events,
+            links,
+            status,
+            instrumentation_scope: self.recorder.scope(),
+        };
+        let late = content::apply(&self.recorder, self.choice, self.kind, own, &mut span);
+        self.recorder.record(span, late);
+    }
+
+    /// Adds what every record carries; gives the span's status.
+    fn own_attributes(&mut self, event: &OpenEvent, running: &Running, extra: Option<&Extra>) -> Status {
+        let operation = match self.kind {
+            Kind::ToolCall => Some("execute_tool"),
+            Kind::Retrieval if !self.has("gen_ai.operation.name") => Some("retrieval"),
+            _ => None,
+        };
+        if let Some(operation) = operation {
+            self.push_text("gen_ai.operation.name", operation);
+        }
+        self.push_text("tachograph.kind", self.kind.as_str());
+        self.push_text("tachograph.event.id", Arc::clone(&event.event_id));
+        self.push_text("tachograph.correlation.id", Arc::clone(&event.correlation_id));
+        if let Some(parent) = &running.parent_event {
+            self.push_text("tachograph.parent.id", Arc::clone(parent));
+        }
+        if let Some(steps) = join_steps(self.steps.take(), extra) {
+            self.push_text("tachograph.decision.steps", steps);
+        }
+        let failure = self.failure.take();
+        let set = extra.and_then(|extra| extra.outcome.as_ref());
+        // What was set from inside outweighs how the call ended, and that what was foreseen at entry.
+        let ended = failure.as_ref().map(|failure| (failure.outcome, failure.reason.unwrap_or_default()));
+        match set.map(|(outcome, reason)| (*outcome, reason.as_str())).or(ended) {
+            Some((outcome, reason)) => {
+                self.replace("tachograph.outcome", outcome.as_str());
+                if !reason.is_empty() {
+                    self.replace("tachograph.outcome.reason", reason.to_owned());
+                }
+            }
+            None if !self.has("tachograph.outcome") => {
+                self.push_text("tachograph.outcome", Outcome::Success.as_str());
+            }
+            None => {}
+        }
+        match failure {
+            Some(failure) => {
+                self.push_text("error.type", failure.error_type);
+                Status::error(failure.message)
+            }
+            None => extra.map_or(Status::Unset, |extra| extra.status.clone()),
+        }
+    }
+
+    #[inline]
+    fn push_text(&mut self, attribute: &'static str, text: impl Into<StringValue>) {
+        self.attributes.push(KeyValue::new(attribute, Value::String(text.into())));
+    }
+
+    pub(crate) fn has(&self, attribute: &str) -> bool {
+        self.attributes.iter().any(|known| known.key.as_str() == attribute)
+    }
+
+    /// Sets an attribute that may be there already.
+    pub(crate) fn replace(&mut self, attribute: &'static str, value: impl Into<Value>) {
+        self.attributes.retain(|known| known.key.as_str() != attribute);
+        self.push(attribute, value);
+    }
+}
+
+impl Running {
+    fn begin(kind: Kind, start: SystemTime, correlation: Option<Arc<str>>) -> Self {
+        Context::map_current(|outer| Self::below(outer, kind, start, correlation))
+    }
+
+    fn below(outer: &Context, kind: Kind, start: SystemTime, correlation: Option<Arc<str>>) -> Self {
+        let enclosing = outer.get::<Current>().map(|current| &current.0);
+        let origin = match enclosing {
+            Some(_) => propagation::Origin::default(),
+            None => propagation::Origin::of(outer),
+        };
+        let outer_span = outer.span();
+        let outer_span = outer_span.span_context();
+        let (trace_id, parent_span, trace_state) = if outer_span.is_valid() {
+            let state = outer_span.trace_state().clone();
+            (outer_span.trace_id(), outer_span.span_id(), state)
+        } else {
+            (ids::trace_id(), SpanId::INVALID, TraceState::NONE)
+        };
+        let decision = match enclosing {
+            Some(event) if event.kind == Kind::AgentDecision => Some(outer.clone()),
+            Some(event) => event.decision.clone(),
+            None => None,
+        };
+        let event = OpenEvent::new(
+            kind,
+            ids::event_id(start),
+            correlation
+                .or_else(|| enclosing.map(|event| Arc::clone(&event.correlation_id)))
+                .or(origin.correlation_id)
+                .unwrap_or_else(|| ids::event_id(start)),
+            SpanContext::new(trace_id, ids::span_id(), TraceFlags::SAMPLED, false, trace_state),
+            decision,
+        );
+        event_ref::first_in(outer, &event);
+        let parent_event = enclosing.map(|event| Arc::clone(&event.event_id)).or(origin.parent_id);
+        let context = outer.with_value(Current(event));
+        Self {
+            parent_event,
+            parent_span,
+            parent_is_remote: outer_span.is_valid() && outer_span.is_remote(),
+            context: context.with_span(EventSpan::of(&context)),
+        }
+    }
+}
+
+/// One JSON array of the steps that an argument named and those that `step!` added.
+fn join_steps(named: Option<String>, extra: Option<&Extra>) -> Option<String> {
+    let mut items: Vec<Cow<'_, str>> = Vec::new();
+    match named.as_deref().map(str::trim) {
+        None | Some("[]") => {}
+        Some(text) => match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            Some(inner) => items.push(inner.into()),
+            None => items.push(text.into()),
+        },
+    }
+    if let Some(extra) = extra {
+        items.extend(extra.steps.iter().map(|step| step.as_str().into()));
+        items.extend(extra.steps_left_out.as_ref().map(|left_out| left_out.as_step().into()));
+    }
+    (!items.is_empty()).then(|| format!("[{}]", items.join(",")))
+}
+
+/// The text of a panic.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic whose payload is not text".to_owned()
+    }
+}
