@@ -34,6 +34,7 @@ The repository's own commands.
         --input FILE                run this one input instead: reproduces a crash
     cargo xtask soak                200 kills under load, a minute of two collectors racing, verified (release build)
     cargo xtask bench [ARG]…        measure speed and size (release build); `bench --help` lists its own options
+                                    `bench calls`: a recorded call alone, beside its peers
     cargo xtask setup               only fetch what the tests need: Python environment, S3 servers, cargo-deny
     cargo xtask help                this page
 

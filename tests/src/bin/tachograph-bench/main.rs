@@ -5,9 +5,9 @@
 //! which `TACHOGRAPH_TEST_MINIO` names; `s3` is all of them.
 
 mod cadence;
+mod calls;
 mod collector;
 mod ingest;
-mod instrument;
 mod latency;
 mod load;
 mod process;
@@ -28,7 +28,7 @@ struct Plan {
     dir: PathBuf,
 }
 
-const PARTS: [&str; 7] = ["ingest", "latency", "verify", "seal", "startup", "instrument", "cadence"];
+const PARTS: [&str; 7] = ["ingest", "latency", "verify", "seal", "startup", "calls", "cadence"];
 
 fn main() {
     let plan = plan();
@@ -47,7 +47,7 @@ fn main() {
             "seal" => seal::run(),
             "cadence" => cadence::run(&plan.dir),
             part if s3::PARTS.contains(&part) => s3::run(part, &plan.dir, plan.seconds),
-            _ => instrument::run(),
+            _ => calls::run(),
         };
         println!("{numbers:#}");
         report.insert(part.clone(), numbers);
