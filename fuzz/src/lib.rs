@@ -38,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("receipt", targets::receipt::run),
     ("receipt_answer", targets::receipt_answer::run),
     ("s3_url", targets::s3_url::run),
+    ("spool", targets::spool::run),
     ("streams", targets::streams::run),
     ("timestamp", targets::timestamp::run),
     ("tlog_proof", targets::tlog_proof::run),

@@ -124,6 +124,8 @@ pub mod __private {
     pub use crate::content::Choice;
     pub use crate::event::Kind;
     pub use crate::receipts::Receipt;
+    /// For tests: a disk that fails.
+    pub use crate::spool::disk::{Disk, RealDisk};
     /// For fuzzing: a segment of the spool, read as recovery reads it.
     pub use crate::spool::format as spool_format;
     pub use crate::step::Step;

@@ -19,6 +19,7 @@ pub(crate) mod policy;
 pub(crate) mod receipt;
 pub(crate) mod receipt_answer;
 pub(crate) mod s3_url;
+pub(crate) mod spool;
 pub(crate) mod streams;
 pub(crate) mod timestamp;
 pub(crate) mod tlog_proof;

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-pub(crate) trait Disk: Debug + Send + Sync {
+/// What is done to files that are written. The default methods do it to the real ones.
+pub trait Disk: Debug + Send + Sync {
     /// Makes a file that must not be there.
     fn create(&self, path: &Path) -> io::Result<File> {
         File::options().write(true).create_new(true).open(path)
@@ -30,7 +31,7 @@ pub(crate) trait Disk: Debug + Send + Sync {
 
 /// The disk that is there.
 #[derive(Debug)]
-pub(crate) struct RealDisk;
+pub struct RealDisk;
 
 impl Disk for RealDisk {}
 

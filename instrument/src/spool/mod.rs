@@ -82,6 +82,13 @@ impl Spool {
         self
     }
 
+    /// For tests: a disk that fails.
+    #[doc(hidden)]
+    pub fn on_disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
     /// How often what was written is synced, if not with each write. Each second unless told otherwise.
     pub fn sync_every(mut self, interval: Duration) -> Self {
         self.sync_every = interval;

@@ -6,6 +6,8 @@ mod causes;
 mod content;
 mod delivery;
 mod forms;
+#[cfg(feature = "http")]
+mod http;
 mod lifecycle;
 mod nesting;
 mod otlp;

@@ -2,7 +2,9 @@
 
 use crate::sink::turn;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::net::{SocketAddr, TcpListener};
@@ -24,8 +26,11 @@ impl TraceService for Received {
         if refused {
             return Err(Status::invalid_argument("span name"));
         }
+        let rejected_spans = spans_of(&request).filter(|span| span.name == "rejected").count() as i64;
         self.0.lock().expect("requests").push(request);
-        Ok(Response::new(ExportTraceServiceResponse::default()))
+        let partial = ExportTracePartialSuccess { rejected_spans, error_message: "names".to_owned() };
+        let partial_success = Some(partial).filter(|_| rejected_spans > 0);
+        Ok(Response::new(ExportTraceServiceResponse { partial_success }))
     }
 }
 
@@ -59,11 +64,28 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(address: SocketAddr, received: Received) -> Self {
+        Self::start_by(address, received, tonic::transport::Server::builder)
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn start_with_tls(
+        address: SocketAddr,
+        received: Received,
+        tls: tonic::transport::ServerTlsConfig,
+    ) -> Self {
+        Self::start_by(address, received, || tonic::transport::Server::builder().tls_config(tls).expect("tls"))
+    }
+
+    fn start_by(
+        address: SocketAddr,
+        received: Received,
+        builder: impl FnOnce() -> tonic::transport::Server + Send + 'static,
+    ) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(async {
-                tonic::transport::Server::builder()
-                    .add_service(TraceServiceServer::new(received))
+                builder()
+                    .add_service(service(received))
                     .serve_with_shutdown(address, async {
                         let _ = stopped.await;
                     })
@@ -73,6 +95,13 @@ impl Server {
         });
         Self { stop: Some(stop), thread: Some(thread) }
     }
+}
+
+fn service(received: Received) -> TraceServiceServer<Received> {
+    let service = TraceServiceServer::new(received);
+    #[cfg(feature = "gzip")]
+    let service = service.accept_compressed(tonic::codec::CompressionEncoding::Gzip);
+    service
 }
 
 impl Drop for Server {
@@ -172,4 +201,22 @@ fn a_grpc_refusal_is_told_from_a_grpc_failure() {
     }
     let lost = guard.shutdown().expect_err("one is refused");
     assert_eq!((lost.report.exported, lost.report.lost), (2, 1));
+}
+
+/// OpenTelemetry's exporters call it success.
+#[test]
+fn a_partial_success_is_no_success() {
+    let _turn = turn();
+    let (address, received) = (free_address(), Received::default());
+    let _server = Server::start(address, received.clone());
+    let (lines, warn) = crate::delivery::collect_warnings();
+    let guard =
+        tachograph::Init::new("otlp-test").endpoint(format!("http://{address}")).on_warning(warn).init().expect("init");
+    for name in ["a", "rejected", "b"] {
+        record(name);
+    }
+    let report = guard.shutdown().expect_err("one is rejected").report;
+    assert_eq!((report.exported, report.lost), (2, 1));
+    let lines = lines.lock().expect("lines");
+    assert!(lines[0].contains("(rejected)") && lines[0].contains("partial success"), "{lines:?}");
 }

@@ -4,10 +4,15 @@ use crate::otlp::{Received, Server, attribute, free_address};
 use crate::sink::{Sink, turn};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tachograph::__private::{Disk, RealDisk};
 use tachograph::{Durability, Guard, Init, InitError, Spool, SpoolState, WhenFull};
 
 #[tachograph::generation(name = name, model = "m", prompt = text)]
@@ -203,6 +208,129 @@ fn an_exporter_of_ones_own_has_no_spool_and_a_directory_that_can_t_be_is_named()
     assert!(error.to_string().contains("TACHOGRAPH_SPOOL"), "{error}");
     // And nothing is left behind that would keep the next one from starting.
     Init::new("test").init_with(Sink::default()).expect("init").shutdown().expect("nothing lost");
+}
+
+// --- a disk that fails ---
+
+/// Takes so many bytes more, and says how often it was synced.
+#[derive(Debug, Default)]
+struct SmallDisk {
+    room: AtomicU64,
+    syncs: AtomicU64,
+    fails_to_sync: AtomicBool,
+}
+
+impl SmallDisk {
+    fn new(room: u64) -> Arc<Self> {
+        Arc::new(Self { room: AtomicU64::new(room), ..Self::default() })
+    }
+}
+
+impl Disk for SmallDisk {
+    fn write(&self, file: &mut File, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let room = self.room.load(Ordering::SeqCst);
+        let part = bytes.len().min(room as usize);
+        RealDisk.write(file, at, &bytes[..part])?;
+        self.room.fetch_sub(part as u64, Ordering::SeqCst);
+        if part < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::SeqCst);
+        if self.fails_to_sync.load(Ordering::SeqCst) { Err(io::Error::other("no")) } else { RealDisk.sync(file) }
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_records_are_delivered_from_memory_until_it_has_room() {
+    let _turn = turn();
+    let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+    let _server = Server::start(address, received.clone());
+    let disk = SmallDisk::new(5_000);
+    let (lines, warn) = crate::delivery::collect_warnings();
+    let spool = Spool::new(directory.path()).durability(Durability::Process).on_disk(disk.clone());
+    let guard = settings(spool, address).on_warning(warn).init().expect("init");
+    (0..100).for_each(|_| record("r", "x"));
+    let report = guard.flush(Duration::from_secs(30));
+    assert_eq!((report.exported, report.lost, report.unconfirmed), (100, 0, 0), "{report}");
+    assert_eq!(report.spool, SpoolState::Failing, "{report}");
+    assert!(lines.lock().unwrap().iter().any(|line| line.contains("the spool can't be written")), "{lines:?}");
+    disk.room.store(1 << 30, Ordering::SeqCst);
+    until("it works again", || {
+        record("again", "x");
+        std::thread::sleep(Duration::from_millis(20));
+        guard.report().spool == SpoolState::Working
+    });
+    let report = guard.shutdown().expect("nothing lost");
+    assert_eq!((report.exported, report.unconfirmed), (report.produced, 0), "{report}");
+    assert_eq!(received.spans().len() as u64, report.produced, "each once");
+    assert_eq!(folders(directory.path()), 0);
+}
+
+#[test]
+fn a_call_whose_record_nobody_takes_returns_unconfirmed_and_the_loss_is_counted_in_the_end() {
+    let _turn = turn();
+    let directory = tempfile::tempdir().unwrap();
+    let spool = Spool::new(directory.path()).durability(Durability::Process).on_disk(SmallDisk::new(0));
+    let guard = settings(spool, free_address())
+        .wait_at_most(Duration::from_millis(100))
+        .shutdown_limit(Duration::from_millis(100))
+        .on_warning(|_| ())
+        .init()
+        .expect("init");
+    let began = Instant::now();
+    (0..50).for_each(|_| record("r", "x"));
+    assert!(began.elapsed() < Duration::from_secs(4), "one waits in vain, the others not: {:?}", began.elapsed());
+    let report = guard.report();
+    assert_eq!((report.unconfirmed, report.waiting, report.lost), (50, 50, 0), "{report}");
+    let lost = guard.shutdown().expect_err("neither disk nor collector").report;
+    assert_eq!((lost.produced, lost.lost, lost.waiting, lost.spooled), (50, 50, 0, 0), "{lost}");
+}
+
+#[test]
+fn what_neither_spool_nor_collector_takes_at_the_end_is_lost_and_the_rest_is_spooled() {
+    let _turn = turn();
+    let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+    let spool = Spool::new(directory.path()).limit(1 << 20);
+    let guard = settings(spool.clone(), address)
+        .shutdown_limit(Duration::from_millis(200))
+        .on_warning(|_| ())
+        .init()
+        .expect("init");
+    let text = "x".repeat(20_000);
+    (0..200).for_each(|_| record("r", &text));
+    let lost = guard.shutdown().expect_err("the spool is full").report;
+    assert!(lost.lost > 0 && lost.spooled > 10 && lost.waiting == 0, "{lost}");
+    assert_eq!(lost.lost + lost.spooled, 200);
+    let _server = Server::start(address, received.clone());
+    let guard = begin(spool, address);
+    until("all is delivered", || guard.report().adopted_exported == lost.spooled);
+    guard.shutdown().expect("nothing lost");
+    assert_eq!(arrived(&received)["r"] as u64, lost.spooled);
+}
+
+#[test]
+fn a_sync_is_shared_and_one_that_fails_confirms_nothing() {
+    let _turn = turn();
+    let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+    let disk = SmallDisk::new(1 << 30);
+    let spool = Spool::new(directory.path()).durability(Durability::Machine).on_disk(disk.clone());
+    let guard =
+        settings(spool, address).wait_at_most(Duration::from_millis(200)).on_warning(|_| ()).init().expect("init");
+    record("r", "x");
+    assert!(disk.syncs.load(Ordering::SeqCst) > 0);
+    assert_eq!(guard.report().unconfirmed, 0);
+    disk.fails_to_sync.store(true, Ordering::SeqCst);
+    record("unsafe", "x");
+    assert_eq!(guard.report().unconfirmed, 1);
+    assert_eq!(guard.report().spool, SpoolState::Failing);
+    // Once it is delivered it is safe, and so is what comes then.
+    let _server = Server::start(address, received.clone());
+    guard.flush(Duration::from_secs(30));
+    record("delivered from memory", "x");
+    let report = guard.shutdown().expect("nothing lost");
+    assert_eq!((report.exported, report.produced), (3, 3), "{report}");
+    assert_eq!(arrived(&received).len(), 3);
 }
 
 // --- processes that end as they should not ---
