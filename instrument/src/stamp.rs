@@ -8,6 +8,9 @@ use bytes::Bytes;
 use opentelemetry::KeyValue;
 use std::sync::Arc;
 
+/// So many attributes other software on the way keeps as a rule. The essential ones of a wider record go first.
+const USUAL_LIMIT: usize = 128;
+
 /// Completes the record and adds who numbered it. The close says now how many are lost.
 pub(crate) fn prepare(queued: &mut Queued, producer: &Producer, queue: &Queue) {
     let Form::Span(span) = &mut queued.form else { return };
@@ -26,6 +29,28 @@ pub(crate) fn prepare(queued: &mut Queued, producer: &Producer, queue: &Queue) {
         KeyValue::new("tachograph.producer.epoch", Arc::clone(&producer.epoch)),
         KeyValue::new("tachograph.producer.seq", sequence),
     ]);
+    if span.attributes.len() > USUAL_LIMIT {
+        // Stable: all others stay in their order.
+        span.attributes.sort_by_key(|attribute| !is_essential(attribute.key.as_str()));
+    }
+}
+
+/// What says which record this is, and what happened.
+fn is_essential(key: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "tachograph.kind",
+        "tachograph.event.id",
+        "tachograph.correlation.id",
+        "tachograph.parent.id",
+        "tachograph.outcome",
+        "tachograph.outcome.reason",
+        "tachograph.action.type",
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
+        "error.type",
+    ];
+    NAMES.contains(&key) || key.starts_with("tachograph.producer.")
 }
 
 /// Brings the record into the form in which it is kept and sent.

@@ -9,6 +9,7 @@ mod forms;
 #[cfg(feature = "http")]
 mod http;
 mod lifecycle;
+mod losses;
 mod nesting;
 mod otlp;
 mod outcomes;
