@@ -227,6 +227,7 @@ impl<T: Transport> Delivery<T> {
                 }
             }
         }
+        self.let_go();
         self.show_space();
         self.transport.end();
     }
@@ -462,6 +463,15 @@ impl<T: Transport> Delivery<T> {
 
     fn warn_of_damage(&self, lost: Tally, reason: &str) {
         self.queue.warnings().say(Topic::Loss, || format!("{reason}; {} records are lost", lost.application));
+    }
+
+    /// What was delivered to the end needs no next start.
+    fn let_go(&mut self) {
+        for mut reader in std::mem::take(&mut self.adopted) {
+            if reader.advance().is_none() {
+                reader.folder.remove();
+            }
+        }
     }
 
     fn show_space(&self) {

@@ -433,8 +433,11 @@ impl Guard {
             if self.queue.wait_until_finished(limit.saturating_add(grace)) {
                 // They have nothing left to do; a panic, if any, was counted as loss.
                 threads.into_iter().for_each(|thread| drop(thread.join()));
-                if let Some(folder) = self.folder.take().filter(|_| self.queue.held() == (0, 0)) {
-                    folder.remove();
+                if let Some(folder) = self.folder.take() {
+                    if self.queue.held() == (0, 0) {
+                        folder.remove();
+                    }
+                    self.queue.set_spool_bytes(folder.space.used());
                 }
             } else {
                 // An exporter or a disk that blocks its thread: what it holds is lost.

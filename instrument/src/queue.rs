@@ -300,7 +300,7 @@ impl Queue {
         });
         let many = state.waiting.len() == self.limits.wake_at || state.bytes > self.limits.bytes / 2;
         if !state.to_spool {
-            if many {
+            if many || self.limits.confirm {
                 self.work.notify_one();
             }
         } else if std::mem::take(&mut state.writer_idle) || many {
@@ -534,6 +534,7 @@ impl Queue {
                 state.numbers_lost += tally.all;
             }
             state.safe = state.safe.max(below);
+            state.unsafe_for_long = false;
         });
     }
 

@@ -88,20 +88,20 @@ pub(crate) struct Opened {
 
 /// Makes this start's folder and adopts those of the dead.
 pub(crate) fn open(directory: &Path, epoch: &str, space: &Arc<Space>) -> io::Result<Opened> {
-    fs::create_dir_all(directory)?;
+    make_folder(directory)?;
     let lock = File::options().create(true).append(true).open(directory.join(LOCK))?;
     lock.lock()?;
     let refused = Arc::new(Refused::new(directory));
     let own_path = directory.join(epoch);
-    fs::create_dir(&own_path)?;
-    let own = Folder::locked(own_path, space, &refused)?
+    make_folder(&own_path)?;
+    let own = Folder::locked(own_path, space, &refused, true)?
         .ok_or_else(|| io::Error::other("somebody else holds the folder that was just made"))?;
     let mut dead = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.is_dir() && path != own.path && !Refused::is(&path) {
+        if path != own.path && is_of_a_start(&path) {
             // One that can't be opened is not this process's to judge: the next start tries again.
-            dead.extend(Folder::locked(path, space, &refused).ok().flatten());
+            dead.extend(Folder::locked(path, space, &refused, false).ok().flatten());
         }
     }
     for folder in &mut dead {
@@ -112,10 +112,27 @@ pub(crate) fn open(directory: &Path, epoch: &str, space: &Arc<Space>) -> io::Res
     Ok(Opened { own, dead })
 }
 
+/// Makes a folder for nobody's eyes but the owner's: content is in it.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
+/// Whether the name is one that starts give their folders. Nothing else that is in the directory is touched.
+fn is_of_a_start(path: &Path) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.len() == 16 && name.bytes().all(hex)) && path.is_dir()
+}
+
 impl Folder {
     /// Takes the folder's lock; `None` if somebody has it.
-    fn locked(path: PathBuf, space: &Arc<Space>, refused: &Arc<Refused>) -> io::Result<Option<Self>> {
-        let lock = File::options().create(true).append(true).open(path.join(LOCK))?;
+    fn locked(path: PathBuf, space: &Arc<Space>, refused: &Arc<Refused>, new: bool) -> io::Result<Option<Self>> {
+        let lock = File::options().create(new).append(true).open(path.join(LOCK));
+        // Somebody died who had begun to make it or had all but removed it: under the directory's lock nobody does so now.
+        let lock = lock.inspect_err(|_| drop(fs::remove_dir(&path)))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),

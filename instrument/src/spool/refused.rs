@@ -18,11 +18,6 @@ impl Refused {
         Self { folder: directory.join(FOLDER) }
     }
 
-    /// Whether this is the folder, and no start's.
-    pub(super) fn is(path: &Path) -> bool {
-        path.file_name().is_some_and(|name| name == FOLDER)
-    }
-
     /// Keeps a record that the receiver refused; gives the file.
     pub(crate) fn keep(&self, epoch: &str, resource: &[u8], entry: Entry<'_>) -> io::Result<PathBuf> {
         fs::create_dir_all(&self.folder)?;

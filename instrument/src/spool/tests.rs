@@ -59,7 +59,7 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn what_was_written_is_read_in_order_and_goes_once_it_is_settled() {
     let directory = folder();
-    let own = Arc::new(start(directory.path(), "e", 1 << 20).own);
+    let own = Arc::new(start(directory.path(), "000000000000000e", 1 << 20).own);
     let (mut writer, mut reader) = (writer(&own), Reader::new(Arc::clone(&own)));
     write(&mut writer, 0..100, 10_000);
     assert!(segments(&own.path).len() > 5);
@@ -75,7 +75,7 @@ fn what_was_written_is_read_in_order_and_goes_once_it_is_settled() {
 #[test]
 fn a_full_spool_takes_more_once_some_of_it_went() {
     let directory = folder();
-    let own = Arc::new(start(directory.path(), "e", 1 << 20).own);
+    let own = Arc::new(start(directory.path(), "000000000000000e", 1 << 20).own);
     let (mut writer, mut reader) = (writer(&own), Reader::new(Arc::clone(&own)));
     let record = vec![7; 50_000];
     let entries = |range: std::ops::Range<u64>| range.map(|sequence| Entry { sequence, own: false, record: &record });
@@ -93,7 +93,7 @@ fn a_full_spool_takes_more_once_some_of_it_went() {
 #[test]
 fn a_record_larger_than_a_segment_passes_alone_and_one_larger_than_the_spool_does_not() {
     let directory = folder();
-    let own = Arc::new(start(directory.path(), "e", 1 << 20).own);
+    let own = Arc::new(start(directory.path(), "000000000000000e", 1 << 20).own);
     let (mut writer, mut reader) = (writer(&own), Reader::new(Arc::clone(&own)));
     write(&mut writer, 0..1, 10);
     write(&mut writer, 1..2, 500_000);
@@ -107,20 +107,20 @@ fn a_record_larger_than_a_segment_passes_alone_and_one_larger_than_the_spool_doe
 #[test]
 fn the_next_start_takes_what_a_dead_one_left_and_leaves_the_living_alone() {
     let directory = folder();
-    let dead = Arc::new(start(directory.path(), "dead", 1 << 20).own);
+    let dead = Arc::new(start(directory.path(), "00000000000000dd", 1 << 20).own);
     let mut of_dead = writer(&dead);
     write(&mut of_dead, 0..10, 10);
     let mut reader = Reader::new(Arc::clone(&dead));
     let Next::Batch(batch) = reader.next(4, 1 << 20) else { panic!("a batch") };
     reader.settle(&batch);
     drop((of_dead, reader, dead));
-    let living = Arc::new(start(directory.path(), "living", 1 << 20).own);
+    let living = Arc::new(start(directory.path(), "00000000000000aa", 1 << 20).own);
     // That start adopted the dead one's, and dropped it again.
     write(&mut writer(&living), 0..5, 10);
-    let mut next = start(directory.path(), "next", 1 << 20);
+    let mut next = start(directory.path(), "00000000000000ee", 1 << 20);
     assert_eq!(next.dead.len(), 1, "{:?}", next.dead);
     let dead = next.dead.remove(0);
-    assert_eq!(dead.epoch, "dead");
+    assert_eq!(dead.epoch, "00000000000000dd");
     assert_eq!(dead.examine().expect("readable").left.all, 6);
     assert!(dead.space.used() > 0);
     let (numbers, lost) = read_all(&mut Reader::new(Arc::new(dead)));
@@ -131,7 +131,7 @@ fn the_next_start_takes_what_a_dead_one_left_and_leaves_the_living_alone() {
 #[test]
 fn a_write_that_was_torn_anywhere_costs_only_what_was_torn() {
     let directory = folder();
-    let dead = Arc::new(start(directory.path(), "dead", 1 << 20).own);
+    let dead = Arc::new(start(directory.path(), "00000000000000dd", 1 << 20).own);
     let mut of_dead = writer(&dead);
     let lengths: Vec<u64> = (0..4)
         .map(|sequence| {
@@ -148,7 +148,7 @@ fn a_write_that_was_torn_anywhere_costs_only_what_was_torn() {
             torn.resize(cut + zeros, 0);
             fs::write(&path, torn).unwrap();
             fs::remove_file(path.with_file_name("position")).ok();
-            let mut next = start(directory.path(), "next", 1 << 20);
+            let mut next = start(directory.path(), "00000000000000ee", 1 << 20);
             let dead = next.dead.remove(0);
             next.own.remove();
             let there = lengths.iter().filter(|length| **length <= cut as u64).count() as u64;
@@ -168,29 +168,29 @@ fn a_write_that_was_torn_anywhere_costs_only_what_was_torn() {
 #[test]
 fn damage_in_the_middle_costs_the_rest_of_its_segment_and_is_counted_by_number() {
     let directory = folder();
-    let dead = Arc::new(start(directory.path(), "dead", 1 << 20).own);
+    let dead = Arc::new(start(directory.path(), "00000000000000dd", 1 << 20).own);
     let mut of_dead = writer(&dead);
     write(&mut of_dead, 0..100, 10_000);
     drop((of_dead, dead));
-    let all = segments(&directory.path().join("dead"));
+    let all = segments(&directory.path().join("00000000000000dd"));
     let mut bytes = fs::read(&all[1]).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&all[1], bytes).unwrap();
-    let dead = start(directory.path(), "next", 1 << 20).dead.remove(0);
+    let dead = start(directory.path(), "00000000000000ee", 1 << 20).dead.remove(0);
     let examined = dead.examine().expect("readable");
     assert!((1..=13).contains(&examined.lost), "{examined:?}");
     assert_eq!(examined.left.all + examined.lost, 100);
     let (numbers, lost) = read_all(&mut Reader::new(Arc::new(dead)));
     assert_eq!((numbers.len() as u64, lost), (examined.left.all, 0));
     assert_eq!(numbers.last(), Some(&99));
-    assert!(directory.path().join("refused/dead-00000002.damaged").exists());
+    assert!(directory.path().join("refused/00000000000000dd-00000002.damaged").exists());
 }
 
 #[test]
 fn damage_that_comes_while_it_is_read_costs_as_many_as_were_left() {
     let directory = folder();
-    let own = Arc::new(start(directory.path(), "e", 1 << 20).own);
+    let own = Arc::new(start(directory.path(), "000000000000000e", 1 << 20).own);
     let (mut writer, mut reader) = (writer(&own), Reader::new(Arc::clone(&own)));
     write(&mut writer, 0..10, 10);
     let path = &segments(&own.path)[0];
@@ -210,16 +210,40 @@ fn damage_that_comes_while_it_is_read_costs_as_many_as_were_left() {
 #[test]
 fn a_spool_of_another_version_stays_as_it_is() {
     let directory = folder();
-    let foreign = directory.path().join("foreign");
+    let foreign = directory.path().join("00000000000000ff");
     fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("lock"), b"").unwrap();
     let mut bytes = super::format::Header::write(b"resource").unwrap();
     bytes[6] = 9;
     fs::write(foreign.join("00000001.seg"), &bytes).unwrap();
-    let dead = start(directory.path(), "next", 1 << 20).dead.remove(0);
+    let dead = start(directory.path(), "00000000000000ee", 1 << 20).dead.remove(0);
     let reason = dead.examine().expect_err("another version");
     assert!(reason.contains("version 9") && reason.contains("start the one that wrote it"), "{reason}");
     drop(dead);
     assert_eq!(fs::read(foreign.join("00000001.seg")).unwrap(), bytes);
+}
+
+#[test]
+fn only_what_a_start_made_is_touched() {
+    let directory = folder();
+    for name in ["somebody's", "00000000000000DD", "locked"] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    fs::write(directory.path().join("locked/lock"), b"").unwrap();
+    fs::create_dir(directory.path().join("00000000000000dd")).unwrap();
+    let opened = start(directory.path(), "000000000000000e", 1 << 20);
+    assert!(opened.dead.is_empty(), "{:?}", opened.dead);
+    let mut names: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["000000000000000e", "00000000000000DD", "lock", "locked", "somebody's"],
+        "an empty one of a start that died is gone"
+    );
+    assert!(directory.path().join("locked/lock").exists());
 }
 
 /// Writes part of what it is given once its room is used up, and can be told not to cut or not to sync.
@@ -259,7 +283,7 @@ fn a_write_that_failed_leaves_nothing_behind_that_counts() {
     for stuck in [0, 1] {
         for room in 0..200 {
             let directory = folder();
-            let own = Arc::new(start(directory.path(), "dead", 1 << 20).own);
+            let own = Arc::new(start(directory.path(), "00000000000000dd", 1 << 20).own);
             let disk = Arc::new(SmallDisk::new(room));
             disk.stuck.store(stuck, Ordering::SeqCst);
             let mut writer = Writer::new(Arc::clone(&own), Arc::clone(&disk) as Arc<dyn Disk>, b"resource").unwrap();
@@ -279,7 +303,7 @@ fn a_write_that_failed_leaves_nothing_behind_that_counts() {
             fs::remove_file(own.position_path()).unwrap();
             let there = !segments(&own.path).is_empty();
             drop((writer, own));
-            let dead = start(directory.path(), "next", 1 << 20).dead.remove(0);
+            let dead = start(directory.path(), "00000000000000ee", 1 << 20).dead.remove(0);
             let examined = dead.examine().unwrap();
             assert_eq!(examined.lost, 0, "{room} {stuck}: {examined:?}");
             assert!(there);
