@@ -10,7 +10,7 @@
 
 use crate::init::InitError;
 use crate::lifecycle::Event;
-use crate::queue::{Form, Queue, Queued, Tally};
+use crate::queue::{Form, Queue, Queued, Signal, Tally};
 use crate::recorder::Producer;
 use crate::spool::folder::Folder;
 use crate::spool::format::Entry;
@@ -140,6 +140,13 @@ impl Parcel {
         match self {
             Self::Memory(batch) => batch.len(),
             Self::Own(batch) | Self::Adopted(batch) => batch.records.len(),
+        }
+    }
+
+    fn signal(&self) -> Signal {
+        match self {
+            Self::Memory(batch) => batch.first().map_or(Signal::Span, |queued| queued.signal),
+            Self::Own(batch) | Self::Adopted(batch) => batch.signal,
         }
     }
 
@@ -337,12 +344,14 @@ impl<T: Transport> Delivery<T> {
 
     async fn attempt(&self, parcel: &Parcel) -> Result<(), Failure> {
         let cargo = match parcel {
-            Parcel::Memory(batch) if T::WIRE => {
-                Cargo::Wire { resource: &self.resource, records: batch.iter().filter_map(wire_form).collect() }
-            }
+            Parcel::Memory(batch) if T::WIRE => Cargo::Wire {
+                resource: &self.resource,
+                records: batch.iter().filter_map(wire_form).collect(),
+                signal: parcel.signal(),
+            },
             Parcel::Memory(batch) => Cargo::Spans(batch.iter().filter_map(span_form).collect()),
             Parcel::Own(batch) | Parcel::Adopted(batch) => {
-                Cargo::Wire { resource: &batch.resource, records: batch.records.clone() }
+                Cargo::Wire { resource: &batch.resource, records: batch.records.clone(), signal: batch.signal }
             }
         };
         let mut sending = pin!(self.transport.send(cargo));
@@ -411,14 +420,15 @@ impl<T: Transport> Delivery<T> {
     // --- what is said ---
 
     fn give_up(&mut self, parcel: Parcel, reason: &str) {
+        let signal = parcel.signal();
         let (sequence, name) = match &parcel {
             Parcel::Memory(batch) => match batch.first() {
                 Some(Queued { sequence, form: Form::Span(span), .. }) => (*sequence, span.name.to_string()),
-                Some(Queued { sequence, form: Form::Wire(record), .. }) => (*sequence, wire::name(record)),
-                None => return,
+                Some(Queued { sequence, form: Form::Wire(record), .. }) => (*sequence, wire::name(record, signal)),
+                _ => return,
             },
             Parcel::Own(batch) | Parcel::Adopted(batch) => {
-                (batch.first.0, batch.records.first().map(|record| wire::name(record)).unwrap_or_default())
+                (batch.first.0, batch.records.first().map(|record| wire::name(record, signal)).unwrap_or_default())
             }
         };
         let kept = self.keep_refused(&parcel);
@@ -431,10 +441,11 @@ impl<T: Transport> Delivery<T> {
     /// With a spool, what no receiver takes does not vanish.
     fn keep_refused(&self, parcel: &Parcel) -> String {
         let Some(own) = &self.own else { return String::new() };
+        let log = parcel.signal() == Signal::Log;
         let (folder, resource, entry) = match parcel {
             Parcel::Memory(batch) => match batch.first() {
                 Some(Queued { sequence, own: of_producer, form: Form::Wire(record), .. }) => {
-                    (&own.folder, &self.resource, Entry { sequence: *sequence, own: *of_producer, record })
+                    (&own.folder, &self.resource, Entry { sequence: *sequence, own: *of_producer, log, record })
                 }
                 _ => return String::new(),
             },
@@ -444,7 +455,7 @@ impl<T: Transport> Delivery<T> {
                     _ => &own.folder,
                 };
                 let Some(record) = batch.records.first() else { return String::new() };
-                (folder, &batch.resource, Entry { sequence: batch.first.0, own: batch.first.1, record })
+                (folder, &batch.resource, Entry { sequence: batch.first.0, own: batch.first.1, log, record })
             }
         };
         match folder.refused.keep(&folder.epoch, resource, entry) {
@@ -484,13 +495,13 @@ impl<T: Transport> Delivery<T> {
 fn wire_form(queued: &Queued) -> Option<Bytes> {
     match &queued.form {
         Form::Wire(record) => Some(record.clone()),
-        Form::Span(_) => None,
+        _ => None,
     }
 }
 
 fn span_form(queued: &Queued) -> Option<opentelemetry_sdk::trace::SpanData> {
     match &queued.form {
         Form::Span(span) => Some(span.clone()),
-        Form::Wire(_) => None,
+        _ => None,
     }
 }

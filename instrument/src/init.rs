@@ -262,7 +262,16 @@ impl Init {
             Ok((threads, folder))
         };
         let (threads, folder) = threads().inspect_err(|_| recorder::remove())?;
-        Ok(Guard { queue, recorder, resource, threads: Some(threads), folder, shutdown_limit })
+        Ok(Guard {
+            queue,
+            recorder,
+            resource,
+            threads: Some(threads),
+            folder,
+            #[cfg(feature = "logs")]
+            takes_logs: T::WIRE,
+            shutdown_limit,
+        })
     }
 }
 
@@ -364,6 +373,8 @@ pub struct Guard {
     threads: Option<Vec<std::thread::JoinHandle<()>>>,
     /// This start's part of the spool.
     folder: Option<Arc<Folder>>,
+    #[cfg(feature = "logs")]
+    takes_logs: bool,
     shutdown_limit: Duration,
 }
 
@@ -419,6 +430,13 @@ impl Guard {
     /// The lossless processor, for an application that has a tracer provider already.
     pub fn span_processor(&self) -> LosslessSpanProcessor {
         self.recorder.processor()
+    }
+
+    /// The lossless processor for log records, for a logger provider of the application's. `None` if records go to an exporter of
+    /// your own ([`Init::init_with`]), which takes spans alone.
+    #[cfg(feature = "logs")]
+    pub fn log_processor(&self) -> Option<crate::processor::LosslessLogProcessor> {
+        self.takes_logs.then(|| self.recorder.log_processor())
     }
 
     fn stop(&mut self) -> Result<Report, Lost> {

@@ -61,6 +61,8 @@ pub use event::{Outcome, set_outcome};
 pub use event_ref::{Causes, EventRef, NotAnEventRef, caused_by, current_event, event_of, event_of_future};
 pub use init::{Guard, Init, InitError, Lost, init};
 pub use opentelemetry::{Context, ContextGuard};
+#[cfg(feature = "logs")]
+pub use processor::LosslessLogProcessor;
 pub use processor::LosslessSpanProcessor;
 pub use queue::WhenFull;
 pub use report::{Report, SpoolState};

@@ -1,7 +1,7 @@
-//! The span processor for an application's own OpenTelemetry spans.
+//! The processors for an application's own OpenTelemetry spans and log records.
 //!
-//! It differs from the SDK's batch processor in that it waits instead of dropping when its queue is
-//! full, keeps a batch whose export failed, and counts what it could not keep.
+//! They differ from the SDK's batch processors in that they wait instead of dropping when their queue is
+//! full, keep a batch whose export failed, and count what they could not keep.
 
 use crate::late::Late;
 use crate::queue::Queue;
@@ -35,25 +35,70 @@ impl SpanProcessor for LosslessSpanProcessor {
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        let before = self.queue.report();
-        let after = self.queue.flush(FLUSH_LIMIT);
-        if after.exported + after.lost < before.produced {
-            return Err(OTelSdkError::Timeout(FLUSH_LIMIT));
-        }
-        if after.lost > before.lost {
-            return Err(OTelSdkError::InternalFailure(format!("{} records were lost", after.lost - before.lost)));
-        }
-        Ok(())
+        force_flush(&self.queue)
     }
 
     /// Flushes. The queue itself closes with [`Guard::shutdown`](crate::Guard::shutdown), as the
     /// records of annotated functions go through it too.
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        let produced = self.queue.report().produced;
-        let after = self.queue.flush(timeout);
-        if after.exported + after.lost < produced {
-            return Err(OTelSdkError::Timeout(timeout));
-        }
-        Ok(())
+        flush(&self.queue, timeout)
     }
+}
+
+/// Sends log records down the same lossless queue and spool, with numbers from the same sequence, to the receiver's `/v1/logs`.
+///
+/// What a filter of the application's logging leaves through is an audit record here: choose what is to be one before it comes to this
+/// processor.
+#[cfg(feature = "logs")]
+#[derive(Clone, Debug)]
+pub struct LosslessLogProcessor {
+    queue: Arc<Queue>,
+}
+
+#[cfg(feature = "logs")]
+impl LosslessLogProcessor {
+    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue }
+    }
+}
+
+#[cfg(feature = "logs")]
+impl opentelemetry_sdk::logs::LogProcessor for LosslessLogProcessor {
+    fn emit(&self, record: &mut opentelemetry_sdk::logs::SdkLogRecord, scope: &opentelemetry::InstrumentationScope) {
+        let mut record = record.clone();
+        if record.observed_timestamp().is_none() {
+            opentelemetry::logs::LogRecord::set_observed_timestamp(&mut record, crate::clock::now());
+        }
+        self.queue.push_log(crate::wire::Log { record, scope: scope.clone() });
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        force_flush(&self.queue)
+    }
+
+    /// Flushes. The queue itself closes with [`Guard::shutdown`](crate::Guard::shutdown).
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        flush(&self.queue, timeout)
+    }
+}
+
+fn force_flush(queue: &Queue) -> OTelSdkResult {
+    let before = queue.report();
+    let after = queue.flush(FLUSH_LIMIT);
+    if after.exported + after.lost < before.produced {
+        return Err(OTelSdkError::Timeout(FLUSH_LIMIT));
+    }
+    if after.lost > before.lost {
+        return Err(OTelSdkError::InternalFailure(format!("{} records were lost", after.lost - before.lost)));
+    }
+    Ok(())
+}
+
+fn flush(queue: &Queue, timeout: Duration) -> OTelSdkResult {
+    let produced = queue.report().produced;
+    let after = queue.flush(timeout);
+    if after.exported + after.lost < produced {
+        return Err(OTelSdkError::Timeout(timeout));
+    }
+    Ok(())
 }

@@ -71,13 +71,23 @@ pub(crate) struct Limits {
 #[expect(clippy::large_enum_variant, reason = "most are spans; a box would cost an allocation a record")]
 pub(crate) enum Form {
     Span(SpanData),
+    #[cfg(feature = "logs")]
+    Log(Box<crate::wire::Log>),
     Wire(Bytes),
+}
+
+/// What kind of telemetry a record is: each goes to a place of its own at the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Span,
+    Log,
 }
 
 /// A record in the queue.
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) form: Form,
+    pub(crate) signal: Signal,
     /// What is to be done to the span before it is encoded or sent.
     pub(crate) late: Late,
     pub(crate) sequence: u64,
@@ -151,6 +161,7 @@ impl State {
         self.own += 1;
         self.waiting.push_back(Queued {
             form: Form::Span(span),
+            signal: Signal::Span,
             late: Late::default(),
             sequence,
             own: true,
@@ -160,16 +171,19 @@ impl State {
         });
     }
 
-    /// The oldest records that are not the close, within both bounds but at least one if there is any.
-    fn take(&mut self, records: usize, bytes: usize) -> Vec<Queued> {
+    /// The oldest records that are not the close, within both bounds but at least one if there is any. Of one signal, unless they may
+    /// be `mixed`.
+    fn take(&mut self, records: usize, bytes: usize, mixed: bool) -> Vec<Queued> {
         let mut size = 0;
+        let signal = self.waiting.front().map(|queued| queued.signal).filter(|_| !mixed);
         let count = self
             .waiting
             .iter()
             .take(records)
             .take_while(|queued| {
                 size += queued.bytes;
-                !queued.close && (size <= bytes || size == queued.bytes)
+                let fits = signal.is_none_or(|signal| queued.signal == signal);
+                !queued.close && fits && (size <= bytes || size == queued.bytes)
             })
             .count();
         self.in_flight += count;
@@ -276,6 +290,17 @@ impl Queue {
     /// Takes a record that ended, waiting for a place if there is none, and until it is safe if that is asked for.
     pub(crate) fn push(&self, span: SpanData, late: Late) {
         let bytes = estimated_bytes(&span);
+        self.push_form(Form::Span(span), Signal::Span, late, bytes);
+    }
+
+    /// Takes a log record likewise.
+    #[cfg(feature = "logs")]
+    pub(crate) fn push_log(&self, log: crate::wire::Log) {
+        let bytes = log.estimated_bytes();
+        self.push_form(Form::Log(Box::new(log)), Signal::Log, Late::default(), bytes);
+    }
+
+    fn push_form(&self, form: Form, signal: Signal, late: Late, bytes: usize) {
         let mut state = self.wait_for_place(bytes);
         let sequence = state.take_number();
         state.report.produced += 1;
@@ -290,7 +315,8 @@ impl Queue {
         }
         state.bytes += bytes;
         state.waiting.push_back(Queued {
-            form: Form::Span(span),
+            form,
+            signal,
             late,
             sequence,
             own: false,
@@ -495,7 +521,7 @@ impl Queue {
         if state.close_is_next() {
             return state.take_close();
         }
-        if state.to_spool { Vec::new() } else { state.take(records, bytes) }
+        if state.to_spool { Vec::new() } else { state.take(records, bytes, false) }
     }
 
     /// Whether all of this process was delivered or given up, and nothing will come any more.
@@ -644,7 +670,7 @@ impl Queue {
         if !state.writable() {
             return Taken::Nothing;
         }
-        let batch = state.take(records, bytes);
+        let batch = state.take(records, bytes, true);
         Taken::Records(if batch.is_empty() { state.take_close() } else { batch })
     }
 

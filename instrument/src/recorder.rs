@@ -61,6 +61,11 @@ impl Recorder {
         LosslessSpanProcessor::new(Arc::clone(&self.queue))
     }
 
+    #[cfg(feature = "logs")]
+    pub(crate) fn log_processor(&self) -> crate::processor::LosslessLogProcessor {
+        crate::processor::LosslessLogProcessor::new(Arc::clone(&self.queue))
+    }
+
     /// Says that a call had no effect.
     pub(crate) fn misuse(&self, line: impl FnOnce() -> String) {
         self.queue.warnings().say(Topic::Misuse, line);

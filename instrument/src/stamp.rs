@@ -13,6 +13,11 @@ const USUAL_LIMIT: usize = 128;
 
 /// Completes the record and adds who numbered it. The close says now how many are lost.
 pub(crate) fn prepare(queued: &mut Queued, producer: &Producer, queue: &Queue) {
+    #[cfg(feature = "logs")]
+    if let Form::Log(log) = &queued.form {
+        queued.form = Form::Wire(log.encode(producer, queued.sequence));
+        queued.stamped = true;
+    }
     let Form::Span(span) = &mut queued.form else { return };
     if queued.close {
         let (last, lost) = (queued.sequence, queue.numbers_lost());

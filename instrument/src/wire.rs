@@ -1,11 +1,18 @@
-//! The one form in which records are kept and sent: OTLP `ScopeSpans` with one span, encoded once.
+//! The one form in which records are kept and sent: OTLP `ScopeSpans` with one span, or `ScopeLogs` with one log record, encoded once.
 //!
 //! Memory, spool, gRPC and HTTP share these bytes. A request is put together from them by concatenation, as protobuf allows, so that
 //! trying again costs no encoding, and what a receiver gets on the second attempt is what it got on the first.
 
 use crate::ids;
+use crate::queue::Signal;
+#[cfg(feature = "logs")]
+use crate::recorder::Producer;
 use bytes::{BufMut, Bytes, BytesMut};
+#[cfg(feature = "logs")]
+use opentelemetry_proto::tonic::common::v1::AnyValue;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource as WireResource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
@@ -18,6 +25,8 @@ use sha2::{Digest, Sha256};
 /// Field 1 of a request (`resource_spans`) and field 2 of that (`scope_spans`), both length-delimited.
 const RESOURCE_SPANS: u8 = 1 << 3 | 2;
 const SCOPE_SPANS: u8 = 2 << 3 | 2;
+
+const EVENT_ID: &str = "tachograph.event.id";
 
 /// The record of a finished span.
 pub(crate) fn encode(span: SpanData) -> Bytes {
@@ -41,7 +50,8 @@ pub(crate) fn resource(resource: &Resource) -> Bytes {
     shared.encode_to_vec().into()
 }
 
-/// An `ExportTraceServiceRequest` of these records, in this order.
+/// An `ExportTraceServiceRequest` of these records, in this order; of log records an `ExportLogsServiceRequest`, whose fields have the
+/// same numbers.
 pub(crate) fn request(resource: &[u8], records: &[Bytes]) -> Bytes {
     let field = |length: usize| 1 + encoded_len_varint(length as u64) + length;
     let inner = resource.len() + records.iter().map(|record| field(record.len())).sum::<usize>();
@@ -58,13 +68,96 @@ pub(crate) fn request(resource: &[u8], records: &[Bytes]) -> Bytes {
 }
 
 /// The record's name, for a person.
-pub(crate) fn name(record: &[u8]) -> String {
-    span(record).map_or_else(|| "not readable".to_owned(), |span| span.name)
+pub(crate) fn name(record: &[u8], signal: Signal) -> String {
+    let name = match signal {
+        Signal::Span => span(record).map(|span| span.name),
+        Signal::Log => log_record(record).map(|log| format!("log record {}", log.event_name)),
+    };
+    name.unwrap_or_else(|| "not readable".to_owned())
 }
 
-/// The id that the collector gives the record: the one in it, or that which is derived from it.
-pub(crate) fn event_id(record: &[u8]) -> String {
-    span(record).map(|span| event_id_of(&span)).unwrap_or_default()
+/// The id that the collector gives the record: the one in it, or that which is derived from it. Log records always have one.
+pub(crate) fn event_id(record: &[u8], signal: Signal) -> String {
+    let id = match signal {
+        Signal::Span => span(record).map(|span| event_id_of(&span)),
+        Signal::Log => log_record(record).and_then(|log| given_event_id(&log.attributes)),
+    };
+    id.unwrap_or_default()
+}
+
+/// A log record as it was emitted.
+#[cfg(feature = "logs")]
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) record: opentelemetry_sdk::logs::SdkLogRecord,
+    pub(crate) scope: opentelemetry::InstrumentationScope,
+}
+
+#[cfg(feature = "logs")]
+impl Log {
+    /// The record, with who numbered it and with an event id, by which it is known if it comes twice.
+    pub(crate) fn encode(&self, producer: &Producer, sequence: u64) -> Bytes {
+        let mut log = LogRecord::from(&self.record);
+        let mut add = |key: &str, value: Value| {
+            log.attributes.push(KeyValue {
+                key: key.to_owned(),
+                value: Some(AnyValue { value: Some(value) }),
+                ..KeyValue::default()
+            });
+        };
+        add("tachograph.producer.id", Value::StringValue(producer.id.to_string()));
+        add("tachograph.producer.epoch", Value::StringValue(producer.epoch.to_string()));
+        add("tachograph.producer.seq", Value::IntValue(i64::try_from(sequence).unwrap_or(i64::MAX)));
+        if given_event_id(&log.attributes).is_none() {
+            let time = self.record.timestamp().or(self.record.observed_timestamp()).unwrap_or_else(crate::clock::now);
+            let id = Value::StringValue(ids::event_id(time).to_string());
+            log.attributes.retain(|attribute| attribute.key != EVENT_ID);
+            log.attributes.push(KeyValue {
+                key: EVENT_ID.to_owned(),
+                value: Some(AnyValue { value: Some(id) }),
+                ..KeyValue::default()
+            });
+        }
+        let scope_logs = ScopeLogs {
+            scope: Some((&self.scope, self.record.target().cloned()).into()),
+            schema_url: self.scope.schema_url().map(ToOwned::to_owned).unwrap_or_default(),
+            log_records: vec![log],
+        };
+        scope_logs.encode_to_vec().into()
+    }
+
+    /// About what the record takes in memory.
+    pub(crate) fn estimated_bytes(&self) -> usize {
+        const FIXED: usize = 512;
+        let attributes = self.record.attributes_iter().map(|(key, value)| key.as_str().len() + value_bytes(value));
+        FIXED + self.record.body().map_or(0, value_bytes) + attributes.sum::<usize>()
+    }
+}
+
+#[cfg(feature = "logs")]
+fn value_bytes(value: &opentelemetry::logs::AnyValue) -> usize {
+    use opentelemetry::logs::AnyValue as Any;
+    const FIXED: usize = 48;
+    FIXED
+        + match value {
+            Any::String(text) => text.as_str().len(),
+            Any::Bytes(bytes) => bytes.len(),
+            Any::ListAny(values) => values.iter().map(value_bytes).sum(),
+            Any::Map(values) => values.iter().map(|(key, value)| key.as_str().len() + value_bytes(value)).sum(),
+            _ => 0,
+        }
+}
+
+fn log_record(record: &[u8]) -> Option<LogRecord> {
+    ScopeLogs::decode(record).ok()?.log_records.pop()
+}
+
+fn given_event_id(attributes: &[KeyValue]) -> Option<String> {
+    let given = attributes.iter().find(|attribute| attribute.key == EVENT_ID)?;
+    match given.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(id) if ids::is_uuid(id) => Some(id.to_ascii_lowercase()),
+        _ => None,
+    }
 }
 
 fn span(record: &[u8]) -> Option<Span> {
@@ -72,11 +165,8 @@ fn span(record: &[u8]) -> Option<Span> {
 }
 
 fn event_id_of(span: &Span) -> String {
-    let given = span.attributes.iter().find(|attribute| attribute.key == "tachograph.event.id");
-    let given = given.and_then(|attribute| attribute.value.as_ref()?.value.as_ref());
-    match given {
-        Some(Value::StringValue(id)) if ids::is_uuid(id) => id.to_ascii_lowercase(),
-        _ => ids::derived_event_id(
+    given_event_id(&span.attributes).unwrap_or_else(|| {
+        ids::derived_event_id(
             span.start_time_unix_nano,
             &Sha256::new()
                 .chain_update(b"tachograph/event/span/v1\0")
@@ -84,21 +174,23 @@ fn event_id_of(span: &Span) -> String {
                 .chain_update(&span.span_id)
                 .finalize()
                 .into(),
-        ),
-    }
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lifecycle::Event;
-    use opentelemetry::{InstrumentationScope, KeyValue};
+    use opentelemetry::InstrumentationScope;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
     #[test]
     fn a_request_put_together_is_one_that_others_read() {
         let scope = InstrumentationScope::builder("scope").with_version("1").with_schema_url("https://s").build();
-        let of = Resource::builder_empty().with_attributes([KeyValue::new("service.name", "s".repeat(300))]).build();
+        let of = Resource::builder_empty()
+            .with_attributes([opentelemetry::KeyValue::new("service.name", "s".repeat(300))])
+            .build();
         let spans: Vec<_> = (0..3).map(|n| Event::Heartbeat { last: n }.span(scope.clone())).collect();
         let records: Vec<_> = spans.iter().cloned().map(encode).collect();
         let request = ExportTraceServiceRequest::decode(request(&resource(&of), &records)).expect("a request");
@@ -110,8 +202,8 @@ mod tests {
             assert_eq!(scope_spans.scope.as_ref().map(|scope| scope.version.as_str()), Some("1"));
             assert_eq!(scope_spans.spans, [Span::from(span)]);
         }
-        assert_eq!(name(&records[0]), Event::Heartbeat { last: 0 }.span(scope).name);
-        assert_eq!(event_id(&records[2]).len(), 36);
+        assert_eq!(name(&records[0], Signal::Span), Event::Heartbeat { last: 0 }.span(scope).name);
+        assert_eq!(event_id(&records[2], Signal::Span).len(), 36);
     }
 
     /// As `record/src/id.rs` derives it.

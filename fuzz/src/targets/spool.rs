@@ -13,7 +13,8 @@ pub(crate) fn run(data: &[u8]) {
         0 => drop(entries(rest)),
         1 => {
             let mut segment = Header::write(b"resource").expect("it is short");
-            let entry = Entry { sequence: rest.len() as u64, own: rest.len() % 2 == 0, record: rest };
+            let entry =
+                Entry { sequence: rest.len() as u64, own: rest.len() % 2 == 0, log: rest.len() % 3 == 0, record: rest };
             entry.write(&mut segment);
             assert_eq!(entries(&segment), [(entry.sequence, rest.to_vec())]);
         }
@@ -46,7 +47,7 @@ fn changed(changes: &[u8]) {
     let mut segment = Header::write(b"resource").expect("it is short");
     for sequence in 0..GOOD {
         let record = format!("record {sequence}");
-        Entry { sequence, own: false, record: record.as_bytes() }.write(&mut segment);
+        Entry { sequence, own: false, log: false, record: record.as_bytes() }.write(&mut segment);
     }
     let good = entries(&segment);
     assert_eq!(good.len() as u64, GOOD);

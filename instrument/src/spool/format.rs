@@ -11,6 +11,7 @@ pub const ENTRY_HEAD: usize = 20;
 /// Bytes of a position.
 pub const POSITION_BYTES: usize = 28;
 const OWN: u32 = 1;
+const LOG: u32 = 2;
 
 /// What stands at the beginning of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,9 @@ pub struct Entry<'a> {
     pub sequence: u64,
     /// It is of the producer itself.
     pub own: bool,
-    /// `ScopeSpans` with one span.
+    /// It is a log record, not a span.
+    pub log: bool,
+    /// `ScopeSpans` with one span, or `ScopeLogs` with one log record.
     pub record: &'a [u8],
 }
 
@@ -115,10 +118,11 @@ impl<'a> Entry<'a> {
         let sum = u32::from_le_bytes([c0, c1, c2, c3]);
         let sequence = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
         let flags = u32::from_le_bytes([f0, f1, f2, f3]);
-        if sum != checksum(length as u32, sequence, flags, record) || flags & !OWN != 0 {
+        if sum != checksum(length as u32, sequence, flags, record) || flags & !(OWN | LOG) != 0 {
             return Found::Damaged;
         }
-        Found::Entry(Self { sequence, own: flags & OWN != 0, record }, ENTRY_HEAD + length)
+        let (own, log) = (flags & OWN != 0, flags & LOG != 0);
+        Found::Entry(Self { sequence, own, log, record }, ENTRY_HEAD + length)
     }
 
     /// Adds the entry to a segment's bytes.
@@ -128,7 +132,7 @@ impl<'a> Entry<'a> {
     /// If the record is longer than [`LONGEST_RECORD`].
     pub fn write(&self, bytes: &mut Vec<u8>) {
         assert!(self.record.len() <= LONGEST_RECORD, "a record of {} bytes", self.record.len());
-        let (length, flags) = (self.record.len() as u32, if self.own { OWN } else { 0 });
+        let (length, flags) = (self.record.len() as u32, (u32::from(self.own) * OWN) | (u32::from(self.log) * LOG));
         bytes.reserve(ENTRY_HEAD + self.record.len());
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&checksum(length, self.sequence, flags, self.record).to_le_bytes());
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_format() {
         let mut segment = Header::write(b"\x0a\x00").unwrap();
-        Entry { sequence: 7, own: true, record: b"abc" }.write(&mut segment);
+        Entry { sequence: 7, own: true, log: false, record: b"abc" }.write(&mut segment);
         assert_eq!(hex(&segment), include_str!("golden.hex").lines().next().unwrap());
         let position = Position { segment: 3, offset: 4_294_967_297 };
         assert_eq!(hex(&position.write()), include_str!("golden.hex").lines().nth(1).unwrap());
@@ -190,10 +194,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(sequence: u64, own: bool, record: Vec<u8>, resource: Vec<u8>, behind: Vec<u8>) {
+        fn what_is_written_is_read(sequence: u64, own: bool, log: bool, record: Vec<u8>, resource: Vec<u8>, behind: Vec<u8>) {
             let mut bytes = Header::write(&resource).unwrap();
             let begin = bytes.len();
-            let entry = Entry { sequence, own, record: &record };
+            let entry = Entry { sequence, own, log, record: &record };
             entry.write(&mut bytes);
             let end = bytes.len();
             bytes.extend(behind);
@@ -210,7 +214,7 @@ mod tests {
         #[test]
         fn a_changed_bit_is_seen(record in proptest::collection::vec(any::<u8>(), 0..64), bit: usize) {
             let mut bytes = Vec::new();
-            Entry { sequence: 1, own: false, record: &record }.write(&mut bytes);
+            Entry { sequence: 1, own: false, log: false, record: &record }.write(&mut bytes);
             let bit = bit % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(!matches!(Entry::read(&bytes), Found::Entry(..)));

@@ -2,7 +2,7 @@
 
 use super::folder::{Folder, Segment};
 use super::format::{ENTRY_HEAD, Entry, Found, Header, Position};
-use crate::queue::Tally;
+use crate::queue::{Signal, Tally};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -32,6 +32,7 @@ struct Open {
 pub(crate) struct Batch {
     pub(crate) resource: Bytes,
     pub(crate) records: Vec<Bytes>,
+    pub(crate) signal: Signal,
     /// Number of the first one, and whether it is the producer's own: they matter where it stands alone.
     pub(crate) first: (u64, bool),
     /// The number after the last one.
@@ -118,6 +119,7 @@ impl Reader {
         let mut batch = Batch {
             resource: open.resource.clone(),
             records: Vec::new(),
+            signal: Signal::Span,
             first: (0, false),
             below: 0,
             tally: Tally::default(),
@@ -127,11 +129,12 @@ impl Reader {
         let mut at = 0;
         while batch.records.len() < records {
             let Found::Entry(entry, length) = Entry::read(&buffer[at..]) else { break };
-            if !batch.records.is_empty() && at + length > bytes {
-                break;
-            }
+            let signal = if entry.log { Signal::Log } else { Signal::Span };
             if batch.records.is_empty() {
                 batch.first = (entry.sequence, entry.own);
+                batch.signal = signal;
+            } else if at + length > bytes || signal != batch.signal {
+                break;
             }
             let record = at + ENTRY_HEAD..at + length;
             batch.records.push(buffer.slice(record));

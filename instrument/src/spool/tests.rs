@@ -27,7 +27,7 @@ fn writer(folder: &Arc<Folder>) -> Writer {
 
 fn write(writer: &mut Writer, sequences: std::ops::Range<u64>, length: usize) {
     let record = vec![7; length];
-    let entries = sequences.clone().map(|sequence| Entry { sequence, own: false, record: &record });
+    let entries = sequences.clone().map(|sequence| Entry { sequence, own: false, log: false, record: &record });
     let (written, outcome) = writer.append(entries);
     assert!(outcome.is_ok(), "{outcome:?}");
     assert_eq!(written as u64, sequences.end - sequences.start);
@@ -78,7 +78,8 @@ fn a_full_spool_takes_more_once_some_of_it_went() {
     let own = Arc::new(start(directory.path(), "000000000000000e", 1 << 20).own);
     let (mut writer, mut reader) = (writer(&own), Reader::new(Arc::clone(&own)));
     let record = vec![7; 50_000];
-    let entries = |range: std::ops::Range<u64>| range.map(|sequence| Entry { sequence, own: false, record: &record });
+    let entries =
+        |range: std::ops::Range<u64>| range.map(|sequence| Entry { sequence, own: false, log: false, record: &record });
     let (written, outcome) = writer.append(entries(0..100));
     assert!(matches!(outcome, Err(Trouble::Full)), "{outcome:?}");
     assert!(written > 10 && own.space.used() <= 1 << 20, "{written}");
@@ -100,7 +101,7 @@ fn a_record_larger_than_a_segment_passes_alone_and_one_larger_than_the_spool_doe
     write(&mut writer, 2..3, 10);
     assert_eq!(read_all(&mut reader).0, [0, 1, 2]);
     let record = vec![0; 1 << 20];
-    let outcome = writer.append([Entry { sequence: 3, own: false, record: &record }]);
+    let outcome = writer.append([Entry { sequence: 3, own: false, log: false, record: &record }]);
     assert!(matches!(outcome, (0, Err(Trouble::Failed(reason))) if reason.contains("larger than the spool")));
 }
 
@@ -201,7 +202,7 @@ fn damage_that_comes_while_it_is_read_costs_as_many_as_were_left() {
     // The nine before it are read; and what comes later goes into another segment.
     assert_eq!(read_all(&mut reader), ((0..9).collect(), 1));
     let record = [1; 10];
-    let again = || [Entry { sequence: 10, own: false, record: &record }];
+    let again = || [Entry { sequence: 10, own: false, log: false, record: &record }];
     assert!(matches!(writer.append(again()), (0, Err(Trouble::Failed(_)))));
     assert!(matches!(writer.append(again()), (1, Ok(()))));
     assert_eq!(read_all(&mut reader), (vec![10], 0));
@@ -288,8 +289,9 @@ fn a_write_that_failed_leaves_nothing_behind_that_counts() {
             disk.stuck.store(stuck, Ordering::SeqCst);
             let mut writer = Writer::new(Arc::clone(&own), Arc::clone(&disk) as Arc<dyn Disk>, b"resource").unwrap();
             let record = [1; 10];
-            let entries =
-                |range: std::ops::Range<u64>| range.map(|sequence| Entry { sequence, own: false, record: &record });
+            let entries = |range: std::ops::Range<u64>| {
+                range.map(|sequence| Entry { sequence, own: false, log: false, record: &record })
+            };
             let mut next = 0;
             while next < 8 {
                 let (written, outcome) = writer.append(entries(next..(next + 3).min(8)));

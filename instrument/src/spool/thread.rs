@@ -6,7 +6,7 @@
 use super::Durability;
 use super::format::Entry;
 use super::writer::{Trouble, Writer};
-use crate::queue::{Form, Queue, Queued, Taken};
+use crate::queue::{Form, Queue, Queued, Signal, Taken};
 use crate::recorder::Producer;
 use crate::report::SpoolState;
 use crate::stamp;
@@ -157,7 +157,10 @@ impl Work {
 
 fn entry(queued: &Queued) -> Option<Entry<'_>> {
     match &queued.form {
-        Form::Wire(record) => Some(Entry { sequence: queued.sequence, own: queued.own, record }),
-        Form::Span(_) => None,
+        Form::Wire(record) => {
+            let log = queued.signal == Signal::Log;
+            Some(Entry { sequence: queued.sequence, own: queued.own, log, record })
+        }
+        _ => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{ANSWER, ASK, Answer, Failure, Settings, with_causes};
 use crate::init::InitError;
+use crate::queue::Signal;
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
-const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const SPANS: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 pub(super) struct Client {
     channel: Channel,
@@ -48,7 +50,7 @@ impl Client {
         })
     }
 
-    pub(super) async fn send(&self, body: Bytes) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, body: Bytes, signal: Signal) -> Result<Answer, Failure> {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone());
         #[cfg(feature = "gzip")]
         if self.gzip {
@@ -58,8 +60,11 @@ impl Client {
         let mut request = Request::new(body);
         *request.metadata_mut() = self.metadata.clone();
         request.set_timeout(self.timeout);
-        let answer =
-            grpc.unary(request, PathAndQuery::from_static(PATH), Bare).await.map_err(|status| judge(&status))?;
+        let path = PathAndQuery::from_static(match signal {
+            Signal::Span => SPANS,
+            Signal::Log => LOGS,
+        });
+        let answer = grpc.unary(request, path, Bare).await.map_err(|status| judge(&status))?;
         let receipt = answer.metadata().get(ANSWER).and_then(|answer| answer.to_str().ok()).map(ToOwned::to_owned);
         Ok(Answer { receipt, body: answer.into_inner() })
     }

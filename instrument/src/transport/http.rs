@@ -2,6 +2,7 @@
 
 use super::{ANSWER, ASK, Answer, Failure, Settings, with_causes};
 use crate::init::InitError;
+use crate::queue::Signal;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
@@ -22,6 +23,7 @@ type Connector = HttpConnector;
 pub(super) struct Client {
     client: legacy::Client<Connector, Full<Bytes>>,
     address: Uri,
+    logs_address: Uri,
     headers: HeaderMap,
     timeout: Duration,
     #[cfg(feature = "gzip")]
@@ -30,13 +32,8 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(settings: Settings, ask_for_receipts: bool) -> Result<Self, InitError> {
-        let address: Uri = settings
-            .endpoint
-            .parse()
-            .map_err(|error: http::uri::InvalidUri| settings.wrong_endpoint(error.to_string()))?;
-        if address.host().is_none_or(str::is_empty) {
-            return Err(settings.wrong_endpoint("it names no host".to_owned()));
-        }
+        let address = parsed(&settings, &settings.endpoint)?;
+        let logs_address = parsed(&settings, &settings.logs_endpoint)?;
         let client = legacy::Client::builder(TokioExecutor::new()).build(connector(&settings)?);
         let mut headers = settings.headers;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
@@ -50,6 +47,7 @@ impl Client {
         Ok(Self {
             client,
             address,
+            logs_address,
             headers,
             timeout: settings.timeout,
             #[cfg(feature = "gzip")]
@@ -57,19 +55,23 @@ impl Client {
         })
     }
 
-    pub(super) async fn send(&self, body: Bytes) -> Result<Answer, Failure> {
-        match tokio::time::timeout(self.timeout, self.exchange(body)).await {
+    pub(super) async fn send(&self, body: Bytes, signal: Signal) -> Result<Answer, Failure> {
+        match tokio::time::timeout(self.timeout, self.exchange(body, signal)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::Later(format!("no answer within {:?}", self.timeout))),
         }
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<Answer, Failure> {
+    async fn exchange(&self, body: Bytes, signal: Signal) -> Result<Answer, Failure> {
         #[cfg(feature = "gzip")]
         let body = if self.gzip { compressed(&body)? } else { body };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.address.clone();
+        let address = match signal {
+            Signal::Span => &self.address,
+            Signal::Log => &self.logs_address,
+        };
+        *request.uri_mut() = address.clone();
         *request.headers_mut() = self.headers.clone();
         let answer = self
             .client
@@ -87,6 +89,15 @@ impl Client {
             .map_err(|error| Failure::Later(format!("the answer broke off: {error}")))?;
         Ok(Answer { body: body.to_bytes(), receipt })
     }
+}
+
+fn parsed(settings: &Settings, address: &str) -> Result<Uri, InitError> {
+    let uri: Uri =
+        address.parse().map_err(|error: http::uri::InvalidUri| settings.wrong_endpoint(error.to_string()))?;
+    if uri.host().is_none_or(str::is_empty) {
+        return Err(settings.wrong_endpoint("it names no host".to_owned()));
+    }
+    Ok(uri)
 }
 
 /// What the receiver says beside the status may echo a token, and is left out.

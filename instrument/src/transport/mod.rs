@@ -12,7 +12,7 @@ pub(crate) use exporter::Exporter;
 pub use settings::Protocol;
 pub(crate) use settings::Settings;
 
-use crate::queue::Queue;
+use crate::queue::{Queue, Signal};
 use crate::receipts::{Receipt, ReceiptFile};
 use crate::warning::Topic;
 use crate::{init::InitError, wire};
@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// What is to be sent: spans as the SDK has them, or records in their wire form.
 pub(crate) enum Cargo<'a> {
     Spans(Vec<SpanData>),
-    Wire { resource: &'a [u8], records: Vec<Bytes> },
+    Wire { resource: &'a [u8], records: Vec<Bytes>, signal: Signal },
 }
 
 /// Why it was not taken.
@@ -67,7 +67,7 @@ enum Channel {
 
 /// A receiver's answer to a request that it took, at least in part.
 struct Answer {
-    /// An `ExportTraceServiceResponse`.
+    /// An `ExportTraceServiceResponse`, or an `ExportLogsServiceResponse`, which has the same fields.
     body: Bytes,
     receipt: Option<String>,
 }
@@ -118,19 +118,19 @@ impl Transport for Otlp {
     const WIRE: bool = true;
 
     async fn send(&self, cargo: Cargo<'_>) -> Result<(), Failure> {
-        let Cargo::Wire { resource, records } = cargo else {
+        let Cargo::Wire { resource, records, signal } = cargo else {
             return Err(Failure::Later("a span that was not encoded".to_owned()));
         };
         let request = wire::request(resource, &records);
         let answer = match &self.channel {
-            Channel::Grpc(client) => client.send(request).await?,
+            Channel::Grpc(client) => client.send(request, signal).await?,
             #[cfg(feature = "http")]
-            Channel::Http(client) => client.send(request).await?,
+            Channel::Http(client) => client.send(request, signal).await?,
         };
         taken_whole(&answer.body)?;
         if let Some(file) = &self.receipts {
             // The receipt follows the request's order.
-            let event_ids: Vec<_> = records.iter().map(|record| wire::event_id(record)).collect();
+            let event_ids: Vec<_> = records.iter().map(|record| wire::event_id(record, signal)).collect();
             self.keep(file, answer.receipt.as_deref(), &event_ids);
         }
         Ok(())

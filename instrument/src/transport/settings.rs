@@ -6,6 +6,7 @@ use std::time::Duration;
 
 const PROTOCOL: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 const SIGNAL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+const LOGS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
 const TIMEOUT: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
@@ -14,6 +15,7 @@ const COMPRESSION: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_E
 const CERTIFICATE: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
 const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
 const HTTP_PATH: &str = "/v1/traces";
+const LOGS_PATH: &str = "/v1/logs";
 
 /// How records are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,9 @@ pub(crate) struct Settings {
     pub(crate) protocol: Protocol,
     /// Of gRPC the server, of HTTP the whole address.
     pub(super) endpoint: String,
+    /// Where log records go over HTTP.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "gRPC has one address"))]
+    pub(super) logs_endpoint: String,
     pub(super) headers: HeaderMap,
     pub(super) timeout: Duration,
     pub(super) gzip: bool,
@@ -62,9 +67,11 @@ impl Settings {
             Some((_, value)) if value == "gzip" => true,
             Some((variable, value)) => return Err(InitError::Compression { variable, value }),
         };
+        let logs_endpoint = logs_endpoint_of(endpoint.clone(), variable);
         let settings = Self {
             protocol,
             endpoint: endpoint_of(protocol, endpoint, variable),
+            logs_endpoint,
             headers: headers(&first(HEADERS).map(|(_, value)| value).unwrap_or_default()),
             timeout: first(TIMEOUT)
                 .and_then(|(_, value)| value.parse().ok())
@@ -133,6 +140,17 @@ fn endpoint_of(protocol: Protocol, given: Option<String>, variable: &dyn Fn(&str
     }
 }
 
+/// Beside where spans go, unless the environment says otherwise.
+fn logs_endpoint_of(given: Option<String>, variable: &dyn Fn(&str) -> Option<String>) -> String {
+    if given.is_none()
+        && let Some(endpoint) = variable(LOGS_ENDPOINT)
+    {
+        return with_scheme(endpoint);
+    }
+    let spans = endpoint_of(Protocol::Http, given, variable);
+    format!("{}{LOGS_PATH}", spans.strip_suffix(HTTP_PATH).unwrap_or(&spans).trim_end_matches('/'))
+}
+
 fn with_scheme(endpoint: String) -> String {
     if endpoint.contains("://") { endpoint } else { format!("http://{endpoint}") }
 }
@@ -197,6 +215,19 @@ mod tests {
             endpoint(Protocol::Http, Some("http://c/v1/traces"), &[(SIGNAL_ENDPOINT, "y")]),
             "http://c/v1/traces"
         );
+    }
+
+    #[test]
+    fn logs_go_beside_the_spans() {
+        let logs = |given: Option<&str>, environment: &[(&str, &str)]| {
+            let variable =
+                |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            logs_endpoint_of(given.map(ToOwned::to_owned), &variable)
+        };
+        assert_eq!(logs(None, &[]), "http://127.0.0.1:4318/v1/logs");
+        assert_eq!(logs(Some("https://c/base/"), &[(LOGS_ENDPOINT, "x")]), "https://c/base/v1/logs");
+        assert_eq!(logs(None, &[(SIGNAL_ENDPOINT, "https://c/v1/traces")]), "https://c/v1/logs");
+        assert_eq!(logs(None, &[(LOGS_ENDPOINT, "https://c/l")]), "https://c/l");
     }
 
     #[test]

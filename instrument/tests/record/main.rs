@@ -9,6 +9,8 @@ mod forms;
 #[cfg(feature = "http")]
 mod http;
 mod lifecycle;
+#[cfg(feature = "logs")]
+mod logs;
 mod losses;
 mod nesting;
 mod otlp;

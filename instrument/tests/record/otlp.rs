@@ -1,11 +1,14 @@
 //! Delivery to a real OTLP receiver over gRPC: from a program without a runtime, and across a restart.
 
 use crate::sink::turn;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -13,7 +16,7 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 #[derive(Clone, Default)]
-pub(crate) struct Received(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+pub(crate) struct Received(Arc<Mutex<Vec<ExportTraceServiceRequest>>>, Arc<Mutex<Vec<LogRecord>>>);
 
 #[tonic::async_trait]
 impl TraceService for Received {
@@ -34,6 +37,18 @@ impl TraceService for Received {
     }
 }
 
+#[tonic::async_trait]
+impl LogsService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let scopes = request.into_inner().resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+        self.1.lock().expect("logs").extend(scopes.flat_map(|scope| scope.log_records));
+        Ok(Response::new(ExportLogsServiceResponse::default()))
+    }
+}
+
 fn spans_of(request: &ExportTraceServiceRequest) -> impl Iterator<Item = &Span> {
     request.resource_spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans)
 }
@@ -41,6 +56,11 @@ fn spans_of(request: &ExportTraceServiceRequest) -> impl Iterator<Item = &Span> 
 impl Received {
     pub(crate) fn spans(&self) -> Vec<Span> {
         self.of_kind(false)
+    }
+
+    #[cfg(feature = "logs")]
+    pub(crate) fn logs(&self) -> Vec<LogRecord> {
+        self.1.lock().expect("logs").clone()
     }
 
     /// What producers say of themselves.
@@ -85,6 +105,7 @@ impl Server {
         let thread = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(async {
                 builder()
+                    .add_service(LogsServiceServer::new(received.clone()))
                     .add_service(service(received))
                     .serve_with_shutdown(address, async {
                         let _ = stopped.await;
