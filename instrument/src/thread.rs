@@ -5,7 +5,7 @@ use std::thread::{JoinHandle, ScopedJoinHandle};
 
 /// [`std::thread::spawn`], with the current context: what the thread records is part of the chain.
 ///
-/// For a thread with a name or another stack, give [`bind_once`](crate::bind_once)`(work)` to [`std::thread::Builder`].
+/// For a thread with a name or another stack, give [`bind_once`]`(work)` to [`std::thread::Builder`].
 ///
 /// ```
 /// let thread = tachograph::thread::spawn(|| { /* annotated calls */ });

@@ -1,5 +1,5 @@
 //! The chain across HTTP and gRPC as layers of `tower`: for servers and clients of axum, hyper, tonic and whatever else is a
-//! `tower` service of [`http::Request`].
+//! `tower` service of [`http::Request`](::http::Request).
 //!
 //! A server:
 //!
