@@ -1,6 +1,7 @@
 //! What annotated functions record, seen at an exporter in memory and at a real OTLP receiver.
 
 mod across;
+mod application;
 mod attributes;
 mod causes;
 mod content;

@@ -233,7 +233,7 @@ mod http {
         runtime.block_on(async {
             let headers = ask().await;
             let mut service = ServerLayer::new().layer(Handler);
-            let mut request = |name| {
+            let request = |name| {
                 let mut request = ::http::Request::get("/").body(name).expect("a request");
                 *request.headers_mut() = headers.clone();
                 request
@@ -374,10 +374,12 @@ mod grpc {
     }
 }
 
+type Headers = Vec<(String, Vec<u8>)>;
+
 #[test]
 fn records_of_kafka() {
     #[tachograph::tool_call(tool = "produce")]
-    fn produce() -> (BTreeMap<String, Vec<u8>>, Vec<(String, Vec<u8>)>) {
+    fn produce() -> (BTreeMap<String, Vec<u8>>, Headers) {
         let mut map = BTreeMap::from([("traceparent".to_owned(), b"another's".to_vec())]);
         kafka::inject(&mut map);
         // A record that is passed on with the headers that it had: the last of a name is the sender's.
