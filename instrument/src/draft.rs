@@ -5,6 +5,7 @@
 //! - Attributes are collected here without a lock and handed over once, at the end.
 //! - The event is opened when it is first asked for, as what is known before (the correlation id) is part of it.
 
+use crate::clock::Stopwatch;
 use crate::content::{self, Choice};
 use crate::event::{Current, EventSpan, Extra, Kind, OpenEvent, Outcome};
 use crate::event_ref::{self, EventRef};
@@ -18,7 +19,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 /// Attributes that every record gets beside the captured ones, the producer's included.
 const OWN_ATTRIBUTES: usize = 9;
@@ -30,7 +31,7 @@ pub(crate) struct Draft {
     name: Cow<'static, str>,
     choice: Choice,
     start: SystemTime,
-    started: Instant,
+    started: Stopwatch,
     attributes: Vec<KeyValue>,
     correlation: Option<Arc<str>>,
     steps: Option<String>,
@@ -70,7 +71,7 @@ impl Draft {
             name,
             choice,
             start: clock::now(),
-            started: Instant::now(),
+            started: Stopwatch::start(),
             attributes: Vec::with_capacity(room + OWN_ATTRIBUTES),
             correlation: None,
             steps: None,

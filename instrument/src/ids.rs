@@ -1,8 +1,9 @@
 //! Identifiers: event ids (UUIDv7 text), trace and span ids, random names.
 //!
 //! The numbers come from a generator per thread (xoshiro256++) that the operating system's
-//! randomness seeds. They must be unique, not secret.
+//! randomness seeds. They must be unique, not secret. For a test's recorder they count up.
 
+use crate::recorder;
 use opentelemetry::trace::{SpanId, TraceId};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A new event id for something that happened at `time`: the text of a UUIDv7.
 pub(crate) fn event_id(time: SystemTime) -> Arc<str> {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (high, low) = random_pair();
+    let (high, low) = recorder::memory().map_or_else(random_pair, |memory| (0, memory.next_event()));
     uuid_v7(millis(since_epoch), high, low)
 }
 
@@ -24,12 +25,12 @@ pub(crate) fn derived_event_id(start_nanos: u64, digest: &[u8; 32]) -> String {
 }
 
 pub(crate) fn trace_id() -> TraceId {
-    let (high, low) = random_pair();
+    let (high, low) = recorder::memory().map_or_else(random_pair, |memory| (0, memory.next_trace()));
     TraceId::from(u128::from(high) << 64 | u128::from(low.max(1)))
 }
 
 pub(crate) fn span_id() -> SpanId {
-    SpanId::from(random().max(1))
+    SpanId::from(recorder::memory().map_or_else(random, |memory| memory.next_span()).max(1))
 }
 
 /// Sixteen random hex digits.

@@ -429,14 +429,14 @@ impl Guard {
 
     /// The lossless processor, for an application that has a tracer provider already.
     pub fn span_processor(&self) -> LosslessSpanProcessor {
-        self.recorder.processor()
+        LosslessSpanProcessor::new(Arc::clone(&self.queue))
     }
 
     /// The lossless processor for log records, for a logger provider of the application's. `None` if records go to an exporter of
     /// your own ([`Init::init_with`]), which takes spans alone.
     #[cfg(feature = "logs")]
     pub fn log_processor(&self) -> Option<crate::processor::LosslessLogProcessor> {
-        self.takes_logs.then(|| self.recorder.log_processor())
+        self.takes_logs.then(|| crate::processor::LosslessLogProcessor::new(Arc::clone(&self.queue)))
     }
 
     fn stop(&mut self) -> Result<Report, Lost> {

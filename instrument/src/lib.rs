@@ -46,6 +46,7 @@ mod spool;
 mod stamp;
 mod step;
 mod task;
+pub mod testing;
 pub mod thread;
 #[cfg(feature = "tower")]
 pub mod tower;

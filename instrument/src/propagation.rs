@@ -5,7 +5,7 @@
 //! length are ignored, and of a header no more is read than W3C lets a sender write.
 
 use crate::event::Current;
-use crate::ids;
+use crate::{ids, recorder};
 use opentelemetry::Context;
 #[cfg(feature = "tower")]
 use opentelemetry::baggage::Baggage;
@@ -155,7 +155,7 @@ impl Incoming {
     }
 
     pub(crate) fn context(&self) -> Context {
-        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), self);
+        let context = TraceContextPropagator::new().extract_with_context(&recorder::bare_context(), self);
         BaggagePropagator::new().extract_with_context(&context, self)
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! There is at most one. Calls find it through a per-thread copy that a generation counter keeps
 //! fresh, so that the way to it costs one atomic load; before the first `init` not even that copy
-//! is made.
+//! is made. A test may have another one, in memory, that its contexts carry; who never runs such a test never looks for it.
 
 use crate::content::Policy;
 use crate::late::Late;
-use crate::processor::LosslessSpanProcessor;
 use crate::queue::Queue;
+use crate::testing::Memory;
 use crate::warning::Topic;
-use opentelemetry::InstrumentationScope;
+use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::trace::SpanData;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,12 +25,27 @@ pub(crate) struct Producer {
 
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    queue: Arc<Queue>,
+    destination: Destination,
     scope: InstrumentationScope,
     content: Policy,
 }
 
-/// Odd and even alternate with each install and removal; 0 means that there never was a recorder.
+#[derive(Debug)]
+enum Destination {
+    /// To be delivered.
+    Queue(Arc<Queue>),
+    /// A test's.
+    Memory(Arc<Memory>),
+}
+
+/// A test's recorder, on its way with the context.
+#[derive(Debug)]
+struct OfTest(Arc<Recorder>);
+
+/// In the generation: there was a recorder in memory, and there may be one in the context.
+const TESTED: u64 = 1 << 63;
+
+/// Changes with each install and removal; 0 means that there never was a recorder.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static INSTALLED: Mutex<Option<Arc<Recorder>>> = Mutex::new(None);
 
@@ -40,8 +55,17 @@ thread_local! {
 
 impl Recorder {
     pub(crate) fn new(queue: Arc<Queue>, content: Policy) -> Self {
+        Self::with(Destination::Queue(queue), content)
+    }
+
+    pub(crate) fn in_memory(memory: Arc<Memory>) -> Self {
+        GENERATION.fetch_or(TESTED, Ordering::Release);
+        Self::with(Destination::Memory(memory), Policy::default())
+    }
+
+    fn with(destination: Destination, content: Policy) -> Self {
         let scope = InstrumentationScope::builder("tachograph").with_version(env!("CARGO_PKG_VERSION")).build();
-        Self { queue, scope, content }
+        Self { destination, scope, content }
     }
 
     pub(crate) fn scope(&self) -> InstrumentationScope {
@@ -54,21 +78,18 @@ impl Recorder {
     }
 
     pub(crate) fn record(&self, span: SpanData, late: Late) {
-        self.queue.push(span, late);
-    }
-
-    pub(crate) fn processor(&self) -> LosslessSpanProcessor {
-        LosslessSpanProcessor::new(Arc::clone(&self.queue))
-    }
-
-    #[cfg(feature = "logs")]
-    pub(crate) fn log_processor(&self) -> crate::processor::LosslessLogProcessor {
-        crate::processor::LosslessLogProcessor::new(Arc::clone(&self.queue))
+        match &self.destination {
+            Destination::Queue(queue) => queue.push(span, late),
+            Destination::Memory(memory) => memory.record(span, late),
+        }
     }
 
     /// Says that a call had no effect.
     pub(crate) fn misuse(&self, line: impl FnOnce() -> String) {
-        self.queue.warnings().say(Topic::Misuse, line);
+        match &self.destination {
+            Destination::Queue(queue) => queue.warnings().say(Topic::Misuse, line),
+            Destination::Memory(memory) => memory.warn(line()),
+        }
     }
 }
 
@@ -78,6 +99,11 @@ pub(crate) fn current() -> Option<Arc<Recorder>> {
     let generation = GENERATION.load(Ordering::Acquire);
     if generation == 0 {
         return None;
+    }
+    if generation & TESTED != 0
+        && let Some(recorder) = of_context()
+    {
+        return Some(recorder);
     }
     KNOWN
         .try_with(|known| {
@@ -89,6 +115,38 @@ pub(crate) fn current() -> Option<Arc<Recorder>> {
         })
         // The thread is ending and its copy is gone.
         .unwrap_or_else(|_| installed().clone())
+}
+
+/// Where the current test's records go, if it is a test.
+#[inline]
+pub(crate) fn memory() -> Option<Arc<Memory>> {
+    if GENERATION.load(Ordering::Relaxed) & TESTED == 0 { None } else { memory_of_test() }
+}
+
+#[cold]
+fn memory_of_test() -> Option<Arc<Memory>> {
+    match &current()?.destination {
+        Destination::Queue(_) => None,
+        Destination::Memory(memory) => Some(Arc::clone(memory)),
+    }
+}
+
+/// The current context, with a test's recorder.
+pub(crate) fn in_context(recorder: Arc<Recorder>) -> Context {
+    Context::current_with_value(OfTest(recorder))
+}
+
+/// A context with nothing in it but a test's recorder, if there is one here.
+pub(crate) fn bare_context() -> Context {
+    if GENERATION.load(Ordering::Relaxed) & TESTED == 0 {
+        return Context::new();
+    }
+    of_context().map_or_else(Context::new, |recorder| Context::new().with_value(OfTest(recorder)))
+}
+
+#[cold]
+fn of_context() -> Option<Arc<Recorder>> {
+    Context::map_current(|context| context.get::<OfTest>().map(|of_test| Arc::clone(&of_test.0)))
 }
 
 /// Makes this the process's recorder. False if there is one already.
