@@ -6,12 +6,15 @@
 //!   future was dropped.
 //! - The context is attached while the body runs on this thread, never across an await.
 
+use crate::builder::kind::Called;
+use crate::builder::{Event, Open};
 use crate::capture::{self, Hashed, Integer, Number, Scalar, Text, TextList};
 use crate::content::Choice;
 use crate::draft::{Draft, panic_message};
 use crate::event::{Kind, Outcome};
 use crate::event_ref::Causes;
 use crate::usage::ReportsUsage;
+use futures_core::Stream;
 use opentelemetry::{Array, Value};
 use serde::Serialize;
 use std::any::Any;
@@ -97,6 +100,24 @@ impl Call {
             self.panicked(&*payload);
             resume_unwind(payload)
         })
+    }
+
+    /// What the function returned is a stream, and the call ends with it.
+    pub fn stream<St: Stream>(self, stream: St) -> impl Stream<Item = St::Item> + use<St> {
+        self.into_event().stream(stream)
+    }
+
+    /// The same, of a stream of results.
+    pub fn try_stream<St, T, E>(self, stream: St) -> impl Stream<Item = St::Item> + use<St, T, E>
+    where
+        St: Stream<Item = Result<T, E>>,
+        E: Display,
+    {
+        self.into_event().try_stream(stream)
+    }
+
+    fn into_event(mut self) -> Event<Called, Open> {
+        Event::opened(self.0.take().map(|active| active.draft))
     }
 
     /// The function returned `Err`.

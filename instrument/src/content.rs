@@ -44,6 +44,9 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// No restriction.
+    pub(crate) const FULL: Self = Self { all: Capture::Full, of: &[] };
+
     fn of(self, attribute: &str) -> Capture {
         let named = self.of.iter().filter(|(known, _)| *known == attribute).map(|(_, capture)| *capture);
         named.fold(self.all, Capture::max)

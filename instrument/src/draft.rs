@@ -6,7 +6,7 @@
 //! - The event is opened when it is first asked for, as what is known before (the correlation id) is part of it.
 
 use crate::clock::Stopwatch;
-use crate::content::{self, Choice};
+use crate::content::{self, Capture, Choice};
 use crate::event::{Current, EventSpan, Extra, Kind, OpenEvent, Outcome};
 use crate::event_ref::{self, EventRef};
 use crate::recorder::{self, Recorder};
@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Attributes that every record gets beside the captured ones, the producer's included.
 const OWN_ATTRIBUTES: usize = 9;
@@ -38,6 +38,10 @@ pub(crate) struct Draft {
     causes: Vec<Link>,
     events: Vec<Event>,
     failure: Option<Failure>,
+    /// How it ends, whatever else is said.
+    outcome: Option<(Outcome, String)>,
+    /// What it belongs to, if not to the context that is current.
+    outer: Option<Context>,
     /// From when the event is open.
     running: Option<Running>,
 }
@@ -78,6 +82,8 @@ impl Draft {
             causes: Vec::new(),
             events: Vec::new(),
             failure: None,
+            outcome: None,
+            outer: None,
             running: None,
         })
     }
@@ -102,6 +108,43 @@ impl Draft {
 
     pub(crate) fn add_cause(&mut self, cause: EventRef) {
         self.causes.push(cause.link());
+    }
+
+    pub(crate) fn add_event(&mut self, name: &'static str, attributes: Vec<KeyValue>) {
+        self.events.push(Event::new(name, self.start + self.started.elapsed(), attributes, 0));
+    }
+
+    pub(crate) fn set_capture(&mut self, capture: Capture) {
+        self.choice.all = capture;
+    }
+
+    pub(crate) fn set_outcome(&mut self, outcome: Outcome, reason: String) {
+        self.outcome = Some((outcome, reason));
+    }
+
+    /// It belongs to this context.
+    pub(crate) fn set_outer(&mut self, context: Context) {
+        self.outer = Some(context);
+    }
+
+    /// Takes an attribute over from another.
+    pub(crate) fn copy(&mut self, other: &Self, attribute: &str) {
+        self.attributes.extend(other.attributes.iter().filter(|known| known.key.as_str() == attribute).cloned());
+    }
+
+    /// It begins now.
+    pub(crate) fn restart(&mut self) {
+        self.start = clock::now();
+        self.started = Stopwatch::start();
+    }
+
+    /// Since it began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
     }
 
     pub(crate) fn fail(&mut self, error_type: impl Into<Cow<'static, str>>, message: String) {
@@ -130,9 +173,23 @@ impl Draft {
     /// The context in which what belongs to the event runs.
     #[inline]
     pub(crate) fn context(&mut self) -> &Context {
-        let (kind, start, correlation) = (self.kind, self.start, &mut self.correlation);
-        let running = self.running.get_or_insert_with(|| Running::begin(kind, start, correlation.take()));
+        let (kind, start, correlation, outer) = (self.kind, self.start, &mut self.correlation, &mut self.outer);
+        let running = self.running.get_or_insert_with(|| match outer.take() {
+            Some(outer) => Running::below(&outer, kind, start, correlation.take()),
+            None => Context::map_current(|outer| Running::below(outer, kind, start, correlation.take())),
+        });
         &running.context
+    }
+
+    /// That context, once the event is open.
+    pub(crate) fn opened(&self) -> Option<&Context> {
+        self.running.as_ref().map(|running| &running.context)
+    }
+
+    /// A reference to the event, once it is open.
+    pub(crate) fn event(&self) -> Option<EventRef> {
+        let Current(event) = self.opened()?.get()?;
+        Some(EventRef::of(event))
     }
 
     /// Ends the event and hands the record over.
@@ -200,7 +257,8 @@ impl Draft {
             self.push_text("tachograph.decision.steps", steps);
         }
         let failure = self.failure.take();
-        let set = extra.and_then(|extra| extra.outcome.as_ref());
+        let said = self.outcome.take();
+        let set = said.as_ref().or_else(|| extra.and_then(|extra| extra.outcome.as_ref()));
         // What was set from inside outweighs how the call ended, and that what was foreseen at entry.
         let ended = failure.as_ref().map(|failure| (failure.outcome, failure.reason.unwrap_or_default()));
         match set.map(|(outcome, reason)| (*outcome, reason.as_str())).or(ended) {
@@ -241,10 +299,6 @@ impl Draft {
 }
 
 impl Running {
-    fn begin(kind: Kind, start: SystemTime, correlation: Option<Arc<str>>) -> Self {
-        Context::map_current(|outer| Self::below(outer, kind, start, correlation))
-    }
-
     fn below(outer: &Context, kind: Kind, start: SystemTime, correlation: Option<Arc<str>>) -> Self {
         let enclosing = outer.get::<Current>().map(|current| &current.0);
         let origin = match enclosing {

@@ -48,7 +48,7 @@ impl EventRef {
         self.span_id.to_string()
     }
 
-    fn of(event: &OpenEvent) -> Self {
+    pub(crate) fn of(event: &OpenEvent) -> Self {
         Self {
             event_id: Arc::clone(&event.event_id),
             trace_id: event.span_context.trace_id(),

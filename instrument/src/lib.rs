@@ -14,6 +14,7 @@
 #[cfg(test)]
 extern crate self as tachograph;
 
+pub mod builder;
 mod call;
 mod capture;
 mod channel;
@@ -55,6 +56,7 @@ mod usage;
 mod warning;
 mod wire;
 
+pub use builder::{Approval, AuditEvent, Decision, Generation, Retrieval, ToolCall};
 pub use capture::sha256;
 pub use channel::{Carried, carry};
 pub use content::{Capture, Content, Redaction};

@@ -23,7 +23,7 @@ pub(crate) fn expand(target: &Target, arguments: &Arguments, function: &Function
             ReturnType::Default => None,
             ReturnType::Type(_, ty) => Some(&**ty),
         },
-        Form::Future { output, .. } => output.as_deref(),
+        Form::Future { output: yielded, .. } | Form::Stream { item: yielded, .. } => yielded.as_deref(),
     };
     let fallible = arguments.fallible || output.is_some_and(is_result);
     let site = site(target, arguments, &item.sig.ident.to_string());
@@ -35,6 +35,12 @@ pub(crate) fn expand(target: &Target, arguments: &Arguments, function: &Function
             refuse_late_captures(arguments)?;
             let future = returned_future(&call, &returned, function, *boxed, &exit);
             quote!(#entry #future)
+        }
+        Form::Stream { boxed, .. } => {
+            refuse_late_captures(arguments)?;
+            refuse_ret(arguments)?;
+            let stream = returned_stream(&call, function, *boxed, fallible);
+            quote!(#entry #stream)
         }
         form => {
             let run = if matches!(form, Form::Async) { run_async(&call, function) } else { run_sync(&call, function) };
@@ -129,6 +135,36 @@ fn returned_future(
         #[allow(clippy::redundant_closure_call)]
         let #future = #call.begin(|| -> #ty #block);
         #recorded
+    }
+}
+
+/// The function makes a stream and gives it out; the record is of that stream.
+fn returned_stream(call: &Ident, function: &Function, boxed: bool, fallible: bool) -> TokenStream {
+    let stream = Ident::new("__tachograph_stream", Span::mixed_site());
+    let block = &function.item.block;
+    let ty = match &function.item.sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => annotation(ty),
+    };
+    let method = format_ident!("{}", if fallible { "try_stream" } else { "stream" });
+    let recorded = quote!(#call.#method(#stream));
+    let recorded = if boxed { quote!(::std::boxed::Box::pin(#recorded)) } else { recorded };
+    quote! {
+        #[allow(clippy::redundant_closure_call)]
+        let #stream = #call.begin(|| -> #ty #block);
+        #recorded
+    }
+}
+
+/// A stream has no one value.
+fn refuse_ret(arguments: &Arguments) -> syn::Result<()> {
+    match arguments.captures.iter().find(|capture| capture.mentions_ret) {
+        Some(capture) => Err(syn::Error::new_spanned(
+            &capture.expression,
+            "a stream has no `ret`: its items come one by one. To record what they hold, use a builder: \
+             `tachograph::Generation::new(…).start().stream_each(stream, |generation, item| …)`",
+        )),
+        None => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which functions can be recorded, and in which of three ways.
+//! Which functions can be recorded, and in which of four ways.
 
 use crate::expand::contains_word;
 use crate::fields::{ATTRIBUTES, Target};
@@ -23,6 +23,13 @@ pub(crate) enum Form {
         /// What the future yields, if the signature says so.
         output: Option<Box<Type>>,
         /// The future is a `Pin<Box<…>>`.
+        boxed: bool,
+    },
+    /// It returns a stream.
+    Stream {
+        /// What the stream yields, if the signature says so.
+        item: Option<Box<Type>>,
+        /// The stream is a `Pin<Box<…>>`.
         boxed: bool,
     },
 }
@@ -100,58 +107,69 @@ impl Form {
             return Ok(Self::Sync);
         };
         match &**ty {
-            Type::ImplTrait(implemented) => Ok(match future_among(&implemented.bounds) {
-                Some(output) => Self::Future { output, boxed: false },
-                None => Self::Sync,
-            }),
+            Type::ImplTrait(implemented) => Ok(Self::among(&implemented.bounds, false).unwrap_or(Self::Sync)),
             Type::Path(path) => {
                 let Some(last) = path.path.segments.last() else {
                     return Ok(Self::Sync);
                 };
                 let inner = types_of(&last.arguments);
+                let of_alias = || inner.last().map(|ty| Box::new((*ty).clone()));
                 if last.ident == "BoxFuture" || last.ident == "LocalBoxFuture" {
-                    return Ok(Self::Future { output: inner.last().map(|ty| Box::new((*ty).clone())), boxed: true });
+                    return Ok(Self::Future { output: of_alias(), boxed: true });
+                }
+                if last.ident == "BoxStream" || last.ident == "LocalBoxStream" {
+                    return Ok(Self::Stream { item: of_alias(), boxed: true });
                 }
                 if last.ident == "Pin"
                     && let Some(Type::Path(pointer)) = inner.first()
                     && let Some(pointer) = pointer.path.segments.last()
                     && pointer.ident == "Box"
                     && let Some(Type::TraitObject(object)) = types_of(&pointer.arguments).first()
-                    && let Some(output) = future_among(&object.bounds)
+                    && let Some(form) = Self::among(&object.bounds, true)
                 {
-                    return Ok(Self::Future { output, boxed: true });
+                    return Ok(form);
                 }
-                if contains_word(quote!(#last), "Future") {
-                    return Err(syn::Error::new_spanned(
+                match ["Future", "Stream"].into_iter().find(|word| contains_word(quote!(#last), word)) {
+                    Some(word) => Err(syn::Error::new_spanned(
                         ty,
-                        "this type holds a future that runs after the function has returned, which can't be seen here; \
-                         write `async fn`, or return `impl Future` or `Pin<Box<dyn Future>>`",
-                    ));
+                        format!(
+                            "this type holds a {} that runs after the function has returned, which can't be seen here; \
+                             return `impl {word}` or `Pin<Box<dyn {word}>>`, or use a builder (`tachograph::builder`)",
+                            word.to_lowercase()
+                        ),
+                    )),
+                    None => Ok(Self::Sync),
                 }
-                Ok(Self::Sync)
             }
             _ => Ok(Self::Sync),
         }
     }
 }
 
-/// If one of the bounds is `Future`: what it yields, if that is said.
-fn future_among<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> Option<Option<Box<Type>>> {
-    bounds.into_iter().find_map(|bound| {
-        let TypeParamBound::Trait(bound) = bound else {
-            return None;
-        };
-        let last = bound.path.segments.last()?;
-        (last.ident == "Future").then(|| match &last.arguments {
-            PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
-                GenericArgument::AssocType(associated) if associated.ident == "Output" => {
-                    Some(Box::new(associated.ty.clone()))
-                }
+impl Form {
+    /// If one of the bounds is a future or a stream.
+    fn among<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>, boxed: bool) -> Option<Self> {
+        bounds.into_iter().find_map(|bound| {
+            let TypeParamBound::Trait(bound) = bound else {
+                return None;
+            };
+            let last = bound.path.segments.last()?;
+            let yields = |name: &str| match &last.arguments {
+                PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
+                    GenericArgument::AssocType(associated) if associated.ident == name => {
+                        Some(Box::new(associated.ty.clone()))
+                    }
+                    _ => None,
+                }),
                 _ => None,
-            }),
-            _ => None,
+            };
+            match last.ident.to_string().as_str() {
+                "Future" => Some(Self::Future { output: yields("Output"), boxed }),
+                "Stream" => Some(Self::Stream { item: yields("Item"), boxed }),
+                _ => None,
+            }
         })
-    })
+    }
 }
 
 fn types_of(arguments: &PathArguments) -> Vec<&Type> {

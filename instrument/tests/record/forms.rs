@@ -1,6 +1,7 @@
-//! Functions that return a future, by hand or through `#[async_trait]`, are recorded when that future ends.
+//! Functions that return a future, by hand or through `#[async_trait]`, or a stream are recorded when that ends.
 
 use crate::sink::{find, recorded, recorded_async, text};
+use futures_core::Stream;
 use opentelemetry::trace::Status;
 use std::pin::Pin;
 use std::time::Duration;
@@ -104,6 +105,56 @@ fn async_trait_methods_are_recorded() {
     assert_eq!(text(&spans[0], "tachograph.parent.id"), text(call, "tachograph.event.id"));
     assert_eq!(failed.status, Status::error("empty"));
     assert_eq!(text(&spans[3], "gen_ai.tool.call.result").as_deref(), Some("3"));
+}
+
+#[tachograph::generation(model = "m", prompt)]
+fn words(prompt: &str) -> impl Stream<Item = String> + use<> {
+    inner();
+    Words(prompt.split(' ').map(str::to_owned).collect())
+}
+
+#[tachograph::generation(model = "m")]
+fn results(fail: bool) -> Pin<Box<dyn Stream<Item = Result<String, std::fmt::Error>> + Send>> {
+    if fail {
+        return Box::pin(Words(vec![Err(std::fmt::Error)]));
+    }
+    Box::pin(Words(vec![Ok("b".to_owned()), Ok("a".to_owned())]))
+}
+
+/// Gives the words from the last to the first.
+struct Words<T>(Vec<T>);
+
+impl<T: Unpin> Stream for Words<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<T>> {
+        inner();
+        std::task::Poll::Ready(self.0.pop())
+    }
+}
+
+#[test]
+fn a_returned_stream_is_recorded_when_it_ends() {
+    async fn all<St: Stream + Unpin>(mut stream: St) -> Vec<St::Item> {
+        let mut items = Vec::new();
+        while let Some(item) = std::future::poll_fn(|task| Pin::new(&mut stream).poll_next(task)).await {
+            items.push(item);
+        }
+        items
+    }
+    let spans = recorded_async(async {
+        assert_eq!(all(words("red fox")).await, ["fox", "red"]);
+        assert_eq!(all(results(false)).await.len(), 2);
+        assert_eq!(all(results(true)).await.len(), 1);
+        drop(words("x"));
+    });
+    let calls: Vec<_> = spans.iter().filter(|span| span.name != "inner").collect();
+    let outcomes: Vec<_> = calls.iter().map(|call| text(call, "tachograph.outcome").expect("an outcome")).collect();
+    assert_eq!(outcomes, ["success", "success", "failure", "cancelled"]);
+    assert_eq!(text(calls[0], "tachograph.prompt").as_deref(), Some("red fox"));
+    assert_eq!(crate::sink::value(calls[0], "tachograph.stream.chunks"), Some(2.into()));
+    let below = spans.iter().filter(|span| text(span, "tachograph.parent.id") == text(calls[0], "tachograph.event.id"));
+    assert_eq!(below.count(), 4, "once in the function, three times in the stream");
 }
 
 #[tachograph::generation(model = "m")]

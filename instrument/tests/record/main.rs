@@ -3,6 +3,7 @@
 mod across;
 mod application;
 mod attributes;
+mod builders;
 mod causes;
 mod content;
 mod delivery;

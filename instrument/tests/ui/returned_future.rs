@@ -8,4 +8,19 @@ fn after() -> std::pin::Pin<Box<dyn Future<Output = u8>>> {
     Box::pin(std::future::ready(1))
 }
 
+#[tachograph::generation(output = ret)]
+fn stream() -> std::pin::Pin<Box<dyn Stream<Item = u8>>> {
+    Box::pin(Empty)
+}
+
+trait Stream {
+    type Item;
+}
+
+struct Empty;
+
+impl Stream for Empty {
+    type Item = u8;
+}
+
 fn main() {}
