@@ -2,7 +2,8 @@
 //! attributes, made current, in the same run.
 //!
 //! Both are measured in CPU time of the calling thread (`CLOCK_THREAD_CPUTIME_ID`), in turns, with
-//! exporters that discard; the queues are drained between chunks and that is not timed. Prints JSON.
+//! exporters that discard; the queues are drained between chunks and that is not timed. Allocations are
+//! those of the calling thread too. Prints JSON.
 //!
 //!     cargo run --release -p tachograph --example bench_call
 
@@ -105,6 +106,10 @@ fn chunk(mut call: impl FnMut() -> Reply) -> f64 {
     (cpu_ns() - start) as f64 / CHUNK as f64
 }
 
+fn round(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}
+
 struct Series(Vec<f64>);
 
 impl Series {
@@ -114,6 +119,16 @@ impl Series {
         let at = |share: f64| self.0[(self.0.len() as f64 * share) as usize];
         (at(0.5), at(0.75) - at(0.25))
     }
+}
+
+/// Allocations and bytes a call, of this thread.
+fn allocations(mut call: impl FnMut() -> Reply) -> (f64, f64) {
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..CHUNK {
+            black_box(call());
+        }
+    });
+    (counted.count_total as f64 / CHUNK as f64, counted.bytes_total as f64 / CHUNK as f64)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -129,6 +144,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..CHUNKS {
         off.push(chunk(|| annotated(&request)));
     }
+    let (off_allocations, _) = allocations(|| annotated(&request));
 
     let guard = tachograph::Init::new("bench").init_with(Discard)?;
     let provider = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn).with_batch_exporter(Discard).build();
@@ -144,6 +160,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             theirs.push(handwritten_ns);
         }
     }
+    // The queues have grown as far as they will.
+    let (our_allocations, our_bytes) = allocations(|| annotated(&request));
+    guard.flush(Duration::from_secs(10));
+    let (their_allocations, their_bytes) = allocations(|| handwritten(&tracer, &request));
     provider.shutdown()?;
     guard.shutdown()?;
 
@@ -157,6 +177,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "handwritten_ns": handwritten_ns.round(),
             "ratio": (annotated_ns / handwritten_ns * 1000.0).round() / 1000.0,
             "not_initialised_ns": off_ns.round(),
+            "allocations": {
+                "annotated": round(our_allocations), "handwritten": round(their_allocations),
+                "not_initialised": round(off_allocations),
+                "annotated_bytes": our_bytes.round(), "handwritten_bytes": their_bytes.round(),
+            },
             "samples": CHUNKS,
             "calls_per_sample": CHUNK,
             "spread": {"annotated_ns": annotated_spread.round(), "handwritten_ns": handwritten_spread.round()},

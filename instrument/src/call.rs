@@ -14,6 +14,7 @@ use crate::draft::{Draft, panic_message};
 use crate::event::{Kind, Outcome};
 use crate::event_ref::Causes;
 use crate::usage::ReportsUsage;
+use crate::values::Values;
 use futures_core::Stream;
 use opentelemetry::{Array, Value};
 use serde::Serialize;
@@ -130,23 +131,23 @@ impl Call {
     /// The function returned; all values are captured.
     #[inline]
     pub fn finish(mut self) {
-        if let Some(active) = self.0.take() {
+        if let Some(active) = &mut self.0 {
             active.draft.record();
+            self.0 = None;
         }
     }
 
     fn panicked(&mut self, payload: &(dyn Any + Send)) {
-        if let Some(mut active) = self.0.take() {
+        if let Some(active) = &mut self.0 {
             active.draft.panicked(panic_message(payload));
             active.draft.record();
+            self.0 = None;
         }
     }
 
     #[inline]
-    fn push(&mut self, attribute: &'static str, value: impl Into<Value>) {
-        if let Some(active) = &mut self.0 {
-            active.draft.push(attribute, value);
-        }
+    fn values(&mut self) -> Option<&mut Values> {
+        self.0.as_mut().map(|active| active.draft.values())
     }
 
     // --- captures, one per shape of field ---
@@ -154,78 +155,88 @@ impl Call {
     /// Text that lives as long as the program.
     #[inline]
     pub fn literal(&mut self, attribute: &'static str, text: &'static str) {
-        self.push(attribute, text);
+        if let Some(values) = self.values() {
+            values.push_static(attribute, text);
+        }
     }
 
     /// Text.
     #[inline]
     pub fn text<T: Text + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        if let Some(text) = value.text() {
-            self.push(attribute, text.into_owned());
+        if let (Some(values), Some(text)) = (self.values(), value.text()) {
+            match text {
+                Cow::Borrowed(text) => values.push_text(attribute, text),
+                Cow::Owned(text) => values.push_string(attribute, text),
+            }
         }
     }
 
     /// A whole number.
     #[inline]
     pub fn integer<T: Integer + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        if let Some(number) = value.integer() {
-            self.push(attribute, number);
+        if let Some(values) = self.values() {
+            value.put_integer(attribute, values);
         }
     }
 
     /// A number.
     #[inline]
     pub fn number<T: Number + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        if let Some(number) = value.number() {
-            self.push(attribute, number);
+        if let (Some(values), Some(number)) = (self.values(), value.number()) {
+            values.push_number(attribute, number);
         }
     }
 
     /// A scalar or a list of scalars.
     #[inline]
     pub fn scalar<T: Scalar + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        if let Some(value) = value.scalar() {
-            self.push(attribute, value);
+        if let Some(values) = self.values() {
+            value.put_scalar(attribute, values);
         }
     }
 
     /// A list of texts.
     pub fn text_list<T: TextList + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        if let Some(list) = value.text_list() {
-            self.push(attribute, Value::Array(Array::String(list)));
+        if let (Some(values), Some(list)) = (self.values(), value.text_list()) {
+            values.push(attribute, Value::Array(Array::String(list)));
         }
     }
 
     /// The SHA-256 of bytes.
     pub fn hash<T: Hashed + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        if let Some(hash) = value.sha256() {
-            self.push(attribute, hash);
+        if let (Some(values), Some(hash)) = (self.values(), value.sha256()) {
+            values.push_string(attribute, hash);
         }
     }
 
     /// JSON text of anything that serialises; nothing if it is `null`.
     pub fn json<T: Serialize + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        if self.is_on()
+        if let Some(values) = self.values()
             && let Some(text) = capture::json_text(value)
         {
-            self.push(attribute, text);
+            values.push_string(attribute, text);
         }
     }
 
     /// The value's `Debug` text, as a JSON string.
     pub fn json_debug<T: Debug + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        let text = capture::json_string(&format!("{value:?}"));
-        self.push(attribute, text);
+        if let Some(values) = self.values() {
+            values.push_string(attribute, capture::json_string(&format!("{value:?}")));
+        }
     }
 
     /// The value's `Display` text.
     pub fn display<T: Display + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        self.push(attribute, value.to_string());
+        if let Some(values) = self.values() {
+            values.push_display(attribute, &value);
+        }
     }
 
     /// The value's `Debug` text.
     pub fn debug<T: Debug + ?Sized>(&mut self, attribute: &'static str, value: &T) {
-        self.push(attribute, format!("{value:?}"));
+        if let Some(values) = self.values() {
+            values.push_display(attribute, &format_args!("{value:?}"));
+        }
     }
 
     /// The correlation id of this call and of all below it.
@@ -252,7 +263,7 @@ impl Call {
     /// What a model counted.
     pub fn usage<T: ReportsUsage + ?Sized>(&mut self, value: &T) {
         if let (Some(active), Some(usage)) = (&mut self.0, value.usage()) {
-            usage.each(|attribute, tokens| active.draft.push(attribute, tokens));
+            usage.each(|attribute, tokens| active.draft.values().push_integer(attribute, tokens));
         }
     }
 
@@ -267,8 +278,8 @@ impl Call {
     pub fn granted(&mut self, value: &impl Granted) {
         if let (Some(active), Some(granted)) = (&mut self.0, value.granted()) {
             let (word, outcome) = verdict(granted);
-            active.draft.push("tachograph.decision.final", word);
-            active.draft.push("tachograph.outcome", outcome.as_str());
+            active.draft.values().push_static("tachograph.decision.final", word);
+            active.draft.values().push_static("tachograph.outcome", outcome.as_str());
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Each trait serves one shape of field. `None` emits nothing. The macros take every value by
 //! reference, so that nothing is moved out of the application's hands.
 
+use crate::values::Values;
 use opentelemetry::{Array, StringValue, Value};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -31,6 +32,15 @@ pub trait Text {
 pub trait Integer {
     /// The number, or nothing.
     fn integer(&self) -> Option<Value>;
+
+    /// Adds it to a record's values; numbers go without the detour.
+    #[doc(hidden)]
+    #[inline]
+    fn put_integer(&self, attribute: &'static str, values: &mut Values) {
+        if let Some(number) = self.integer() {
+            values.push(attribute, number);
+        }
+    }
 }
 
 /// A value that is recorded as a number.
@@ -53,6 +63,15 @@ pub trait Number {
 pub trait Scalar {
     /// The value, or nothing.
     fn scalar(&self) -> Option<Value>;
+
+    /// Adds it to a record's values; what is simple goes without the detour.
+    #[doc(hidden)]
+    #[inline]
+    fn put_scalar(&self, attribute: &'static str, values: &mut Values) {
+        if let Some(value) = self.scalar() {
+            values.push(attribute, value);
+        }
+    }
 }
 
 /// A value that is recorded as a list of strings.
@@ -126,6 +145,12 @@ macro_rules! text_by_str {
             fn scalar(&self) -> Option<Value> {
                 self.text().map(|text| Value::from(text.into_owned()))
             }
+
+            #[inline]
+            fn put_scalar(&self, attribute: &'static str, values: &mut Values) {
+                let text: &str = self.as_ref();
+                values.push_text(attribute, text);
+            }
         }
     )+ };
 }
@@ -153,6 +178,14 @@ macro_rules! integers {
                     Err(_) => Value::from(self.to_string()),
                 })
             }
+
+            #[inline]
+            fn put_integer(&self, attribute: &'static str, values: &mut Values) {
+                match i64::try_from(*self) {
+                    Ok(number) => values.push_integer(attribute, number),
+                    Err(_) => values.push_display(attribute, self),
+                }
+            }
         }
         impl Number for $t {
             fn number(&self) -> Option<f64> {
@@ -162,6 +195,11 @@ macro_rules! integers {
         impl Scalar for $t {
             fn scalar(&self) -> Option<Value> {
                 self.integer()
+            }
+
+            #[inline]
+            fn put_scalar(&self, attribute: &'static str, values: &mut Values) {
+                self.put_integer(attribute, values);
             }
         }
     )+ };
@@ -179,6 +217,11 @@ macro_rules! floats {
             fn scalar(&self) -> Option<Value> {
                 Some(Value::F64(f64::from(*self)))
             }
+
+            #[inline]
+            fn put_scalar(&self, attribute: &'static str, values: &mut Values) {
+                values.push_number(attribute, f64::from(*self));
+            }
         }
     )+ };
 }
@@ -187,6 +230,11 @@ floats!(f32, f64);
 impl Scalar for bool {
     fn scalar(&self) -> Option<Value> {
         Some(Value::Bool(*self))
+    }
+
+    #[inline]
+    fn put_scalar(&self, attribute: &'static str, values: &mut Values) {
+        values.push_truth(attribute, *self);
     }
 }
 
@@ -285,32 +333,52 @@ impl<const N: usize> Hashed for [u8; N] {
 
 /// A reference is recorded as what it refers to, an `Option` as its value or not at all.
 macro_rules! through {
-    ($($trait:ident :: $method:ident -> $out:ty),+ $(,)?) => { $(
+    ($($trait:ident :: $method:ident -> $out:ty $(, $put:ident)?;)+) => { $(
         impl<T: $trait + ?Sized> $trait for &T {
             fn $method(&self) -> Option<$out> {
                 (**self).$method()
             }
+            $(
+                #[inline]
+                fn $put(&self, attribute: &'static str, values: &mut Values) {
+                    (**self).$put(attribute, values);
+                }
+            )?
         }
         impl<T: $trait + ?Sized> $trait for &mut T {
             fn $method(&self) -> Option<$out> {
                 (**self).$method()
             }
+            $(
+                #[inline]
+                fn $put(&self, attribute: &'static str, values: &mut Values) {
+                    (**self).$put(attribute, values);
+                }
+            )?
         }
         impl<T: $trait> $trait for Option<T> {
             fn $method(&self) -> Option<$out> {
                 self.as_ref().and_then($trait::$method)
             }
+            $(
+                #[inline]
+                fn $put(&self, attribute: &'static str, values: &mut Values) {
+                    if let Some(value) = self {
+                        value.$put(attribute, values);
+                    }
+                }
+            )?
         }
     )+ };
 }
-through!(
-    Text::text -> Cow<'_, str>,
-    Integer::integer -> Value,
-    Number::number -> f64,
-    Scalar::scalar -> Value,
-    TextList::text_list -> Vec<StringValue>,
-    Hashed::sha256 -> String,
-);
+through! {
+    Text::text -> Cow<'_, str>;
+    Integer::integer -> Value, put_integer;
+    Number::number -> f64;
+    Scalar::scalar -> Value, put_scalar;
+    TextList::text_list -> Vec<StringValue>;
+    Hashed::sha256 -> String;
+}
 
 #[cfg(test)]
 mod tests {

@@ -178,21 +178,24 @@ impl Init {
     }
 }
 
-/// Applies what was chosen to a record that has ended. Attributes from `foreign` on are from other code.
+/// Applies what was chosen to a record that has ended. The span's attributes so far are from other code; the record's own are in `late`.
 #[inline]
-pub(crate) fn apply(recorder: &Recorder, choice: Choice, kind: Kind, foreign: usize, span: &mut SpanData) -> Late {
+pub(crate) fn apply(recorder: &Recorder, choice: Choice, kind: Kind, late: &mut Late, span: &mut SpanData) {
     let policy = recorder.content();
     if policy.is_open() && choice.all == Capture::Full && choice.of.is_empty() {
-        return Late::default();
+        return;
     }
+    let foreign = span.attributes.len();
+    late.expand(span);
+    let own = span.attributes.len() - foreign;
     let mut work = Work { policy, choice, kind, notes: Vec::new(), hook_failed: false };
-    let own = work.span(span, foreign);
+    let own = work.span(span, own);
     if work.hook_failed {
         // Once more, for what it let pass before it failed.
         work.span(span, own);
         recorder.misuse(|| "the hook for redaction panicked; the content of that record is left out".to_owned());
     }
-    Late::new(work.notes, policy.longest, policy.hashes)
+    late.set_content(work.notes, policy.longest, policy.hashes);
 }
 
 /// What is done to one piece of text.

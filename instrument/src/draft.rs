@@ -7,22 +7,26 @@
 
 use crate::clock::Stopwatch;
 use crate::content::{self, Capture, Choice};
-use crate::event::{Current, EventSpan, Extra, Kind, OpenEvent, Outcome};
+use crate::event::{Current, EventSpan, Kind, OpenEvent, Outcome};
 use crate::event_ref::{self, EventRef};
+use crate::ids::{Correlation, EventId};
+use crate::late::{Identity, Late};
 use crate::recorder::{self, Recorder};
+use crate::step::LeftOut;
+use crate::values::Values;
 use crate::{clock, ids, propagation};
 use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState,
 };
-use opentelemetry::{Context, KeyValue, StringValue, Value};
+use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::any::Any;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Attributes that every record gets beside the captured ones, the producer's included.
-const OWN_ATTRIBUTES: usize = 9;
+/// Attributes that the end of a usual record adds: operation, outcome, reason and type of an error.
+const OWN_ATTRIBUTES: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -32,7 +36,15 @@ pub(crate) struct Draft {
     choice: Choice,
     start: SystemTime,
     started: Stopwatch,
-    attributes: Vec<KeyValue>,
+    values: Values,
+    /// What most records have nothing of.
+    rare: Option<Box<Rare>>,
+    /// From when the event is open.
+    running: Option<Running>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
     correlation: Option<Arc<str>>,
     steps: Option<String>,
     causes: Vec<Link>,
@@ -42,13 +54,11 @@ pub(crate) struct Draft {
     outcome: Option<(Outcome, String)>,
     /// What it belongs to, if not to the context that is current.
     outer: Option<Context>,
-    /// From when the event is open.
-    running: Option<Running>,
 }
 
 #[derive(Debug)]
 struct Running {
-    parent_event: Option<Arc<str>>,
+    parent_event: Option<EventId>,
     parent_span: SpanId,
     parent_is_remote: bool,
     /// Holds the event.
@@ -76,25 +86,27 @@ impl Draft {
             choice,
             start: clock::now(),
             started: Stopwatch::start(),
-            attributes: Vec::with_capacity(room + OWN_ATTRIBUTES),
-            correlation: None,
-            steps: None,
-            causes: Vec::new(),
-            events: Vec::new(),
-            failure: None,
-            outcome: None,
-            outer: None,
+            values: Values::with_capacity(room + OWN_ATTRIBUTES),
+            rare: None,
             running: None,
         })
     }
 
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn values(&mut self) -> &mut Values {
+        &mut self.values
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, attribute: &'static str, value: impl Into<Value>) {
-        self.attributes.push(KeyValue::new(attribute, value));
+        self.values.push(attribute, value);
     }
 
     pub(crate) fn set_correlation(&mut self, text: &str) {
-        self.correlation = Some(Arc::from(text));
+        self.rare().correlation = Some(Arc::from(text));
     }
 
     pub(crate) fn set_name(&mut self, name: String) {
@@ -103,15 +115,16 @@ impl Draft {
 
     /// Decision steps, as JSON, that come before those of `step!`.
     pub(crate) fn set_steps(&mut self, steps: Option<String>) {
-        self.steps = steps;
+        self.rare().steps = steps;
     }
 
     pub(crate) fn add_cause(&mut self, cause: EventRef) {
-        self.causes.push(cause.link());
+        self.rare().causes.push(cause.link());
     }
 
     pub(crate) fn add_event(&mut self, name: &'static str, attributes: Vec<KeyValue>) {
-        self.events.push(Event::new(name, self.start + self.started.elapsed(), attributes, 0));
+        let now = self.start + self.started.elapsed();
+        self.rare().events.push(Event::new(name, now, attributes, 0));
     }
 
     pub(crate) fn set_capture(&mut self, capture: Capture) {
@@ -119,17 +132,19 @@ impl Draft {
     }
 
     pub(crate) fn set_outcome(&mut self, outcome: Outcome, reason: String) {
-        self.outcome = Some((outcome, reason));
+        self.rare().outcome = Some((outcome, reason));
     }
 
     /// It belongs to this context.
     pub(crate) fn set_outer(&mut self, context: Context) {
-        self.outer = Some(context);
+        self.rare().outer = Some(context);
     }
 
     /// Takes an attribute over from another.
-    pub(crate) fn copy(&mut self, other: &Self, attribute: &str) {
-        self.attributes.extend(other.attributes.iter().filter(|known| known.key.as_str() == attribute).cloned());
+    pub(crate) fn copy(&mut self, other: &Self, attribute: &'static str) {
+        if let Some(value) = other.values.get(attribute) {
+            self.values.push(attribute, value);
+        }
     }
 
     /// It begins now.
@@ -144,16 +159,16 @@ impl Draft {
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.failure.is_some()
+        self.rare.as_ref().is_some_and(|rare| rare.failure.is_some())
     }
 
     pub(crate) fn fail(&mut self, error_type: impl Into<Cow<'static, str>>, message: String) {
-        self.failure =
+        self.rare().failure =
             Some(Failure { error_type: error_type.into(), message, outcome: Outcome::Failure, reason: None });
     }
 
     pub(crate) fn cancel(&mut self, message: &str) {
-        self.failure = Some(Failure {
+        self.rare().failure = Some(Failure {
             error_type: Cow::Borrowed("cancelled"),
             message: message.to_owned(),
             outcome: Outcome::Cancelled,
@@ -162,7 +177,7 @@ impl Draft {
     }
 
     pub(crate) fn panicked(&mut self, message: String) {
-        self.failure = Some(Failure {
+        self.rare().failure = Some(Failure {
             error_type: Cow::Borrowed("panic"),
             message,
             outcome: Outcome::Failure,
@@ -173,10 +188,16 @@ impl Draft {
     /// The context in which what belongs to the event runs.
     #[inline]
     pub(crate) fn context(&mut self) -> &Context {
-        let (kind, start, correlation, outer) = (self.kind, self.start, &mut self.correlation, &mut self.outer);
-        let running = self.running.get_or_insert_with(|| match outer.take() {
-            Some(outer) => Running::below(&outer, kind, start, correlation.take()),
-            None => Context::map_current(|outer| Running::below(outer, kind, start, correlation.take())),
+        let (kind, start, rare) = (self.kind, self.start, &mut self.rare);
+        let running = self.running.get_or_insert_with(|| {
+            let (correlation, outer) = match rare {
+                Some(rare) => (rare.correlation.take(), rare.outer.take()),
+                None => (None, None),
+            };
+            match outer {
+                Some(outer) => Running::below(&outer, kind, start, correlation),
+                None => Context::map_current(|outer| Running::below(outer, kind, start, correlation)),
+            }
         });
         &running.context
     }
@@ -192,8 +213,8 @@ impl Draft {
         Some(EventRef::of(event))
     }
 
-    /// Ends the event and hands the record over.
-    pub(crate) fn record(mut self) {
+    /// Ends the event and hands the record over. To be called once: what the draft held is gone then.
+    pub(crate) fn record(&mut self) {
         let elapsed = self.started.elapsed();
         self.context();
         let Some(running) = self.running.take() else {
@@ -203,17 +224,30 @@ impl Draft {
             return; // it was put in when the event began
         };
         let extra = event.end();
-        let status = self.own_attributes(event, &running, extra.as_deref());
-        let own = self.attributes.len();
+        let rare = self.rare.take().map(|rare| *rare);
         let (mut events, mut links) = (SpanEvents::default(), SpanLinks::default());
-        events.events = self.events;
-        links.links = self.causes;
+        let (mut failure, mut foreign) = (None, Vec::new());
+        let (mut steps, mut outcome) = (None, None);
+        if let Some(rare) = rare {
+            (events.events, links.links) = (rare.events, rare.causes);
+            (failure, steps, outcome) = (rare.failure, rare.steps, rare.outcome);
+        }
+        let mut status = Status::Unset;
         if let Some(extra) = extra {
             let extra = *extra;
-            self.attributes.extend(extra.attributes);
+            steps = join_steps(steps, &extra.steps, extra.steps_left_out.as_ref());
+            outcome = outcome.or(extra.outcome);
+            status = extra.status;
+            foreign = extra.attributes;
             events.events.extend(extra.events);
             links.links.extend(extra.links);
-            self.name = extra.name.unwrap_or(self.name);
+            self.name = extra.name.unwrap_or(std::mem::take(&mut self.name));
+        } else if steps.is_some() {
+            steps = join_steps(steps, &[], None);
+        }
+        self.end_values(steps, outcome, failure.as_ref());
+        if let Some(failure) = failure {
+            status = Status::error(failure.message);
         }
         let mut span = SpanData {
             span_context: event.span_context.clone(),
@@ -223,45 +257,43 @@ impl Draft {
                 Kind::Generation | Kind::Retrieval => SpanKind::Client,
                 _ => SpanKind::Internal,
             },
-            name: self.name,
+            name: std::mem::take(&mut self.name),
             start_time: self.start,
             end_time: self.start + elapsed,
-            attributes: self.attributes,
+            attributes: foreign,
             dropped_attributes_count: 0,
             events,
             links,
             status,
             instrumentation_scope: self.recorder.scope(),
         };
-        let late = content::apply(&self.recorder, self.choice, self.kind, own, &mut span);
+        let identity = Identity {
+            kind: self.kind,
+            event_id: event.event_id,
+            correlation_id: event.correlation_id.clone(),
+            parent_id: running.parent_event,
+        };
+        let mut late = Late::of(identity, std::mem::take(&mut self.values));
+        content::apply(&self.recorder, self.choice, self.kind, &mut late, &mut span);
         self.recorder.record(span, late);
     }
 
-    /// Adds what every record carries; gives the span's status.
-    fn own_attributes(&mut self, event: &OpenEvent, running: &Running, extra: Option<&Extra>) -> Status {
+    /// Adds what the end says.
+    fn end_values(&mut self, steps: Option<String>, outcome: Option<(Outcome, String)>, failure: Option<&Failure>) {
         let operation = match self.kind {
             Kind::ToolCall => Some("execute_tool"),
             Kind::Retrieval if !self.has("gen_ai.operation.name") => Some("retrieval"),
             _ => None,
         };
         if let Some(operation) = operation {
-            self.push_text("gen_ai.operation.name", operation);
+            self.values.push_static("gen_ai.operation.name", operation);
         }
-        self.push_text("tachograph.kind", self.kind.as_str());
-        self.push_text("tachograph.event.id", Arc::clone(&event.event_id));
-        self.push_text("tachograph.correlation.id", Arc::clone(&event.correlation_id));
-        if let Some(parent) = &running.parent_event {
-            self.push_text("tachograph.parent.id", Arc::clone(parent));
+        if let Some(steps) = steps {
+            self.values.push_string("tachograph.decision.steps", steps);
         }
-        if let Some(steps) = join_steps(self.steps.take(), extra) {
-            self.push_text("tachograph.decision.steps", steps);
-        }
-        let failure = self.failure.take();
-        let said = self.outcome.take();
-        let set = said.as_ref().or_else(|| extra.and_then(|extra| extra.outcome.as_ref()));
         // What was set from inside outweighs how the call ended, and that what was foreseen at entry.
-        let ended = failure.as_ref().map(|failure| (failure.outcome, failure.reason.unwrap_or_default()));
-        match set.map(|(outcome, reason)| (*outcome, reason.as_str())).or(ended) {
+        let ended = failure.map(|failure| (failure.outcome, failure.reason.unwrap_or_default()));
+        match outcome.as_ref().map(|(outcome, reason)| (*outcome, reason.as_str())).or(ended) {
             Some((outcome, reason)) => {
                 self.replace("tachograph.outcome", outcome.as_str());
                 if !reason.is_empty() {
@@ -269,32 +301,23 @@ impl Draft {
                 }
             }
             None if !self.has("tachograph.outcome") => {
-                self.push_text("tachograph.outcome", Outcome::Success.as_str());
+                self.values.push_static("tachograph.outcome", Outcome::Success.as_str());
             }
             None => {}
         }
-        match failure {
-            Some(failure) => {
-                self.push_text("error.type", failure.error_type);
-                Status::error(failure.message)
-            }
-            None => extra.map_or(Status::Unset, |extra| extra.status.clone()),
+        if let Some(failure) = failure {
+            self.values.push_text("error.type", &failure.error_type);
         }
     }
 
-    #[inline]
-    fn push_text(&mut self, attribute: &'static str, text: impl Into<StringValue>) {
-        self.attributes.push(KeyValue::new(attribute, Value::String(text.into())));
-    }
-
     pub(crate) fn has(&self, attribute: &str) -> bool {
-        self.attributes.iter().any(|known| known.key.as_str() == attribute)
+        self.values.has(attribute)
     }
 
     /// Sets an attribute that may be there already.
     pub(crate) fn replace(&mut self, attribute: &'static str, value: impl Into<Value>) {
-        self.attributes.retain(|known| known.key.as_str() != attribute);
-        self.push(attribute, value);
+        self.values.remove(attribute);
+        self.values.push(attribute, value);
     }
 }
 
@@ -322,14 +345,16 @@ impl Running {
             kind,
             ids::event_id(start),
             correlation
-                .or_else(|| enclosing.map(|event| Arc::clone(&event.correlation_id)))
-                .or(origin.correlation_id)
-                .unwrap_or_else(|| ids::event_id(start)),
+                .map(Correlation::Named)
+                .or_else(|| enclosing.map(|event| event.correlation_id.clone()))
+                .or(origin.correlation_id.map(Correlation::Named))
+                .unwrap_or_else(|| Correlation::Made(ids::event_id(start))),
             SpanContext::new(trace_id, ids::span_id(), TraceFlags::SAMPLED, false, trace_state),
             decision,
         );
         event_ref::first_in(outer, &event);
-        let parent_event = enclosing.map(|event| Arc::clone(&event.event_id)).or(origin.parent_id);
+        let from_elsewhere = || origin.parent_id.as_deref().and_then(EventId::parse);
+        let parent_event = enclosing.map(|event| event.event_id).or_else(from_elsewhere);
         let context = outer.with_value(Current(event));
         Self {
             parent_event,
@@ -341,7 +366,7 @@ impl Running {
 }
 
 /// One JSON array of the steps that an argument named and those that `step!` added.
-fn join_steps(named: Option<String>, extra: Option<&Extra>) -> Option<String> {
+fn join_steps(named: Option<String>, added: &[String], left_out: Option<&LeftOut>) -> Option<String> {
     let mut items: Vec<Cow<'_, str>> = Vec::new();
     match named.as_deref().map(str::trim) {
         None | Some("[]") => {}
@@ -350,10 +375,8 @@ fn join_steps(named: Option<String>, extra: Option<&Extra>) -> Option<String> {
             None => items.push(text.into()),
         },
     }
-    if let Some(extra) = extra {
-        items.extend(extra.steps.iter().map(|step| step.as_str().into()));
-        items.extend(extra.steps_left_out.as_ref().map(|left_out| left_out.as_step().into()));
-    }
+    items.extend(added.iter().map(|step| step.as_str().into()));
+    items.extend(left_out.map(|left_out| left_out.as_step().into()));
     (!items.is_empty()).then(|| format!("[{}]", items.join(",")))
 }
 

@@ -2,13 +2,14 @@
 //! OpenTelemetry `Context`, and what code inside adds to it (decision steps, an outcome, causes, and
 //! anything set on the current OpenTelemetry span).
 
+use crate::ids::{Correlation, EventId};
 use crate::recorder;
 use crate::step::LeftOut;
 use opentelemetry::trace::{Event, Link, Span, SpanContext, Status};
 use opentelemetry::{Context, KeyValue};
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// What kind of record a call makes.
@@ -90,8 +91,8 @@ pub fn set_outcome(outcome: Outcome, reason: impl Display) {
 #[derive(Debug)]
 pub(crate) struct OpenEvent {
     pub(crate) kind: Kind,
-    pub(crate) event_id: Arc<str>,
-    pub(crate) correlation_id: Arc<str>,
+    pub(crate) event_id: EventId,
+    pub(crate) correlation_id: Correlation,
     pub(crate) span_context: SpanContext,
     /// The context of the nearest decision around this event.
     pub(crate) decision: Option<Context>,
@@ -122,8 +123,8 @@ pub(crate) struct Extra {
 impl OpenEvent {
     pub(crate) fn new(
         kind: Kind,
-        event_id: Arc<str>,
-        correlation_id: Arc<str>,
+        event_id: EventId,
+        correlation_id: Correlation,
         span_context: SpanContext,
         decision: Option<Context>,
     ) -> Self {

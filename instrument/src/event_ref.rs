@@ -1,7 +1,7 @@
 //! References to events: to name one as the cause of another, also from elsewhere.
 
 use crate::event::{OpenEvent, with_current};
-use crate::ids;
+use crate::ids::EventId;
 use crate::recorder;
 use crate::task::{InContext, with_context};
 use opentelemetry::trace::{Link, SpanContext, SpanId, TraceFlags, TraceId, TraceState};
@@ -27,15 +27,15 @@ use std::sync::{Arc, OnceLock};
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EventRef {
-    event_id: Arc<str>,
+    event_id: EventId,
     trace_id: TraceId,
     span_id: SpanId,
 }
 
 impl EventRef {
     /// The event's id, a UUID: what `tachograph trace` takes.
-    pub fn event_id(&self) -> &str {
-        &self.event_id
+    pub fn event_id(&self) -> String {
+        self.event_id.to_string()
     }
 
     /// The trace that it is part of, in hex.
@@ -50,7 +50,7 @@ impl EventRef {
 
     pub(crate) fn of(event: &OpenEvent) -> Self {
         Self {
-            event_id: Arc::clone(&event.event_id),
+            event_id: event.event_id,
             trace_id: event.span_context.trace_id(),
             span_id: event.span_context.span_id(),
         }
@@ -59,7 +59,7 @@ impl EventRef {
     /// The link from an event that this one caused.
     pub(crate) fn link(self) -> Link {
         let place = SpanContext::new(self.trace_id, self.span_id, TraceFlags::SAMPLED, false, TraceState::NONE);
-        Link::new(place, vec![KeyValue::new("tachograph.event.id", self.event_id)], 0)
+        Link::new(place, vec![KeyValue::new("tachograph.event.id", self.event_id.to_string())], 0)
     }
 }
 
@@ -87,15 +87,16 @@ impl FromStr for EventRef {
             return Err(NotAnEventRef);
         };
         let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !ids::is_uuid(event) || !is_hex(trace, 32) || !is_hex(span, 16) {
+        if !is_hex(trace, 32) || !is_hex(span, 16) {
             return Err(NotAnEventRef);
         }
+        let event_id = EventId::parse(event).ok_or(NotAnEventRef)?;
         let trace_id = TraceId::from_hex(trace).map_err(|_| NotAnEventRef)?;
         let span_id = SpanId::from_hex(span).map_err(|_| NotAnEventRef)?;
         if trace_id == TraceId::INVALID || span_id == SpanId::INVALID {
             return Err(NotAnEventRef);
         }
-        Ok(Self { event_id: event.to_ascii_lowercase().into(), trace_id, span_id })
+        Ok(Self { event_id, trace_id, span_id })
     }
 }
 

@@ -6,11 +6,72 @@
 use crate::recorder;
 use opentelemetry::trace::{SpanId, TraceId};
 use std::cell::RefCell;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A new event id for something that happened at `time`: the text of a UUIDv7.
-pub(crate) fn event_id(time: SystemTime) -> Arc<str> {
+/// A UUID. It is made into text where it is written, not where it is made.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct EventId {
+    high: u64,
+    low: u64,
+}
+
+impl EventId {
+    /// A UUID from elsewhere.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if !is_uuid(text) {
+            return None;
+        }
+        let digits = text.bytes().filter_map(|byte| char::from(byte).to_digit(16));
+        let (mut high, mut low) = (0, 0);
+        for (i, digit) in digits.enumerate() {
+            let half = if i < 16 { &mut high } else { &mut low };
+            *half = *half << 4 | u64::from(digit);
+        }
+        Some(Self { high, low })
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (a, b) = (hex((self.high >> 32) as u32), hex(self.high as u32));
+        let (c, d) = (hex((self.low >> 32) as u32), hex(self.low as u32));
+        let mut text = [b'-'; 36];
+        text[..8].copy_from_slice(&a);
+        text[9..13].copy_from_slice(&b[..4]);
+        text[14..18].copy_from_slice(&b[4..]);
+        text[19..23].copy_from_slice(&c[..4]);
+        text[24..28].copy_from_slice(&c[4..]);
+        text[28..].copy_from_slice(&d);
+        formatter.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// The id of a whole chain of events: that of its first one made it, or the application named it.
+#[derive(Clone, Debug)]
+pub(crate) enum Correlation {
+    Made(EventId),
+    Named(Arc<str>),
+}
+
+impl fmt::Display for Correlation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Made(id) => fmt::Display::fmt(id, formatter),
+            Self::Named(text) => formatter.write_str(text),
+        }
+    }
+}
+
+/// A new event id for something that happened at `time`: a UUIDv7.
+pub(crate) fn event_id(time: SystemTime) -> EventId {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (high, low) = recorder::memory().map_or_else(random_pair, |memory| (0, memory.next_event()));
     uuid_v7(millis(since_epoch), high, low)
@@ -52,19 +113,10 @@ fn millis(since_epoch: Duration) -> u64 {
 }
 
 /// RFC 9562, section 5.7: 48 bits of milliseconds, version, 12 random bits, variant, 62 random bits.
-fn uuid_v7(millis: u64, high: u64, low: u64) -> Arc<str> {
+fn uuid_v7(millis: u64, high: u64, low: u64) -> EventId {
     let first = millis << 16 | 0x7000 | (high & 0x0fff);
     let second = low & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
-    let (a, b) = (hex((first >> 32) as u32), hex(first as u32));
-    let (c, d) = (hex((second >> 32) as u32), hex(second as u32));
-    let mut text = [b'-'; 36];
-    text[..8].copy_from_slice(&a);
-    text[9..13].copy_from_slice(&b[..4]);
-    text[14..18].copy_from_slice(&b[4..]);
-    text[19..23].copy_from_slice(&c[..4]);
-    text[24..28].copy_from_slice(&c[4..]);
-    text[28..].copy_from_slice(&d);
-    Arc::from(std::str::from_utf8(&text).unwrap_or_default())
+    EventId { high: first, low: second }
 }
 
 /// Eight hex digits, all at once: spread the nibbles over eight bytes, then make each a letter or digit.
@@ -146,7 +198,7 @@ mod tests {
     #[test]
     fn event_id_is_a_version_7_uuid_of_its_time() {
         let time = UNIX_EPOCH + Duration::from_millis(0x0190_1234_5678);
-        let id = event_id(time);
+        let id = event_id(time).to_string();
         assert!(is_uuid(&id), "{id}");
         assert!(id.starts_with("01901234-5678-7"), "{id}");
         assert!(matches!(id.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{id}");
@@ -170,6 +222,13 @@ mod tests {
                 assert!(seen.insert(id));
             }
         }
+    }
+
+    #[test]
+    fn an_id_from_elsewhere_is_the_same_in_lower_case() {
+        let text = "0190B0a0-1234-7567-89ab-cdef01234567";
+        assert_eq!(EventId::parse(text).map(|id| id.to_string()), Some(text.to_lowercase()));
+        assert_eq!(EventId::parse("0190b0a0"), None);
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! What is still to be done to a record after its call has ended: work that the delivery thread does, off the application's path.
 
 use crate::capture::sha256;
+use crate::event::Kind;
+use crate::ids::{Correlation, EventId};
+use crate::values::Values;
 use opentelemetry::trace::Status;
 use opentelemetry::{Array, Key, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
+
+/// What [`Identity`] becomes, at most, and what the delivery thread adds of the producer.
+const IDENTITY_ATTRIBUTES: usize = 4;
+const PRODUCER_ATTRIBUTES: usize = 3;
 
 /// Which attributes the input's hash and the output's hash are of: the first of them that is there.
 const HASHES: [(&str, [&str; 2]); 2] = [
@@ -11,9 +18,23 @@ const HASHES: [(&str, [&str; 2]); 2] = [
     ("tachograph.output.hash", ["tachograph.output", "gen_ai.output.messages"]),
 ];
 
-/// Work on one record. Empty for most, and then without an allocation.
+/// Work on one record. It takes no allocation unless there is something to be done to content.
 #[derive(Debug, Default)]
-pub(crate) struct Late(Option<Box<Content>>);
+pub(crate) struct Late {
+    /// Attributes that are not in the span yet.
+    values: Values,
+    identity: Option<Identity>,
+    content: Option<Box<Content>>,
+}
+
+/// Which event the record is of; it goes into the attributes first, before whatever a receiver may cut.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) kind: Kind,
+    pub(crate) event_id: EventId,
+    pub(crate) correlation_id: Correlation,
+    pub(crate) parent_id: Option<EventId>,
+}
 
 /// What is to become of the record's content. Until it has, the text is in the span, in memory only.
 #[derive(Debug)]
@@ -74,17 +95,58 @@ impl State {
 }
 
 impl Late {
-    pub(crate) fn new(notes: Vec<Note>, longest: Option<usize>, hashes: bool) -> Self {
-        if notes.is_empty() && !hashes {
-            return Self::default();
+    /// For a record of an event.
+    pub(crate) fn of(identity: Identity, values: Values) -> Self {
+        Self { values, identity: Some(identity), content: None }
+    }
+
+    /// What is to be done to content.
+    pub(crate) fn set_content(&mut self, notes: Vec<Note>, longest: Option<usize>, hashes: bool) {
+        if !notes.is_empty() || hashes {
+            self.content = Some(Box::new(Content { notes, longest, hashes }));
         }
-        Self(Some(Box::new(Content { notes, longest, hashes })))
+    }
+
+    /// Puts the values into the span at once.
+    pub(crate) fn expand(&mut self, span: &mut SpanData) {
+        let others = std::mem::take(&mut span.attributes);
+        std::mem::take(&mut self.values).append_to(&mut span.attributes);
+        span.attributes.extend(others);
+    }
+
+    /// About what the values take that are not in the span yet.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.bytes()
     }
 
     /// Does it. To be called once, before the record is encoded, spooled or sent.
     pub(crate) fn complete(self, span: &mut SpanData) {
-        if let Some(content) = self.0 {
+        let Self { values, identity, content } = self;
+        if let Some(identity) = identity {
+            let others = std::mem::take(&mut span.attributes);
+            let room = IDENTITY_ATTRIBUTES + values.len() + others.len() + PRODUCER_ATTRIBUTES;
+            span.attributes = Vec::with_capacity(room);
+            identity.append_to(&mut span.attributes);
+            values.append_to(&mut span.attributes);
+            span.attributes.extend(others);
+        }
+        if let Some(content) = content {
             content.complete(span);
+        }
+    }
+}
+
+impl Identity {
+    fn append_to(self, attributes: &mut Vec<KeyValue>) {
+        attributes.push(KeyValue::new("tachograph.kind", self.kind.as_str()));
+        attributes.push(KeyValue::new("tachograph.event.id", self.event_id.to_string()));
+        let correlation = match self.correlation_id {
+            Correlation::Made(id) => Value::from(id.to_string()),
+            Correlation::Named(text) => Value::String(text.into()),
+        };
+        attributes.push(KeyValue::new("tachograph.correlation.id", correlation));
+        if let Some(parent) = self.parent_id {
+            attributes.push(KeyValue::new("tachograph.parent.id", parent.to_string()));
         }
     }
 }

@@ -53,6 +53,7 @@ pub mod thread;
 pub mod tower;
 mod transport;
 mod usage;
+mod values;
 mod warning;
 mod wire;
 

@@ -53,7 +53,7 @@ impl Event {
             attributes: vec![
                 KeyValue::new("tachograph.kind", "lifecycle"),
                 KeyValue::new("tachograph.action.type", name),
-                KeyValue::new("tachograph.event.id", ids::event_id(now)),
+                KeyValue::new("tachograph.event.id", ids::event_id(now).to_string()),
                 KeyValue::new("tachograph.actor.type", "system"),
                 KeyValue::new("tachograph.outcome", "success"),
                 KeyValue::new(DETAILS, self.details()),

@@ -49,8 +49,8 @@ pub fn inject_context(context: &Context, headers: &mut dyn Injector) {
     let mut members = Members::default();
     let current = context.get::<Current>().map(|current| &current.0);
     if let Some(event) = current {
-        members.push(CORRELATION, &event.correlation_id, "");
-        members.push(PARENT, &event.event_id, "");
+        members.push(CORRELATION, &event.correlation_id.to_string(), "");
+        members.push(PARENT, &event.event_id.to_string(), "");
     }
     for (key, (value, metadata)) in context.baggage() {
         if current.is_none() || ![CORRELATION, PARENT].contains(&key.as_str()) {

@@ -289,7 +289,7 @@ impl Queue {
 
     /// Takes a record that ended, waiting for a place if there is none, and until it is safe if that is asked for.
     pub(crate) fn push(&self, span: SpanData, late: Late) {
-        let bytes = estimated_bytes(&span);
+        let bytes = estimated_bytes(&span) + late.bytes();
         self.push_form(Form::Span(span), Signal::Span, late, bytes);
     }
 
@@ -810,7 +810,7 @@ fn estimated_bytes(span: &SpanData) -> usize {
     FIXED + attributes.sum::<usize>() + events.map(|attribute| value_bytes(&attribute.value)).sum::<usize>()
 }
 
-fn value_bytes(value: &Value) -> usize {
+pub(crate) fn value_bytes(value: &Value) -> usize {
     const FIXED: usize = 48;
     FIXED
         + match value {
