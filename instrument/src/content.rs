@@ -56,15 +56,15 @@ impl Choice {
 /// A piece of content, as a hook for redaction sees it: [`Init::redact`].
 #[derive(Clone, Copy, Debug)]
 pub struct Content<'a> {
-    kind: Kind,
+    kind: &'static str,
     attribute: &'a str,
     text: &'a str,
 }
 
 impl<'a> Content<'a> {
-    /// The kind of record: `generation`, `tool_call`, ….
+    /// The kind of record: `generation`, `tool_call`, …; `span` for an ordinary span of the application.
     pub fn kind(&self) -> &'static str {
-        self.kind.as_str()
+        self.kind
     }
 
     /// The attribute, `tachograph.prompt` for example; `tachograph.error` for the text of an error or a panic.
@@ -188,14 +188,20 @@ pub(crate) fn apply(recorder: &Recorder, choice: Choice, kind: Kind, late: &mut 
     let foreign = span.attributes.len();
     late.expand(span);
     let own = span.attributes.len() - foreign;
-    let mut work = Work { policy, choice, kind, notes: Vec::new(), hook_failed: false };
-    let own = work.span(span, own);
-    if work.hook_failed {
-        // Once more, for what it let pass before it failed.
-        work.span(span, own);
-        recorder.misuse(|| "the hook for redaction panicked; the content of that record is left out".to_owned());
+    let work = Work { policy, choice, kind: kind.as_str(), notes: Vec::new(), hook_failed: false, others: true };
+    work.finish(span, own, late, |line| recorder.misuse(|| line.to_owned()));
+}
+
+/// The same for an ordinary span of the application. What is known to be content is content there, no more: a span is not a record.
+pub(crate) fn apply_to_span(policy: &Policy, warn: impl FnOnce(&'static str), span: &mut SpanData) -> Late {
+    let mut late = Late::default();
+    if !policy.is_open() {
+        let choice = Choice::FULL;
+        let work = Work { policy, choice, kind: "span", notes: Vec::new(), hook_failed: false, others: false };
+        let all = span.attributes.len();
+        work.finish(span, all, &mut late, warn);
     }
-    late.set_content(work.notes, policy.longest, policy.hashes);
+    late
 }
 
 /// What is done to one piece of text.
@@ -212,12 +218,24 @@ enum Class {
 struct Work<'a> {
     policy: &'a Policy,
     choice: Choice,
-    kind: Kind,
+    kind: &'static str,
     notes: Vec<Note>,
     hook_failed: bool,
+    /// Text of other code is content too.
+    others: bool,
 }
 
 impl Work<'_> {
+    fn finish(mut self, span: &mut SpanData, own: usize, late: &mut Late, warn: impl FnOnce(&'static str)) {
+        let own = self.span(span, own);
+        if self.hook_failed {
+            // Once more, for what it let pass before it failed.
+            self.span(span, own);
+            warn("the hook for redaction panicked; the content of that record is left out");
+        }
+        late.set_content(self.notes, self.policy.longest, self.policy.hashes);
+    }
+
     /// Gives how many attributes are left before those from other code.
     fn span(&mut self, span: &mut SpanData, foreign: usize) -> usize {
         let (mut index, mut own) = (0, 0);
@@ -230,7 +248,7 @@ impl Work<'_> {
         });
         for (index, event) in span.events.events.iter_mut().enumerate() {
             event.attributes.retain_mut(|attribute| {
-                let class = class(attribute.key.as_str(), true);
+                let class = class(attribute.key.as_str(), self.others);
                 self.attribute(Place::Event(index), attribute, class)
             });
         }
@@ -340,6 +358,18 @@ const CONTENT: [&str; 23] = [
     "exception.message",
 ];
 
+/// Content in the older and the other dialects.
+const CONTENT_PREFIXES: [&str; 8] = [
+    "gen_ai.prompt.",
+    "gen_ai.completion.",
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.prompt",
+    "llm.completion",
+    "input.value",
+    "output.value",
+];
+
 /// How a call ended, in words.
 const ENDING: [&str; 2] = ["tachograph.outcome.reason", "tachograph.error"];
 
@@ -391,7 +421,7 @@ const PLAIN_PREFIXES: [&str; 9] = [
 ];
 
 fn class(attribute: &str, is_foreign: bool) -> Class {
-    if CONTENT.contains(&attribute) {
+    if CONTENT.contains(&attribute) || CONTENT_PREFIXES.iter().any(|prefix| attribute.starts_with(prefix)) {
         Class::Content
     } else if ENDING.contains(&attribute) {
         Class::Ending

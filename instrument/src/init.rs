@@ -429,7 +429,7 @@ impl Guard {
 
     /// The lossless processor, for an application that has a tracer provider already.
     pub fn span_processor(&self) -> LosslessSpanProcessor {
-        LosslessSpanProcessor::new(Arc::clone(&self.queue))
+        LosslessSpanProcessor::new(Arc::clone(&self.queue), self.recorder.content().clone())
     }
 
     /// The lossless processor for log records, for a logger provider of the application's. `None` if records go to an exporter of

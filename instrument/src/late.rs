@@ -249,6 +249,7 @@ fn text_of(value: &Value) -> String {
 
 /// The beginning of a text, at most so long, between two characters.
 fn cut(text: &str, longest: Option<usize>) -> String {
-    let end = longest.map_or(text.len(), |longest| text.floor_char_boundary(longest));
+    let longest = longest.unwrap_or(text.len()).min(text.len());
+    let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     text[..end].to_owned()
 }

@@ -3,8 +3,9 @@
 //! They differ from the SDK's batch processors in that they wait instead of dropping when their queue is
 //! full, keep a batch whose export failed, and count what they could not keep.
 
-use crate::late::Late;
+use crate::content::{self, Policy};
 use crate::queue::Queue;
+use crate::warning::Topic;
 use opentelemetry::Context;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
@@ -17,20 +18,23 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct LosslessSpanProcessor {
     queue: Arc<Queue>,
+    content: Policy,
 }
 
 impl LosslessSpanProcessor {
-    pub(crate) fn new(queue: Arc<Queue>) -> Self {
-        Self { queue }
+    pub(crate) fn new(queue: Arc<Queue>, content: Policy) -> Self {
+        Self { queue, content }
     }
 }
 
 impl SpanProcessor for LosslessSpanProcessor {
     fn on_start(&self, _span: &mut Span, _cx: &Context) {}
 
-    fn on_end(&self, span: SpanData) {
+    fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
-            self.queue.push(span, Late::default());
+            let warn = |line: &'static str| self.queue.warnings().say(Topic::Misuse, || line.to_owned());
+            let late = content::apply_to_span(&self.content, warn, &mut span);
+            self.queue.push(span, late);
         }
     }
 

@@ -216,6 +216,26 @@ fn what_other_code_sets_on_the_span_is_content_too() {
 }
 
 #[test]
+fn content_of_ordinary_spans_is_captured_as_the_process_says() {
+    use opentelemetry::trace::{Span, Tracer, TracerProvider};
+    let _turn = crate::sink::turn();
+    let sink = crate::sink::Sink::default();
+    let guard = init().capture(Capture::Hashed).redact(without_anna).init_with(sink.clone()).expect("init");
+    let mut span = guard.tracer_provider().tracer("app").start("chat");
+    span.set_attribute(KeyValue::new("gen_ai.input.messages", "[\"fox\"]"));
+    span.set_attribute(KeyValue::new("gen_ai.prompt.0.content", "a secret"));
+    span.set_attribute(KeyValue::new("http.route", "/anna"));
+    span.end();
+    guard.shutdown().expect("nothing lost");
+    let span = sink.spans().remove(0);
+    assert_eq!(value(&span, "gen_ai.input.messages"), None);
+    assert_eq!(text(&span, "tachograph.input.hash"), Some(sha256("[\"fox\"]")));
+    assert_eq!(value(&span, "gen_ai.prompt.0.content"), None);
+    assert_eq!(text(&span, "http.route").as_deref(), Some("/anna"));
+    assert_eq!(capture(&span).expect("said")["gen_ai.prompt.0.content"], json!({"state": "redacted"}));
+}
+
+#[test]
 fn steps_stay_readable_where_nothing_was_chosen() {
     let spans = recorded_with(init().redact(without_anna), decide);
     assert_eq!(value(find(&spans, "decide"), "tachograph.decision.steps"), None, "the macro says off");
