@@ -201,7 +201,7 @@ impl<T: Transport> Delivery<T> {
             self.beat();
             self.show_space();
             let Some(parcel) = self.next_parcel() else {
-                if self.queue.is_drained() {
+                if self.queue.is_drained() && self.adopted.is_empty() {
                     break;
                 }
                 continue;
@@ -224,7 +224,8 @@ impl<T: Transport> Delivery<T> {
                 Err(Failure::Later(reason) | Failure::Full(reason)) => {
                     self.put_back(parcel);
                     self.warn_of_delay(&reason);
-                    if !self.rest().await {
+                    // What earlier processes left is safe where it is, and worth no waiting at the end.
+                    if self.queue.is_drained() || !self.rest().await {
                         break;
                     }
                 }
@@ -277,19 +278,23 @@ impl<T: Transport> Delivery<T> {
         }
     }
 
-    /// This process's records and those of earlier ones by turns, and from memory what the spool does not take. After `close` only
-    /// this process's: the others are safe where they are.
+    /// This process's records and those of earlier ones by turns, and from memory what the spool does not take. After `close` first all
+    /// of this process, and then what time is left goes to the others: processes that live for a moment deliver them too.
     fn next_parcel(&mut self) -> Option<Parcel> {
+        let closed = self.queue.is_closed();
         if std::mem::take(&mut self.turn_of_adopted)
-            && !self.queue.is_closed()
+            && !closed
             && let Some(parcel) = self.next_adopted()
         {
             return Some(parcel);
         }
         self.turn_of_adopted = true;
-        if let Some(parcel) = self.next_own() {
-            return Some(parcel);
-        }
+        self.next_own()
+            .or_else(|| self.next_from_memory())
+            .or_else(|| if closed && self.queue.is_drained() { self.next_adopted() } else { None })
+    }
+
+    fn next_from_memory(&mut self) -> Option<Parcel> {
         let mut batch = self.queue.take(self.batch, BATCH_BYTES);
         if batch.is_empty() {
             return None;

@@ -112,6 +112,28 @@ fn what_no_collector_took_is_delivered_by_the_next_start_with_the_close_last() {
 }
 
 #[test]
+fn a_process_that_lives_for_a_moment_delivers_what_others_left_before_it_ends() {
+    let _turn = turn();
+    let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+    for _ in 0..3 {
+        let guard = settings(Spool::new(directory.path()), address)
+            .shutdown_limit(Duration::ZERO)
+            .on_warning(|_| ())
+            .init()
+            .expect("init");
+        (0..700).for_each(|_| record("r", "x"));
+        guard.shutdown().expect("spooled is not lost");
+    }
+    let _server = Server::start(address, received.clone());
+    let guard = begin(Spool::new(directory.path()), address);
+    record("r", "x");
+    let report = guard.shutdown().expect("nothing lost");
+    assert_eq!((report.exported, report.adopted, report.adopted_exported), (1, 2_100, 2_100), "{report}");
+    assert_eq!((folders(directory.path()), report.spool_bytes), (0, 0));
+    assert_eq!(arrived(&received)["r"], 2_101);
+}
+
+#[test]
 fn a_spool_and_a_queue_that_are_full_do_as_they_were_told() {
     let _turn = turn();
     let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
