@@ -112,16 +112,24 @@ pub fn journaled(data: &Path) -> Result<Vec<Stored>, JournalError> {
 /// If it can't be read.
 pub fn archived(archive: &Path) -> Vec<Stored> {
     let mut all = Vec::new();
+    each_archived(archive, |record| all.push(record));
+    all
+}
+
+/// Hands over every record of an archive, one after another: for more of them than fit into memory.
+///
+/// # Panics
+/// If it can't be read.
+pub fn each_archived(archive: &Path, mut each: impl FnMut(Stored)) {
     if archive.join("ledger.json").is_file() {
         let store = DirectoryStore::reader(archive).unwrap_or_else(|e| panic!("{e}"));
         let reader = Reader::open(Arc::new(store)).unwrap_or_else(|e| panic!("{e}"));
         let scanned = reader.scan(|index, body| {
-            all.push(Stored::new(index, body));
+            each(Stored::new(index, body));
             true
         });
         scanned.unwrap_or_else(|e| panic!("{e}"));
     }
-    all
 }
 
 /// How often each event is in the ledger; the collector's own records are left out.

@@ -10,6 +10,9 @@ use crate::{process, setup};
 /// How many kills a soak makes; the test suite makes fewer.
 const SOAK_ROUNDS: &str = "200";
 
+/// How many records an application makes while it and the collector are killed; the test suite makes fewer.
+const SOAK_RECORDS: &str = "1000000";
+
 /// How long two collectors race in a soak.
 const RACE_SECONDS: &str = "60";
 
@@ -30,15 +33,18 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<bool> {
     process::run(command.args(arguments))
 }
 
-/// `cargo xtask soak`: the crash test of the suite, ten times as long, and the race of two collectors for a minute.
+/// `cargo xtask soak`: the crash test of the suite, ten times as long, a million records through kills of application and collector,
+/// and the race of two collectors for a minute.
 pub(crate) fn soak(place: &Place) -> Result<bool> {
     if !build_collector(place)? {
         return Ok(false);
     }
     let mut good = true;
-    for (test, only, variable, value) in
-        [("crash", "", "TACHOGRAPH_CRASH_ROUNDS", SOAK_ROUNDS), ("s3", "race", "TACHOGRAPH_RACE_SECONDS", RACE_SECONDS)]
-    {
+    for (test, only, variable, value) in [
+        ("crash", "", "TACHOGRAPH_CRASH_ROUNDS", SOAK_ROUNDS),
+        ("losses", "", "TACHOGRAPH_LOSS_RECORDS", SOAK_RECORDS),
+        ("s3", "race", "TACHOGRAPH_RACE_SECONDS", RACE_SECONDS),
+    ] {
         let mut command =
             place.cargo(&["test", "--release", "-p", "tachograph-tests", "--test", test, only, "--", "--nocapture"]);
         tell_programs(place, &mut command)?;

@@ -32,7 +32,8 @@ The repository's own commands.
     cargo xtask fuzz [TARGET]       fuzz one target, or all, one after another
         --seconds N                 for how long each (60)
         --input FILE                run this one input instead: reproduces a crash
-    cargo xtask soak                200 kills under load, a minute of two collectors racing, verified (release build)
+    cargo xtask soak                200 kills under load, a million records through kills of sender and collector, a minute
+                                    of two collectors racing, all verified (release build)
     cargo xtask bench [ARG]…        measure speed and size (release build); `bench --help` lists its own options
                                     `bench calls`: a recorded call alone, beside its peers
     cargo xtask setup               only fetch what the tests need: Python environment, S3 servers, cargo-deny
