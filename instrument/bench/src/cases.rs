@@ -1,10 +1,13 @@
 //! The cases, and how they take turns.
 
 use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::Instant;
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use sha2::{Digest, Sha256};
+use tachograph::Durability;
 use tracing::Dispatch;
 use tracing::dispatcher::with_default;
 use tracing_subscriber::Registry;
@@ -12,12 +15,16 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::measure::{Series, thread_ns};
 use crate::peers;
+use crate::receiver;
 use crate::recorder::Recorder;
 use crate::tally::Tally;
 use crate::workload::{ATTRIBUTES, Request, annotated, annotated_empty};
 
 /// Calls in a chunk: below the 2,048 spans that the batch processor of OpenTelemetry holds, so that it drops none.
 pub const CHUNK: u64 = 1_000;
+/// Calls in a chunk that wait for another thread, and that wait for the disk.
+const CHUNK_OF_WAITING: u64 = 200;
+const CHUNK_OF_SYNCING: u64 = 20;
 /// Calls before each chunk, not counted: a recorder that was just started is cold.
 const WARM_UP: u64 = 100;
 
@@ -32,6 +39,8 @@ pub struct Case {
     pub recorder: Recorder,
     /// How many attributes a span has at least; `None` if there is no span.
     pub attributes: Option<u64>,
+    /// Calls in a chunk.
+    pub chunk: u64,
     run: fn(&World, u64),
 }
 
@@ -43,12 +52,13 @@ pub const ANNOTATED: &str = "annotated";
 pub const TRACING: &str = "tracing";
 
 /// All cases; those with the same recorder stand together.
-pub const CASES: [Case; 8] = [
+pub const CASES: [Case; 11] = [
     Case {
         name: HANDWRITTEN,
         what: "opentelemetry_sdk by hand, current",
         recorder: Recorder::None,
         attributes: Some(ATTRIBUTES),
+        chunk: CHUNK,
         run: |world, calls| repeat(calls, || peers::handwritten(&world.tracer, &world.request)),
     },
     Case {
@@ -56,6 +66,7 @@ pub const CASES: [Case; 8] = [
         what: "opentelemetry_sdk's builder, not current",
         recorder: Recorder::None,
         attributes: Some(ATTRIBUTES),
+        chunk: CHUNK,
         run: |world, calls| repeat(calls, || peers::builder(&world.tracer, &world.request)),
     },
     Case {
@@ -63,6 +74,7 @@ pub const CASES: [Case; 8] = [
         what: "tracing + tracing-opentelemetry",
         recorder: Recorder::None,
         attributes: Some(ATTRIBUTES),
+        chunk: CHUNK,
         run: |world, calls| with_default(&world.dispatch, || repeat(calls, || peers::tracing(&world.request))),
     },
     Case {
@@ -70,6 +82,7 @@ pub const CASES: [Case; 8] = [
         what: "fastrace, a root",
         recorder: Recorder::None,
         attributes: Some(ATTRIBUTES),
+        chunk: CHUNK,
         run: |world, calls| repeat(calls, || peers::fastrace(&world.request)),
     },
     Case {
@@ -77,6 +90,7 @@ pub const CASES: [Case; 8] = [
         what: "SHA-256 of the prompt alone",
         recorder: Recorder::None,
         attributes: None,
+        chunk: CHUNK,
         run: |world, calls| repeat(calls, || Sha256::digest(black_box(&world.request.prompt))),
     },
     Case {
@@ -84,6 +98,7 @@ pub const CASES: [Case; 8] = [
         what: "#[generation], without init",
         recorder: Recorder::None,
         attributes: None,
+        chunk: CHUNK,
         run: |world, calls| repeat(calls, || annotated(&world.request)),
     },
     Case {
@@ -91,6 +106,7 @@ pub const CASES: [Case; 8] = [
         what: "#[generation]",
         recorder: Recorder::Memory,
         attributes: Some(ATTRIBUTES),
+        chunk: CHUNK,
         run: |world, calls| repeat(calls, || annotated(&world.request)),
     },
     Case {
@@ -98,7 +114,32 @@ pub const CASES: [Case; 8] = [
         what: "#[generation], no arguments",
         recorder: Recorder::Memory,
         attributes: Some(1),
+        chunk: CHUNK,
         run: |world, calls| repeat(calls, || annotated_empty(&world.request)),
+    },
+    Case {
+        name: "spool_memory",
+        what: "#[generation], spool, Durability::Memory",
+        recorder: Recorder::Spool(Durability::Memory),
+        attributes: Some(ATTRIBUTES),
+        chunk: CHUNK,
+        run: |world, calls| repeat(calls, || annotated(&world.request)),
+    },
+    Case {
+        name: "spool_process",
+        what: "#[generation], spool, Durability::Process",
+        recorder: Recorder::Spool(Durability::Process),
+        attributes: Some(ATTRIBUTES),
+        chunk: CHUNK_OF_WAITING,
+        run: |world, calls| repeat(calls, || annotated(&world.request)),
+    },
+    Case {
+        name: "spool_machine",
+        what: "#[generation], spool, Durability::Machine",
+        recorder: Recorder::Spool(Durability::Machine),
+        attributes: Some(ATTRIBUTES),
+        chunk: CHUNK_OF_SYNCING,
+        run: |world, calls| repeat(calls, || annotated(&world.request)),
     },
 ];
 
@@ -117,6 +158,7 @@ pub struct World {
     tracer: SdkTracer,
     dispatch: Dispatch,
     tally: Tally,
+    receiver: SocketAddr,
 }
 
 impl World {
@@ -130,7 +172,8 @@ impl World {
         let layer = tracing_opentelemetry::layer().with_tracer(tracer.clone());
         let dispatch = Dispatch::new(Registry::default().with(layer));
         fastrace::set_reporter(tally.clone(), fastrace::collector::Config::default());
-        Self { request: Request::default(), provider, tracer, dispatch, tally }
+        let receiver = receiver::start(tally.clone());
+        Self { request: Request::default(), provider, tracer, dispatch, tally, receiver }
     }
 
     /// What has arrived so far.
@@ -138,24 +181,27 @@ impl World {
         &self.tally
     }
 
-    /// Runs each case of `cases` once, `chunk` around its calls, each recorder for all of its cases that stand together.
+    /// Runs each case once, `chunk` around its calls, of which there are `most` at most. It gets the case's place, how many calls it
+    /// makes, and the calls. A recorder runs for all of its cases that stand together.
     ///
     /// # Panics
     /// If a span did not arrive, or without its attributes: what it would have cost is unknown then.
-    pub fn round(&self, cases: &[Case], calls: u64, mut chunk: impl FnMut(usize, &mut dyn FnMut())) {
+    pub fn round(&self, most: u64, mut chunk: impl FnMut(usize, u64, &mut dyn FnMut())) {
         let mut at = 0;
-        for together in cases.chunk_by(|one, next| one.recorder == next.recorder) {
-            let recorder = together[0].recorder.start(&self.tally);
+        for together in CASES.chunk_by(|one, next| one.recorder == next.recorder) {
+            let recorder = together[0].recorder.start(&self.tally, self.receiver);
             for case in together {
                 let (spans, attributes) = (self.tally.spans(), self.tally.attributes());
-                (case.run)(self, WARM_UP);
-                chunk(at, &mut || (case.run)(self, calls));
+                let calls = case.chunk.min(most);
+                let warm_up = WARM_UP.min(calls);
+                (case.run)(self, warm_up);
+                chunk(at, calls, &mut || (case.run)(self, calls));
                 at += 1;
                 recorder.drain();
                 self.provider.force_flush().expect("the batch processor delivers");
                 fastrace::flush();
                 let (spans, attributes) = (self.tally.spans() - spans, self.tally.attributes() - attributes);
-                let expected = if case.attributes.is_some() { WARM_UP + calls } else { 0 };
+                let expected = if case.attributes.is_some() { warm_up + calls } else { 0 };
                 assert_eq!(spans, expected, "{}: spans that arrived", case.name);
                 let least = expected * case.attributes.unwrap_or(0);
                 assert!(attributes >= least, "{}: {attributes} attributes arrived, not {least}", case.name);
@@ -171,23 +217,33 @@ impl Default for World {
     }
 }
 
-/// CPU time of the calling thread for each case, nanoseconds a call, a sample a round.
-pub fn cpu_time(rounds: u64) -> Vec<Series> {
+/// What each case took, nanoseconds a call, a sample a round.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// CPU time of the calling thread.
+    pub cpu: Series,
+    /// Time on the clock.
+    pub elapsed: Series,
+}
+
+/// Measures each case in so many rounds.
+pub fn measure(rounds: u64) -> Vec<Taken> {
     let world = World::new();
-    let mut series = vec![Series::default(); CASES.len()];
+    let mut taken = vec![Taken::default(); CASES.len()];
     // The first rounds warm caches and the allocator.
     let first_rounds = rounds.div_ceil(10);
     for round in 0..first_rounds + rounds {
-        world.round(&CASES, CHUNK, |case, calls| {
-            let began = thread_ns();
+        world.round(CHUNK, |case, number, calls| {
+            let (began, cpu) = (Instant::now(), thread_ns());
             calls();
-            let taken = thread_ns() - began;
+            let (cpu, elapsed) = (thread_ns() - cpu, began.elapsed().as_nanos() as f64);
             if round >= first_rounds {
-                series[case].push(taken / CHUNK as f64);
+                taken[case].cpu.push(cpu / number as f64);
+                taken[case].elapsed.push(elapsed / number as f64);
             }
         });
     }
-    series
+    taken
 }
 
 #[cfg(test)]
@@ -199,7 +255,7 @@ mod tests {
         let world = World::new();
         let mut seen = Vec::new();
         // The round itself compares what arrived with what must.
-        world.round(&CASES, 20, |case, calls| {
+        world.round(10, |case, _, calls| {
             calls();
             seen.push(case);
         });

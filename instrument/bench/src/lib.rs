@@ -2,7 +2,7 @@
 //!
 //! Each case does the same work with the same twelve attributes, one of them a prompt of 600 bytes ([`workload`]), in its own way
 //! ([`cases`]). What is measured is CPU time of the calling thread, on a shared machine the only time that belongs to the call, and
-//! allocations of that thread. Exporters discard; queues are drained between chunks, untimed; what was exported is counted, so that
+//! allocations of that thread; for calls that wait for a disk the time on the clock stands beside it. Exporters discard; queues are drained between chunks, untimed; what was exported is counted, so that
 //! no case looks cheap because it lost its spans.
 //!
 //! Criterion can measure thread CPU time, through its trait `Measurement`, but takes all samples of one benchmark before it begins
@@ -19,6 +19,7 @@ pub mod crowd;
 pub mod inference;
 pub mod measure;
 mod peers;
+mod receiver;
 pub mod recorder;
 pub mod tally;
 pub mod workload;

@@ -11,9 +11,9 @@ fn main() {
     let mut counts = Map::new();
     // The first round fills what is filled once.
     for _ in 0..2 {
-        world.round(&CASES, CHUNK, |case, calls| {
+        world.round(CHUNK, |case, number, calls| {
             let info = allocation_counter::measure(calls);
-            let a_call = |total: u64| rounded(total as f64 / CHUNK as f64, 2);
+            let a_call = |total: u64| rounded(total as f64 / number as f64, 2);
             let count = json!({ "allocations": a_call(info.count_total), "bytes": a_call(info.bytes_total) });
             counts.insert(CASES[case].name.to_owned(), count);
         });

@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
-use tachograph_calls::cases::{ANNOTATED, CASES, CHUNK, HANDWRITTEN, TRACING, cpu_time};
+use tachograph_calls::cases::{ANNOTATED, CASES, CHUNK, HANDWRITTEN, TRACING, Taken, measure};
 use tachograph_calls::measure::{Series, rounded};
 use tachograph_calls::{crowd, inference};
 
@@ -14,32 +14,37 @@ const ROUNDS: u64 = 100;
 fn main() {
     let rounds = rounds();
     let allocations = allocations();
-    let series = cpu_time(rounds);
+    let taken = measure(rounds);
     let mut cases = Map::new();
-    eprintln!("\n{:44}{:>9}{:>8}{:>8}{:>8}{:>8}", "a call", "CPU ns", "spread", "to hand", "allocs", "bytes");
-    let by_hand = of(HANDWRITTEN, &series);
-    for (case, taken) in CASES.iter().zip(&series) {
-        let (spread, to_handwritten) = (taken.spread(), taken.ratios(by_hand).median());
+    eprintln!(
+        "\n{:44}{:>9}{:>8}{:>8}{:>12}{:>8}{:>8}",
+        "a call", "CPU ns", "spread", "to hand", "elapsed ns", "allocs", "bytes"
+    );
+    let by_hand = cpu_of(HANDWRITTEN, &taken);
+    for (case, Taken { cpu, elapsed }) in CASES.iter().zip(&taken) {
+        let (spread, to_handwritten) = (cpu.spread(), cpu.ratios(by_hand).median());
         let count = |what: &str| allocations[case.name][what].as_f64().unwrap_or(f64::NAN);
         eprintln!(
-            "{:44}{:>9.0}{:>7.0}%{:>8.2}{:>8.1}{:>8.0}",
+            "{:44}{:>9.0}{:>7.0}%{:>8.2}{:>12.0}{:>8.1}{:>8.0}",
             case.what,
-            taken.median(),
+            cpu.median(),
             spread * 100.0,
             to_handwritten,
+            elapsed.median(),
             count("allocations"),
             count("bytes"),
         );
         let numbers = json!({
-            "cpu_ns": taken.to_json(0),
+            "calls_a_chunk": case.chunk,
+            "cpu_ns": cpu.to_json(0),
+            "elapsed_ns": elapsed.to_json(0),
             "to_handwritten": rounded(to_handwritten, 3),
             "allocations": count("allocations"),
             "bytes": count("bytes"),
         });
         cases.insert(case.name.to_owned(), numbers);
     }
-    let annotated = of(ANNOTATED, &series);
-    let to_tracing = rounded(annotated.ratios(of(TRACING, &series)).median(), 3);
+    let to_tracing = rounded(cpu_of(ANNOTATED, &taken).ratios(cpu_of(TRACING, &taken)).median(), 3);
     eprintln!("#[generation] to tracing + tracing-opentelemetry: {to_tracing}");
     let threads = crowd::run(rounds.div_ceil(3));
     eprintln!(
@@ -52,7 +57,6 @@ fn main() {
         "{:#}",
         json!({
             "rounds": rounds,
-            "calls_a_chunk": CHUNK,
             "cases": cases,
             "annotated_to_tracing": to_tracing,
             "threads": threads,
@@ -61,9 +65,9 @@ fn main() {
     );
 }
 
-fn of<'a>(name: &str, series: &'a [Series]) -> &'a Series {
+fn cpu_of<'a>(name: &str, taken: &'a [Taken]) -> &'a Series {
     let at = CASES.iter().position(|case| case.name == name).expect("a case of this name");
-    &series[at]
+    &taken[at].cpu
 }
 
 fn rounds() -> u64 {
@@ -77,7 +81,7 @@ fn rounds() -> u64 {
 
 fn usage<T>() -> T {
     eprintln!(
-        "usage: cargo xtask bench calls [--rounds N], {ROUNDS} unless told otherwise: chunks of {CHUNK} calls of each case"
+        "usage: cargo xtask bench calls [--rounds N], {ROUNDS} unless told otherwise: chunks of up to {CHUNK} calls of each case"
     );
     std::process::exit(2)
 }
