@@ -3,7 +3,8 @@
 //!     cargo run --release -p tachograph --example record_many -- RECORDS THREADS [memory|process|machine]
 //!
 //! `TACHOGRAPH_SPOOL` names the spool's directory (none: memory alone), OpenTelemetry's variables name the collector.
-//! A line `accepted N` is printed for every hundredth call of each thread that has returned; at the end the report.
+//! A line `accepted PROCESS-THREAD N` is printed for every hundredth call of a thread that has returned: its records PROCESS-THREAD-0 to
+//! PROCESS-THREAD-(N - 1) were accepted. At the end the report.
 
 use std::time::{Duration, Instant};
 use tachograph::{Durability, Init, Spool};
@@ -35,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 for number in 0..records / threads.max(1) {
                     generate(&format!("{}-{thread}-{number}", std::process::id()), prompt);
                     if number % 100 == 99 {
-                        println!("accepted {}", number + 1);
+                        println!("accepted {}-{thread} {}", std::process::id(), number + 1);
                     }
                 }
             });
