@@ -38,10 +38,8 @@ fn rustdoc_json() -> PathBuf {
 /// Every item that another crate can name, a line each. Left out are traits that the compiler or a blanket gives to every type.
 fn interface() -> Vec<String> {
     let json = rustdoc_json();
-    let built = public_api::Builder::from_rustdoc_json(&json)
-        .omit_blanket_impls(true)
-        .omit_auto_trait_impls(true)
-        .build();
+    let built =
+        public_api::Builder::from_rustdoc_json(&json).omit_blanket_impls(true).omit_auto_trait_impls(true).build();
     let built = built.unwrap_or_else(|error| {
         panic!(
             "{}: {error}\nif the compiler in rust-toolchain.toml was changed, `public-api` in the root Cargo.toml must read its JSON",
