@@ -1,8 +1,9 @@
-//! Format, clippy, rustdoc, supply chain. Warnings are errors.
+//! Format, clippy, rustdoc, the oldest compiler, supply chain. Warnings are errors.
 
 use anyhow::Result;
 
 use crate::deny;
+use crate::oldest;
 use crate::place::Place;
 use crate::process;
 use crate::tally::Tally;
@@ -14,6 +15,7 @@ pub(crate) fn run(place: &Place, tally: &mut Tally) -> Result<()> {
     clippy(place, tally)?;
     rustdoc(place, tally)?;
     lone_verifier(place, tally)?;
+    oldest::run(place, tally)?;
     match deny::ensure(place) {
         Ok(program) => deny::run(place, &program, tally)?,
         Err(error) => tally.fail(format!("cargo deny: {error:#}")),

@@ -9,6 +9,7 @@ mod documents;
 mod fuzz;
 mod go;
 mod lint;
+mod oldest;
 mod place;
 mod process;
 mod python;
