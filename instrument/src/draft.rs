@@ -11,7 +11,7 @@ use crate::event::{Current, EventSpan, Kind, OpenEvent, Outcome};
 use crate::event_ref::{self, EventRef};
 use crate::ids::{Correlation, EventId};
 use crate::late::{Identity, Late};
-use crate::recorder::{self, Recorder};
+use crate::recorder;
 use crate::step::LeftOut;
 use crate::values::Values;
 use crate::{clock, ids, propagation};
@@ -25,12 +25,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Attributes that the end of a usual record adds: operation, outcome, reason and type of an error.
-const OWN_ATTRIBUTES: usize = 4;
+/// Attributes that the end of a usual record adds: the outcome, and an operation.
+const OWN_ATTRIBUTES: usize = 2;
 
 #[derive(Debug)]
 pub(crate) struct Draft {
-    recorder: Arc<Recorder>,
+    recorder: recorder::Handle,
     kind: Kind,
     name: Cow<'static, str>,
     choice: Choice,

@@ -49,8 +49,12 @@ const TESTED: u64 = 1 << 63;
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static INSTALLED: Mutex<Option<Arc<Recorder>>> = Mutex::new(None);
 
+/// A thread's own handle of the recorder: all calls of a thread count the references of that, so that threads do not contend for one
+/// counter with each call.
+pub(crate) type Handle = Arc<Arc<Recorder>>;
+
 thread_local! {
-    static KNOWN: RefCell<(u64, Option<Arc<Recorder>>)> = const { RefCell::new((0, None)) };
+    static KNOWN: RefCell<(u64, Option<Handle>)> = const { RefCell::new((0, None)) };
 }
 
 impl Recorder {
@@ -95,7 +99,7 @@ impl Recorder {
 
 /// The recorder, if `init` was called and `shutdown` was not.
 #[inline]
-pub(crate) fn current() -> Option<Arc<Recorder>> {
+pub(crate) fn current() -> Option<Handle> {
     let generation = GENERATION.load(Ordering::Acquire);
     if generation == 0 {
         return None;
@@ -109,12 +113,12 @@ pub(crate) fn current() -> Option<Arc<Recorder>> {
         .try_with(|known| {
             let mut known = known.borrow_mut();
             if known.0 != generation {
-                *known = (generation, installed().clone());
+                *known = (generation, installed().clone().map(Arc::new));
             }
             known.1.clone()
         })
         // The thread is ending and its copy is gone.
-        .unwrap_or_else(|_| installed().clone())
+        .unwrap_or_else(|_| installed().clone().map(Arc::new))
 }
 
 /// Where the current test's records go, if it is a test.

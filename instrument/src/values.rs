@@ -16,6 +16,8 @@ const USUAL_TEXT: usize = 768;
 pub struct Values {
     slots: Vec<Slot>,
     text: String,
+    /// About what is held outside of both.
+    elsewhere: usize,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl From<Value> for Held {
 
 impl Values {
     pub(crate) fn with_capacity(attributes: usize) -> Self {
-        Self { slots: Vec::with_capacity(attributes), text: String::new() }
+        Self { slots: Vec::with_capacity(attributes), text: String::new(), elsewhere: 0 }
     }
 
     #[inline]
@@ -60,7 +62,9 @@ impl Values {
     }
 
     pub(crate) fn push(&mut self, attribute: &'static str, value: impl Into<Value>) {
-        self.add(attribute, value.into().into());
+        let value = value.into();
+        self.elsewhere += value_bytes(&value);
+        self.add(attribute, value.into());
     }
 
     #[inline]
@@ -85,6 +89,7 @@ impl Values {
 
     #[inline]
     pub(crate) fn push_string(&mut self, attribute: &'static str, text: String) {
+        self.elsewhere += text.len();
         self.add(attribute, Held::Text(text));
     }
 
@@ -142,17 +147,12 @@ impl Values {
     /// About what they take in memory and on the wire.
     pub(crate) fn bytes(&self) -> usize {
         const FIXED: usize = 48;
-        let own = self.slots.iter().map(|slot| match &slot.held {
-            Held::Text(text) => text.len(),
-            Held::Other(value) => value_bytes(value),
-            _ => 0,
-        });
-        FIXED * self.slots.len() + self.text.len() + own.sum::<usize>()
+        FIXED * self.slots.len() + self.text.len() + self.elsewhere
     }
 
     /// In OpenTelemetry's form, added to `attributes`.
     pub(crate) fn append_to(self, attributes: &mut Vec<KeyValue>) {
-        let Self { slots, text } = self;
+        let Self { slots, text, .. } = self;
         attributes.extend(slots.into_iter().map(|slot| {
             let value = match slot.held {
                 Held::Shared(start, end) => Value::from(text[start..end].to_owned()),
