@@ -1,7 +1,7 @@
 //! Builders, for code that no attribute fits: streams, retries, batches, calls that begin here and end there.
 //!
 //! An [`Event`] collects what is known, is started, and is then an open event until it is finished or dropped. What it records
-//! and how is the same as for annotated functions: both fill a [`Draft`].
+//! and how is the same as for annotated functions: both fill the same draft.
 
 mod fields;
 pub mod kind;
