@@ -147,7 +147,7 @@ fn a_spool_and_a_queue_that_are_full_do_as_they_were_told() {
     until("the spool is full", || {
         record("r", &text);
         std::thread::sleep(Duration::from_millis(1));
-        guard.report().lost > 0
+        guard.report().spool == SpoolState::Full && guard.report().lost > 0
     });
     let report = guard.report();
     assert_eq!(report.spool, SpoolState::Full, "{report}");
@@ -296,14 +296,14 @@ fn a_call_whose_record_nobody_takes_returns_unconfirmed_and_the_loss_is_counted_
     let directory = tempfile::tempdir().unwrap();
     let spool = Spool::new(directory.path()).durability(Durability::Process).on_disk(SmallDisk::new(0));
     let guard = settings(spool, free_address())
-        .wait_at_most(Duration::from_millis(100))
+        .wait_at_most(Duration::from_secs(1))
         .shutdown_limit(Duration::from_millis(100))
         .on_warning(|_| ())
         .init()
         .expect("init");
     let began = Instant::now();
     (0..50).for_each(|_| record("r", "x"));
-    assert!(began.elapsed() < Duration::from_secs(4), "one waits in vain, the others not: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(25), "one waits in vain, the others not: {:?}", began.elapsed());
     let report = guard.report();
     assert_eq!((report.unconfirmed, report.waiting, report.lost), (50, 50, 0), "{report}");
     let lost = guard.shutdown().expect_err("neither disk nor collector").report;
@@ -335,11 +335,12 @@ fn what_neither_spool_nor_collector_takes_at_the_end_is_lost_and_the_rest_is_spo
 #[test]
 fn a_sync_is_shared_and_one_that_fails_confirms_nothing() {
     let _turn = turn();
-    let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+    // In memory where there is such a place: how long a real sync takes on a busy machine is not the question.
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let (address, received) = (free_address(), Received::default());
     let disk = SmallDisk::new(1 << 30);
     let spool = Spool::new(directory.path()).durability(Durability::Machine).on_disk(disk.clone());
-    let guard =
-        settings(spool, address).wait_at_most(Duration::from_millis(200)).on_warning(|_| ()).init().expect("init");
+    let guard = settings(spool, address).wait_at_most(Duration::from_secs(2)).on_warning(|_| ()).init().expect("init");
     record("r", "x");
     assert!(disk.syncs.load(Ordering::SeqCst) > 0);
     assert_eq!(guard.report().unconfirmed, 0);
