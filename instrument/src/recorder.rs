@@ -107,7 +107,7 @@ pub(crate) fn current() -> Option<Handle> {
     if generation & TESTED != 0
         && let Some(recorder) = of_context()
     {
-        return Some(recorder);
+        return Some(Arc::new(recorder));
     }
     KNOWN
         .try_with(|known| {
