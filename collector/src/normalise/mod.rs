@@ -61,7 +61,13 @@ pub fn span<'a>(span: &Span<'a>, resource: &Resource<'a>, scope: &Scope<'a>) -> 
     record.action_type =
         record.action_type.take().or_else(|| senders_action(span.name).filter(|name| !name.is_empty()));
     let failed = status == Status::Error || record.error_type.is_some();
-    record.outcome.get_or_insert(if failed { Outcome::Failure } else { Outcome::Success });
+    // What was said of it and not understood must not become a success.
+    let unread = slots.rest.iter().any(|attribute| attribute.key == "tachograph.outcome");
+    record.outcome.get_or_insert(match (failed, unread) {
+        (true, _) => Outcome::Failure,
+        (false, true) => Outcome::Unknown,
+        (false, false) => Outcome::Success,
+    });
     let message = (status == Status::Error && !span.status_message.is_empty()).then_some(span.status_message);
     let message = message.filter(|_| record.error.is_none());
     if let Some(text) = message.or_else(|| record.error.is_none().then(|| exception_message(&span.events)).flatten()) {

@@ -101,7 +101,8 @@ fn the_outcome_follows_from_status_and_error_type() {
     assert_eq!(outcome(2, vec![]), "failure");
     assert_eq!(outcome(0, vec![text("error.type", "timeout")]), "failure");
     assert_eq!(outcome(2, vec![text("tachograph.outcome", "blocked")]), "blocked");
-    assert_eq!(outcome(0, vec![text("tachograph.outcome", "a surprise")]), "success");
+    assert_eq!(outcome(0, vec![text("tachograph.outcome", "a surprise")]), "unknown");
+    assert_eq!(outcome(2, vec![text("tachograph.outcome", "a surprise")]), "failure");
     let status = |status_code| of_span(&Span { status_code, ..bare_span(vec![]) });
     assert_eq!(
         (&status(0)["status"], &status(1)["status"], &status(2)["status"]),
