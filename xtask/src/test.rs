@@ -11,7 +11,7 @@ use crate::tally::Tally;
 use crate::{documents, lint, python, setup};
 
 /// How long each fuzz target runs in the suite.
-const SMOKE_SECONDS: u64 = 10;
+const SMOKE_SECONDS: u64 = 5;
 
 type Part = fn(&Place, &mut Tally) -> Result<()>;
 
