@@ -2,6 +2,7 @@
 
 mod mapping;
 mod metadata;
+mod signed;
 mod slots;
 
 use sha2::{Digest, Sha256};
@@ -105,6 +106,7 @@ pub fn span<'a>(span: &Span<'a>, resource: &Resource<'a>, scope: &Scope<'a>) -> 
     metadata.number("dropped_links_count", span.dropped_links_count);
     metadata.unknown(&span.unknown);
     metadata.source(resource, &slots.resource_rest, scope);
+    metadata.text("signed", &signed::of_span(span).unwrap_or_default());
     record.metadata = metadata.finish();
     Ok(record)
 }
@@ -151,6 +153,7 @@ pub fn log<'a>(
     metadata.number("dropped_attributes_count", log.dropped_attributes_count);
     metadata.unknown(&log.unknown);
     metadata.source(resource, &slots.resource_rest, scope);
+    metadata.text("signed", &signed::of_log(log).unwrap_or_default());
     record.metadata = metadata.finish();
     Ok(record)
 }
