@@ -9,6 +9,7 @@ use crate::queue::{Limits, Queue, WhenFull};
 use crate::receipts::ReceiptFile;
 use crate::recorder::{self, Producer, Recorder};
 use crate::report::Report;
+use crate::signing::Signer;
 use crate::spool::folder::{self, Folder, Space};
 use crate::spool::writer::Writer;
 use crate::spool::{self, Durability, Spool};
@@ -63,6 +64,7 @@ pub struct Init {
     heartbeat: Option<Duration>,
     shutdown_limit: Duration,
     receipts: Option<PathBuf>,
+    signer: Signer,
     warnings: Warnings,
     pub(crate) content: Policy,
 }
@@ -94,6 +96,7 @@ impl Init {
             heartbeat: Some(Duration::from_secs(60)),
             shutdown_limit: Duration::from_secs(15),
             receipts: variable("TACHOGRAPH_RECEIPTS").map(PathBuf::from),
+            signer: Signer::default(),
             warnings: Warnings::to_stderr(),
             content: Policy::default(),
         }
@@ -178,6 +181,14 @@ impl Init {
         self
     }
 
+    /// Signs each record with this key, so that not even the collector can alter what it says. Wins over `TACHOGRAPH_SOURCE_KEY`, which
+    /// names the file of such a key. Needs a [producer id](Self::producer_id): `tachograph verify --source-key` ties the key to it.
+    #[cfg(feature = "signing")]
+    pub fn sign_with(mut self, key: crate::SourceKey) -> Self {
+        self.signer = Signer::of(key);
+        self
+    }
+
     /// Where warnings go (records that wait or are lost), instead of to standard error.
     pub fn on_warning(mut self, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.warnings = Warnings::new(Box::new(sink));
@@ -195,7 +206,7 @@ impl Init {
             None => None,
             Some(path) => Some(ReceiptFile::open(&path).map_err(|source| InitError::Receipts { path, source })?),
         };
-        let resource = resource(self.service.take(), std::mem::take(&mut self.resource));
+        let resource = self.identity()?;
         self.start(resource, move |queue| Otlp::new(settings, receipts, Arc::clone(queue)))
     }
 
@@ -209,9 +220,17 @@ impl Init {
         if self.spool.is_some() {
             return Err(InitError::SpoolWithExporter);
         }
-        let resource = resource(self.service.take(), std::mem::take(&mut self.resource));
+        let resource = self.identity()?;
         let shown = resource.clone();
         self.start(resource, move |_| Ok(Exporter::new(exporter, &shown)))
+    }
+
+    /// Who records: the producer's name, the key that signs, and the resource that says so.
+    fn identity(&mut self) -> Result<Resource, InitError> {
+        self.producer_id = self.producer_id.take().or_else(|| variable("TACHOGRAPH_PRODUCER_ID"));
+        self.signer = std::mem::take(&mut self.signer).complete(self.producer_id.is_some())?;
+        let attributes = [std::mem::take(&mut self.resource), self.signer.resource()].concat();
+        Ok(resource(self.service.take(), attributes))
     }
 
     fn start<T, F>(mut self, resource: Resource, transport: F) -> Result<Guard, InitError>
@@ -219,7 +238,13 @@ impl Init {
         T: Transport,
         F: FnOnce(&Arc<Queue>) -> Result<T, InitError> + Send + 'static,
     {
-        let producer = Producer { id: Arc::from(producer_id(self.producer_id)?), epoch: Arc::from(ids::random_name()) };
+        let producer = Producer {
+            id: Arc::from(producer_id(self.producer_id)?),
+            epoch: Arc::from(ids::random_name()),
+            signer: self.signer,
+        };
+        #[cfg(feature = "logs")]
+        let signs = producer.signer.signs();
         let content = self.content.with_environment(Policy::of_environment())?;
         let shared = wire::resource(&resource);
         self.limits.spool = self.spool.is_some();
@@ -269,7 +294,7 @@ impl Init {
             threads: Some(threads),
             folder,
             #[cfg(feature = "logs")]
-            takes_logs: T::WIRE,
+            takes_logs: T::WIRE && !signs,
             shutdown_limit,
         })
     }
@@ -356,6 +381,20 @@ pub enum InitError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The key that signs records can't be had.
+    #[cfg(feature = "signing")]
+    #[error(transparent)]
+    SourceKey(crate::SourceKeyError),
+    /// Records are to be signed, but their producer has no name.
+    #[error(
+        "records are to be signed, but their producer has no lasting name; set TACHOGRAPH_PRODUCER_ID or `Init::producer_id`: whoever verifies ties the key to it"
+    )]
+    UnnamedSource,
+    /// Records are to be signed, but this program can't.
+    #[error(
+        "TACHOGRAPH_SOURCE_KEY is set, but this program was built without the feature `signing` of the crate `tachograph`"
+    )]
+    SigningNotBuilt,
     /// No thread or runtime for delivery.
     #[error("the delivery thread can't be started: {0}")]
     Thread(std::io::Error),
@@ -433,7 +472,7 @@ impl Guard {
     }
 
     /// The lossless processor for log records, for a logger provider of the application's. `None` if records go to an exporter of
-    /// your own ([`Init::init_with`]), which takes spans alone.
+    /// your own ([`Init::init_with`]), which takes spans alone, or are signed at the source, which log records are not.
     #[cfg(feature = "logs")]
     pub fn log_processor(&self) -> Option<crate::processor::LosslessLogProcessor> {
         self.takes_logs.then(|| crate::processor::LosslessLogProcessor::new(Arc::clone(&self.queue)))
@@ -478,7 +517,7 @@ impl Drop for Guard {
 }
 
 fn producer_id(given: Option<String>) -> Result<String, InitError> {
-    let id = given.or_else(|| variable("TACHOGRAPH_PRODUCER_ID")).unwrap_or_else(ids::random_name);
+    let id = given.unwrap_or_else(ids::random_name);
     let fits =
         (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte));
     if fits { Ok(id) } else { Err(InitError::ProducerId(id)) }
@@ -493,6 +532,6 @@ fn resource(service: Option<String>, attributes: Vec<KeyValue>) -> Resource {
     builder.with_attributes(attributes).build()
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

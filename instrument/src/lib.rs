@@ -43,6 +43,7 @@ mod recorder;
 mod report;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+mod signing;
 mod spool;
 mod stamp;
 mod step;
@@ -70,6 +71,8 @@ pub use processor::LosslessLogProcessor;
 pub use processor::LosslessSpanProcessor;
 pub use queue::WhenFull;
 pub use report::{Report, SpoolState};
+#[cfg(feature = "signing")]
+pub use signing::{SourceKey, SourceKeyError};
 pub use spool::{Durability, Spool};
 /// ```
 /// struct Loan { id: String }

@@ -7,6 +7,7 @@
 use crate::content::Policy;
 use crate::late::Late;
 use crate::queue::Queue;
+use crate::signing::Signer;
 use crate::testing::Memory;
 use crate::warning::Topic;
 use opentelemetry::{Context, InstrumentationScope};
@@ -21,6 +22,8 @@ pub(crate) struct Producer {
     pub(crate) id: Arc<str>,
     /// One start of the process.
     pub(crate) epoch: Arc<str>,
+    /// Signs them, last of all.
+    pub(crate) signer: Signer,
 }
 
 #[derive(Debug)]

@@ -24,6 +24,9 @@ pub(crate) fn prepare(queued: &mut Queued, producer: &Producer, queue: &Queue) {
         Event::Close { last, lost }.say_in(span);
     }
     if queued.stamped {
+        if queued.close {
+            producer.signer.sign(span);
+        }
         return;
     }
     queued.stamped = true;
@@ -38,6 +41,7 @@ pub(crate) fn prepare(queued: &mut Queued, producer: &Producer, queue: &Queue) {
         // Stable: all others stay in their order.
         span.attributes.sort_by_key(|attribute| !is_essential(attribute.key.as_str()));
     }
+    producer.signer.sign(span);
 }
 
 /// What says which record this is, and what happened.

@@ -18,5 +18,7 @@ mod nesting;
 mod otlp;
 mod outcomes;
 mod services;
+#[cfg(feature = "signing")]
+mod signing;
 mod sink;
 mod spool;
