@@ -22,6 +22,7 @@ mod receipts;
 mod records;
 mod report;
 mod sequences;
+mod sources;
 mod storage;
 mod streams;
 mod timestamps;
@@ -60,6 +61,7 @@ pub use report::{
     ProducerState, Report, Verdict,
 };
 pub use sequences::Counted;
+pub use sources::{SourceReport, Sources, difference};
 pub use timestamps::{CLOCK_TOLERANCE_NANOS, TIME_ANCHOR};
 
 /// What the auditor brings along.
@@ -80,6 +82,8 @@ pub struct Options<'a> {
     pub mac_key: Option<MacKey>,
     /// The stream key: with it each record is held against the stream that it must be in.
     pub stream_key: Option<StreamKey>,
+    /// Keys with which producers sign what they say: each of their records is held against its signature.
+    pub sources: Sources,
     /// Time-stamp authorities that the auditor trusts.
     pub timestamp_authorities: Roots,
     /// The auditor's clock: by it certificates of time stamps have ended. Without it none has.
@@ -185,7 +189,7 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     let mut walk = Walk::new(keys.first(), brought, streams, &collector);
     let statements = Statements::new(keys.ledger(), &history, &foreign, &timestamps);
     let assigned = Assigned { ledger: keys.ledger().clone(), key: options.stream_key.as_ref(), key_id };
-    let workshop = Workshop::new(store, statements, assigned, options.progress, &collector);
+    let workshop = Workshop::new(store, statements, assigned, &options.sources, options.progress, &collector);
     let linked = in_folder(paths::KEYS);
     let mut certificates = jobs::run(workshop, &history, options.threads, &mut walk);
     let published = std::mem::take(&mut certificates.published);
@@ -213,6 +217,7 @@ pub fn verify_beginning(store: &dyn Store, options: Options<'_>) -> Result<(Repo
     storage::check(store, expected, options.threads, &collector)?;
     let (checkpoint_count, covered) = checkpoints::check(store, checkpoints, keys, &history, &collector);
     trusted.judge(&certificates.keys, &history, covered, &put_off, &collector);
+    totals.sources = options.sources.report();
     let report = collector.into_report(place, &trusted, &history, checkpoint_count, totals);
     Ok((Report { witnessed_records: cosigned, ..report }, receipts))
 }
@@ -246,4 +251,5 @@ pub(crate) struct Totals {
     continues: Option<ContinuesReport>,
     closed: Option<u64>,
     counted: Counted,
+    sources: Vec<SourceReport>,
 }

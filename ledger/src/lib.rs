@@ -23,6 +23,7 @@
 //! | [`keys`] | which keys may sign, from which size of the tree on |
 //! | [`add_checkpoint`] | how a witness is asked for it |
 //! | [`policy`] | which witnesses' cosignatures are enough |
+//! | [`source`] | the key with which a producer signs what it says |
 //!
 //! `docs/format.md` is the authority for every byte; `tests/golden/ledger-v1.json` holds vectors made by an
 //! independent program.
@@ -44,6 +45,7 @@ pub mod note;
 pub mod policy;
 pub mod proof;
 pub mod shard;
+pub mod source;
 pub mod stream;
 mod text;
 pub mod tree;
@@ -65,6 +67,7 @@ pub use note::{
 pub use policy::{Policy, PolicyError};
 pub use proof::{MAX_EXTRA_BYTES, TlogProof, TlogProofError};
 pub use shard::{Continues, ContinuesError};
+pub use source::{SourceKeyError, SourceVerifyingKey};
 pub use stream::{
     Generation, Statement, StreamBy, StreamId, StreamKey, StreamKind, StreamPlace, StreamRule, StreamSecret,
     StreamTracker, Tail,

@@ -94,6 +94,8 @@ def visit_all(ledger, docs, work):
     (retention,) = answers.pop("retention")
     assert (retention["class"], retention["records"], retention["lock"], retention["last_date"]) == ("default", str(total), None, None), retention
     assert [answers.pop(name) for name in ("destroyed", "orphans", "statements")] == [[], [], []]
+    # Nobody signs here: the blocks about sources are tried by sources.py.
+    assert answers.pop("sources") == [(0,)]
     assert not answers, f"blocks without an expectation: {list(answers)}"
 
     newest = (sorted((work / "archive" / "checkpoint").iterdir())[-1]).read_text(encoding="utf-8").split("\n")
@@ -107,7 +109,7 @@ def visit_all(ledger, docs, work):
     assert code == 0 and output.strip() == (work / "ledger.vkey").read_text().split("+")[1], output
     time_stamp(visit)
     on_p256(visit)
-    known = {"proof", "signature", "timestamp", "key_id"}
+    known = {"proof", "signature", "source", "timestamp", "key_id"}
     assert set(blocks(visit.page, "sh")) == known, "a shell block without an expectation"
 
 

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use tachograph_exporters::bundle::check;
 use tachograph_exporters::timestamp::Roots;
-use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress};
+use tachograph_exporters::verify::{Axis, DEFAULT_REQUIRED, Options, Progress, Sources};
+use tachograph_ledger::leaf::is_producer;
 use tachograph_ledger::policy::MAX_POLICY_BYTES;
-use tachograph_ledger::{LedgerName, MacKey, PRIVATE_PREFIX, Policy, VerifyingKey};
+use tachograph_ledger::{LedgerName, MacKey, PRIVATE_PREFIX, Policy, SourceVerifyingKey, VerifyingKey};
 use tachograph_record::Time;
 
 use crate::escrow;
@@ -39,6 +40,10 @@ pub struct Arguments {
     /// Which witnesses' cosignatures are enough: a C2SP tlog-policy of your own. The newest witnessed checkpoint must meet it
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// The public key with which a producer signs what it says (openssl pkey -pubout): each of its records must carry its signature and say
+    /// what it signed. May be given several times
+    #[arg(long, value_name = "PRODUCER=FILE")]
+    source_key: Vec<String>,
     /// Certificates of time-stamp authorities that you trust, as PEM. May be given several times
     #[arg(long, value_name = "FILE")]
     tsa_ca: Vec<PathBuf>,
@@ -106,6 +111,7 @@ impl Arguments {
             policy: self.policy()?,
             own_checkpoint: None,
             receipts: self.receipts.clone(),
+            sources: self.sources()?,
             timestamp_authorities: self.authorities()?,
             now: Some(now()),
             mac_key: None,
@@ -130,6 +136,11 @@ impl Arguments {
         }
         if !self.receipts.is_empty() {
             bail!("--receipts are for archives: they say nothing of a bundle that its proofs do not");
+        }
+        if !self.source_key.is_empty() {
+            bail!(
+                "--source-key is for archives: verify the archive that the bundle is from, or check its records by hand"
+            );
         }
         Ok(check::Options {
             key: self.key()?,
@@ -159,6 +170,22 @@ impl Arguments {
             roots.add_pem(&read(path)?).with_context(shown)?;
         }
         Ok(roots)
+    }
+
+    fn sources(&self) -> anyhow::Result<Sources> {
+        let mut sources = Sources::default();
+        for given in &self.source_key {
+            let (producer, path) =
+                given.split_once('=').filter(|(producer, _)| is_producer(producer)).with_context(|| {
+                    format!("--source-key {given}: PRODUCER=FILE expected, such as alpha=alpha.pub.pem")
+                })?;
+            let shown = || format!("--source-key {given}");
+            let mut pem = String::new();
+            // A key takes some 120 bytes.
+            File::open(path).and_then(|file| file.take(4096).read_to_string(&mut pem)).with_context(shown)?;
+            sources.add(producer, SourceVerifyingKey::from_pem(&pem).with_context(shown)?);
+        }
+        Ok(sources)
     }
 
     fn policy(&self) -> anyhow::Result<Option<Policy>> {

@@ -5,7 +5,8 @@ use std::io::Write;
 
 use tachograph_exporters::bundle::check::BundleReport;
 use tachograph_exporters::verify::{
-    Axis, AxisReport, Finding, KeyChangeReport, ProducerReport, ProducerState, RECORDER_PRODUCER, Report, Verdict,
+    Axis, AxisReport, Finding, KeyChangeReport, ProducerReport, ProducerState, RECORDER_PRODUCER, Report, SourceReport,
+    Verdict,
 };
 
 /// Starts of producers that are printed.
@@ -48,6 +49,7 @@ pub fn archive(report: &Report, required: &[Axis]) {
         ));
     }
     producers(&report.producers);
+    sources(&report.sources);
     line("");
     answers(&report.axes, required);
     findings(&report.findings, report.findings_left_out);
@@ -109,6 +111,16 @@ fn producers(producers: &[ProducerReport]) {
     let left_out = senders.count().saturating_sub(SHOWN_PRODUCERS);
     if left_out > 0 {
         line(&format!("  … and {left_out} starts of producers more (--json)"));
+    }
+}
+
+fn sources(sources: &[SourceReport]) {
+    for source in sources {
+        let failed = if source.failed == 0 { String::new() } else { format!(", of {} others not", source.failed) };
+        line(&format!(
+            "  producer {}: the source's signature was checked and holds for {} records{failed}",
+            source.producer, source.records
+        ));
     }
 }
 

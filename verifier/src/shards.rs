@@ -75,6 +75,7 @@ pub fn verify_shards<'p>(
         verified.report.unreadable.push(reason.to_owned());
         shards.push(verified);
     }
+    miss_sources(&mut shards);
     // Receipts that are of none of them were given in vain.
     let is_vain = arguments.has_receipts() && !shards.iter().any(|shard| shard.has_outside);
     if let Some(newest) = shards.first_mut().filter(|_| is_vain) {
@@ -103,6 +104,21 @@ fn doubt(shards: &mut [Shard], chain: &[usize], beginnings: &[Beginning]) {
         let is_verified = holds(Axis::Integrity) && holds(Axis::Authenticity);
         let name = beginnings[*at].ledger.as_ref().map_or_else(|| report.ledger.clone(), LedgerName::to_string);
         doubted = (!is_verified).then_some(name);
+    }
+}
+
+/// A key of a producer of which there is no record checks nothing: its name is wrong, or the records bear another.
+fn miss_sources(shards: &mut [Shard]) {
+    let is_met = |producer: &str| {
+        let mut sources = shards.iter().flat_map(|shard| &shard.report.sources);
+        sources.any(|source| source.producer == producer && source.records + source.failed > 0)
+    };
+    let given = shards.first().map(|shard| shard.report.sources.clone()).unwrap_or_default();
+    let missed: Vec<_> = given.into_iter().filter(|source| !is_met(&source.producer)).collect();
+    let Some(newest) = shards.first_mut() else { return };
+    for source in missed {
+        let reason = format!("no record with a body is of producer {}, whose key was given", source.producer);
+        newest.report.incomplete(Axis::Authenticity, reason);
     }
 }
 

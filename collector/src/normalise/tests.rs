@@ -4,6 +4,7 @@ mod document;
 mod logs;
 mod nothing_lost;
 mod precedence;
+mod sources;
 mod spans;
 
 use serde_json::{Map, Value};

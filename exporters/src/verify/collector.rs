@@ -221,6 +221,7 @@ impl Collector {
             strangers: found.strangers.into_iter().collect(),
             orphans: found.orphans.into_iter().collect(),
             producers: totals.producers,
+            sources: totals.sources,
             unnumbered: totals.unnumbered,
             destroyed: found.destroyed,
             receipts: None,

@@ -15,6 +15,7 @@ use super::commits::History;
 use super::leaves::Walk;
 use super::records::{self, Assigned, GroupPlace};
 use super::report::{Axis, Finding};
+use super::sources::Sources;
 use super::streams::Within;
 use crate::archive::reader::{LeavesObject, ReadError, RecordsObject};
 use crate::archive::segment::sha256_of;
@@ -43,6 +44,7 @@ pub(crate) struct Workshop<'a> {
     store: &'a dyn Store,
     statements: Statements<'a>,
     assigned: Assigned<'a>,
+    sources: &'a Sources,
     progress: Option<&'a dyn Progress>,
     collector: &'a Collector,
     /// Objects with bodies that are not there, by path: only when all statements are heard is it known which of them may be missing.
@@ -94,10 +96,11 @@ impl<'a> Workshop<'a> {
         store: &'a dyn Store,
         statements: Statements<'a>,
         assigned: Assigned<'a>,
+        sources: &'a Sources,
         progress: Option<&'a dyn Progress>,
         collector: &'a Collector,
     ) -> Self {
-        Self { store, statements, assigned, progress, collector, missing: Mutex::default() }
+        Self { store, statements, assigned, sources, progress, collector, missing: Mutex::default() }
     }
 
     /// A store that is far away brings the next segments while this one is checked.
@@ -151,7 +154,13 @@ impl<'a> Workshop<'a> {
         let bytes = match job.object.group(job.group) {
             Ok(group) => {
                 let leaves = job.leaves.iter().map(ByteArray::data);
-                records::check(&job.place, group, leaves, &self.statements, &self.assigned, self.collector)
+                records::check(
+                    &job.place,
+                    group,
+                    leaves,
+                    (&self.statements, &self.assigned, self.sources),
+                    self.collector,
+                )
             }
             Err(error) => {
                 self.collector.read_error(&job.place.object.path, &error);

@@ -11,6 +11,7 @@ use super::collector::Collector;
 use super::lives::{self, PRODUCER_CLOSE, PRODUCER_HEARTBEAT};
 use super::published::MAC_PUBLISHED;
 use super::report::{Axis, Finding};
+use super::sources::Sources;
 use super::streams::Within;
 use super::timestamps::TIME_ANCHOR;
 use crate::archive::reader::{ColumnCells, RecordGroup, describe_value};
@@ -64,8 +65,7 @@ pub(crate) fn check<'l>(
     place: &GroupPlace<'_>,
     mut group: RecordGroup,
     leaves: impl Iterator<Item = &'l [u8]>,
-    statements: &Statements<'_>,
-    assigned: &Assigned<'_>,
+    (statements, assigned, sources): (&Statements<'_>, &Assigned<'_>, &Sources),
     collector: &Collector,
 ) -> u64 {
     let mut bytes = 0;
@@ -88,6 +88,10 @@ pub(crate) fn check<'l>(
                 {
                     let row = place.first_row + at as u64;
                     collector.fail(Axis::Completeness, Finding::of_row(&place.object.path, row, index, what));
+                }
+                if let Some(what) = sources.check(body.parsed.record.producer.as_deref(), body.bytes) {
+                    let row = place.first_row + at as u64;
+                    collector.fail(Axis::Authenticity, Finding::of_row(&place.object.path, row, index, what));
                 }
                 note_lifecycle(&body, index, collector);
                 if holds_statements(place.object) {

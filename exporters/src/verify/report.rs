@@ -9,6 +9,7 @@ use tachograph_ledger::{KeyChange, KeyHistory};
 use super::border::ContinuesReport;
 use super::receipts::ReceiptsReport;
 use super::sequences::Counted;
+use super::sources::SourceReport;
 
 /// One question about an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -271,6 +272,9 @@ pub struct Report {
     pub orphans: Vec<String>,
     /// The producers that numbered their records; at most [`MAX_PRODUCERS`].
     pub producers: Vec<ProducerReport>,
+    /// What became of the signatures of producers whose keys were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceReport>,
     /// Records without a producer's number.
     pub unnumbered: u64,
     /// Records whose bodies were destroyed after their retention had ended, as the ledger certifies.
@@ -319,6 +323,7 @@ impl Report {
             strangers: Vec::new(),
             orphans: Vec::new(),
             producers: Vec::new(),
+            sources: Vec::new(),
             unnumbered: 0,
             destroyed: 0,
             receipts: None,

@@ -11,4 +11,5 @@ mod archive;
 mod ends;
 mod journal;
 mod receipts;
+mod sources;
 mod whole;
