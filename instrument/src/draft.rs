@@ -224,6 +224,7 @@ impl Draft {
             return; // it was put in when the event began
         };
         let extra = event.end();
+        running.context.span().end_with_timestamp(self.start + elapsed);
         let rare = self.rare.take().map(|rare| *rare);
         let (mut events, mut links) = (SpanEvents::default(), SpanLinks::default());
         let (mut failure, mut foreign) = (None, Vec::new());
@@ -337,6 +338,7 @@ impl Running {
             (ids::trace_id(), SpanId::INVALID, TraceState::NONE)
         };
         let decision = match enclosing {
+            _ if kind == Kind::AgentDecision => None,
             Some(event) if event.kind == Kind::AgentDecision => Some(outer.clone()),
             Some(event) => event.decision.clone(),
             None => None,

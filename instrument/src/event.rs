@@ -94,7 +94,7 @@ pub(crate) struct OpenEvent {
     pub(crate) event_id: EventId,
     pub(crate) correlation_id: Correlation,
     pub(crate) span_context: SpanContext,
-    /// The context of the nearest decision around this event.
+    /// The context of the nearest decision around this event. None if this is a decision, so that contexts of decisions do not chain.
     pub(crate) decision: Option<Context>,
     added: Mutex<Added>,
 }
@@ -177,7 +177,8 @@ pub(crate) fn with_current<R>(read: impl FnOnce(&OpenEvent) -> R) -> Option<R> {
 #[derive(Debug)]
 pub(crate) struct EventSpan {
     span_context: SpanContext,
-    /// Holds the event.
+    /// Holds the event while it is open. It holds the span around this one too, and that one's context; an event that has ended lets go
+    /// of it, so that work that hands its context on to the next step for ever does not keep all that went before.
     context: Context,
 }
 
@@ -237,6 +238,10 @@ impl Span for EventSpan {
         self.add(|extra| extra.links.push(link));
     }
 
-    /// The annotated function's end is the end.
-    fn end_with_timestamp(&mut self, _timestamp: SystemTime) {}
+    /// The annotated function's end is the end; nobody else's call of this does anything.
+    fn end_with_timestamp(&mut self, _timestamp: SystemTime) {
+        if !self.is_recording() {
+            self.context = Context::new();
+        }
+    }
 }

@@ -196,3 +196,32 @@ fn ordinary_spans_and_records_nest_in_each_other() {
     assert_eq!(model.parent_span_id, ordinary.span_context.span_id());
     assert_eq!(parent(model), Some(event(decision)));
 }
+
+#[tachograph::tool_call(tool = "step")]
+fn step(number: u32) -> tachograph::Carried<u32> {
+    tachograph::carry(number + 1)
+}
+
+#[tachograph::agent_decision(agent = "a")]
+fn deciding_step(number: u32) -> tachograph::Carried<u32> {
+    tachograph::carry(number + 1)
+}
+
+/// Work that hands itself on for ever must not hold all that went before: here dropping it would overflow the stack.
+#[test]
+fn a_chain_that_carries_itself_on_holds_only_its_last_step() {
+    const STEPS: u32 = 50_000;
+    let spans = recorded(|| {
+        let chain = || {
+            let mut next = step(0);
+            while *next.value() < STEPS {
+                next = next.run(|number| if number % 2 == 0 { deciding_step(number) } else { step(number) });
+            }
+            drop(next);
+        };
+        let small = std::thread::Builder::new().stack_size(256 << 10).spawn(chain);
+        small.expect("a thread").join().expect("no panic");
+    });
+    assert_eq!(spans.len(), STEPS as usize);
+    assert_child(&spans[STEPS as usize - 1], &spans[STEPS as usize - 2]);
+}
