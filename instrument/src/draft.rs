@@ -331,11 +331,12 @@ impl Running {
         };
         let outer_span = outer.span();
         let outer_span = outer_span.span_context();
-        let (trace_id, parent_span, trace_state) = if outer_span.is_valid() {
+        // Whether the application's own spans below are sampled is not ours to say. The record itself needs no flag.
+        let (trace_id, parent_span, flags, trace_state) = if outer_span.is_valid() {
             let state = outer_span.trace_state().clone();
-            (outer_span.trace_id(), outer_span.span_id(), state)
+            (outer_span.trace_id(), outer_span.span_id(), outer_span.trace_flags(), state)
         } else {
-            (ids::trace_id(), SpanId::INVALID, TraceState::NONE)
+            (ids::trace_id(), SpanId::INVALID, TraceFlags::SAMPLED, TraceState::NONE)
         };
         let decision = match enclosing {
             _ if kind == Kind::AgentDecision => None,
@@ -351,7 +352,7 @@ impl Running {
                 .or_else(|| enclosing.map(|event| event.correlation_id.clone()))
                 .or(origin.correlation_id.map(Correlation::Named))
                 .unwrap_or_else(|| Correlation::Made(ids::event_id(start))),
-            SpanContext::new(trace_id, ids::span_id(), TraceFlags::SAMPLED, false, trace_state),
+            SpanContext::new(trace_id, ids::span_id(), flags, false, trace_state),
             decision,
         );
         event_ref::first_in(outer, &event);

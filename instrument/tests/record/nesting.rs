@@ -225,3 +225,26 @@ fn a_chain_that_carries_itself_on_holds_only_its_last_step() {
     assert_eq!(spans.len(), STEPS as usize);
     assert_child(&spans[STEPS as usize - 1], &spans[STEPS as usize - 2]);
 }
+
+#[test]
+fn below_a_span_that_is_not_sampled_nothing_is_switched_on_and_all_is_recorded() {
+    use opentelemetry::trace::{SpanContext, TraceFlags, TraceId, TraceState};
+    let (trace, span) = (TraceId::from(7), SpanId::from(8));
+    let unsampled = SpanContext::new(trace, span, TraceFlags::default(), true, TraceState::NONE);
+    let mut headers = HashMap::new();
+    let spans = recorded(|| {
+        model();
+        let context = Context::new().with_remote_span_context(unsampled);
+        tachograph::with_context(context, || tachograph::event_of(|| outer_with_headers(&mut headers)));
+    });
+    let sampled: Vec<_> = spans.iter().map(|span| span.span_context.is_sampled()).collect();
+    assert_eq!(sampled, [true, false, false], "a root is sampled, what is below goes by what is above");
+    assert_eq!(spans[2].span_context.trace_id(), trace);
+    assert!(headers["traceparent"].ends_with("-00"), "{headers:?}");
+}
+
+#[tachograph::tool_call(tool = "t")]
+fn outer_with_headers(headers: &mut HashMap<String, String>) {
+    tachograph::propagation::inject(headers);
+    model();
+}
