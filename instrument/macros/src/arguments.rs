@@ -247,6 +247,16 @@ fn filled(field: &Field) -> Vec<&'static str> {
 }
 
 impl Capture {
+    /// It is taken after the body.
+    pub(crate) fn is_late(&self) -> bool {
+        self.mentions_ret || self.shape == Shape::State || self.when == When::Exit
+    }
+
+    /// Uses a variable.
+    pub(crate) fn mentions(&self, name: &str) -> bool {
+        mentions(self.expression.to_token_stream(), name)
+    }
+
     fn new(target: &Target, attribute: String, shape: Shape, when: When, value: Value) -> syn::Result<Self> {
         let refused = match (shape, value.sigil) {
             (Shape::TextList, Sigil::Display | Sigil::Debug) => {
@@ -270,7 +280,7 @@ impl Capture {
         if let Some(reason) = refused {
             return Err(syn::Error::new(value.sigil_span, format!("`{}` {reason}", value.name)));
         }
-        let mentions_ret = mentions_ret(value.expression.to_token_stream());
+        let mentions_ret = mentions(value.expression.to_token_stream(), "ret");
         if mentions_ret && !target.has_body {
             return Err(syn::Error::new_spanned(
                 &value.expression,
@@ -294,14 +304,14 @@ impl Capture {
     }
 }
 
-/// True if the tokens use the identifier `ret`, also inside an inlined format argument.
-fn mentions_ret(tokens: TokenStream) -> bool {
+/// True if the tokens use this variable, also inside an inlined format argument.
+pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
     tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == "ret",
-        TokenTree::Group(group) => mentions_ret(group.stream()),
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
         TokenTree::Literal(literal) => {
             let text = literal.to_string();
-            text.contains("{ret}") || text.contains("{ret:")
+            text.contains(&format!("{{{name}}}")) || text.contains(&format!("{{{name}:"))
         }
         TokenTree::Punct(_) => false,
     })

@@ -1,8 +1,7 @@
 //! Writing of the new function body.
 //!
-//! The body becomes a closure (or an async block) that is run by a `Call`. It captures as the
-//! compiler infers it, so that what the body did not consume can still be named by an argument
-//! that is taken afterwards. The code never holds a thread-local guard across an await: the
+//! The body becomes a closure (or an async block) that is run by a `Call`. Where an argument that is taken
+//! afterwards names a parameter it captures as the compiler infers it, so that what the body did not consume is still there. The code never holds a thread-local guard across an await: the
 //! context is attached for each poll.
 
 use crate::arguments::{Arguments, Capture, Sigil};
@@ -43,7 +42,11 @@ pub(crate) fn expand(target: &Target, arguments: &Arguments, function: &Function
             quote!(#entry #stream)
         }
         form => {
-            let run = if matches!(form, Form::Async) { run_async(&call, function) } else { run_sync(&call, function) };
+            let run = if matches!(form, Form::Async) {
+                run_async(&call, arguments, function)
+            } else {
+                run_sync(&call, function)
+            };
             quote! {
                 #entry
                 #[allow(clippy::redundant_closure_call, clippy::let_unit_value)]
@@ -194,7 +197,7 @@ fn run_sync(call: &Ident, function: &Function) -> TokenStream {
     quote!(#call.run(|| -> #output #block))
 }
 
-fn run_async(call: &Ident, function: &Function) -> TokenStream {
+fn run_async(call: &Ident, arguments: &Arguments, function: &Function) -> TokenStream {
     let future = Ident::new("__tachograph_future", Span::mixed_site());
     let task = Ident::new("__tachograph_task", Span::mixed_site());
     let block = &function.item.block;
@@ -202,10 +205,16 @@ fn run_async(call: &Ident, function: &Function) -> TokenStream {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => annotation(ty),
     };
+    // What is taken afterwards may name what the body did not consume, so that the body borrows it then. Else it owns what it uses, as
+    // the function's own future does: a reference held across an await makes the future `Send` only if what it refers to is `Sync`.
+    let late: Vec<_> = arguments.captures.iter().filter(|capture| capture.is_late()).collect();
+    let owned = function.parameters().into_iter().chain(["self".to_owned()]);
+    let named_late = owned.into_iter().any(|name| late.iter().any(|capture| capture.mentions(&name)));
+    let move_if_owned = if named_late { quote!() } else { quote!(move) };
     // The unreachable return tells the compiler the block's type, as an async block can't be
     // annotated; without it `?` and `return` inside could not be inferred.
     quote! {{
-        let mut #future = ::core::pin::pin!(async {
+        let mut #future = ::core::pin::pin!(async #move_if_owned {
             #[allow(unreachable_code, clippy::diverging_sub_expression, clippy::empty_loop,
                 clippy::let_unit_value, clippy::needless_return)]
             if false {

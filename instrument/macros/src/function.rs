@@ -89,7 +89,13 @@ impl Function {
 
 fn names_in(pattern: &Pat, names: &mut Vec<String>) {
     match pattern {
-        Pat::Ident(ident) => names.push(ident.ident.to_string()),
+        Pat::Ident(ident) => {
+            names.push(ident.ident.to_string());
+            ident.subpat.iter().for_each(|(_, pattern)| names_in(pattern, names));
+        }
+        Pat::Paren(inner) => names_in(&inner.pat, names),
+        Pat::Slice(slice) => slice.elems.iter().for_each(|element| names_in(element, names)),
+        Pat::Or(either) => either.cases.iter().for_each(|case| names_in(case, names)),
         Pat::Tuple(tuple) => tuple.elems.iter().for_each(|element| names_in(element, names)),
         Pat::TupleStruct(tuple) => tuple.elems.iter().for_each(|element| names_in(element, names)),
         Pat::Struct(fields) => fields.fields.iter().for_each(|field| names_in(&field.pat, names)),

@@ -184,3 +184,24 @@ fn a_panic_before_the_future_is_a_failure() {
     assert_eq!(text(span, "tachograph.outcome").as_deref(), Some("failure"));
     assert_eq!(span.status, Status::error("not ready"));
 }
+
+/// `Send`, and not `Sync`.
+struct Counter(std::cell::Cell<u32>);
+
+#[tachograph::tool_call(tool = "t", arguments = counter.0.get(), result = ret)]
+async fn counts(counter: Counter) -> u32 {
+    counter.0.set(counter.0.get() + 1);
+    tokio::task::yield_now().await;
+    counter.0.get()
+}
+
+#[test]
+fn a_future_is_send_where_the_functions_was() {
+    fn sent<F: Future + Send>(future: F) -> F {
+        future
+    }
+    let spans = recorded_async(async {
+        assert_eq!(sent(counts(Counter(2.into()))).await, 3);
+    });
+    assert_eq!(text(&spans[0], "gen_ai.tool.call.result").as_deref(), Some("3"));
+}
