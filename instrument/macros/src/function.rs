@@ -107,8 +107,19 @@ fn names_in(pattern: &Pat, names: &mut Vec<String>) {
 impl Form {
     fn of(item: &ItemFn) -> syn::Result<Self> {
         if item.sig.asyncness.is_some() {
+            if let ReturnType::Type(_, ty) = &item.sig.output {
+                refuse_delayed(ty, "future has ended")?;
+            }
             return Ok(Self::Async);
         }
+        let form = Self::of_returned(item)?;
+        if let Self::Future { output: Some(ty), .. } = &form {
+            refuse_delayed(ty, "future has ended")?;
+        }
+        Ok(form)
+    }
+
+    fn of_returned(item: &ItemFn) -> syn::Result<Self> {
         let ReturnType::Type(_, ty) = &item.sig.output else {
             return Ok(Self::Sync);
         };
@@ -135,17 +146,8 @@ impl Form {
                 {
                     return Ok(form);
                 }
-                match ["Future", "Stream"].into_iter().find(|word| contains_word(quote!(#last), word)) {
-                    Some(word) => Err(syn::Error::new_spanned(
-                        ty,
-                        format!(
-                            "this type holds a {} that runs after the function has returned, which can't be seen here; \
-                             return `impl {word}` or `Pin<Box<dyn {word}>>`, or use a builder (`tachograph::builder`)",
-                            word.to_lowercase()
-                        ),
-                    )),
-                    None => Ok(Self::Sync),
-                }
+                refuse_delayed(ty, "function has returned")?;
+                Ok(Self::Sync)
             }
             _ => Ok(Self::Sync),
         }
@@ -175,6 +177,30 @@ impl Form {
                 _ => None,
             }
         })
+    }
+}
+
+/// What is given out must be there: a future or a stream inside would run unseen.
+fn refuse_delayed(ty: &Type, after: &str) -> syn::Result<()> {
+    const DELAYED: [(&str, &str); 6] = [
+        ("Future", "Future"),
+        ("BoxFuture", "Future"),
+        ("LocalBoxFuture", "Future"),
+        ("Stream", "Stream"),
+        ("BoxStream", "Stream"),
+        ("LocalBoxStream", "Stream"),
+    ];
+    match DELAYED.into_iter().find(|(word, _)| contains_word(quote!(#ty), word)) {
+        Some((_, what)) => Err(syn::Error::new_spanned(
+            ty,
+            format!(
+                "this type holds a {} that runs after the {after}, which can't be seen here; let a function that is not `async` \
+                 return `impl {what}` or `Pin<Box<dyn {what}>>`, or use a builder: \
+                 `tachograph::Generation::new(…).start()`, which has `stream` and `run_future`",
+                what.to_lowercase()
+            ),
+        )),
+        None => Ok(()),
     }
 }
 

@@ -103,13 +103,15 @@ fn sets_of_tasks() {
 
 #[test]
 fn streams() {
-    #[tachograph::agent_decision(agent = "a")]
     async fn decide() -> impl futures_util::Stream<Item = u8> {
+        let decision = tachograph::Decision::new("decide").start();
         let items = futures_util::stream::iter(1..=2).then(|item| async move {
             slow_leaf(&format!("item {item}")).await;
             item
         });
-        items.in_current_context()
+        let items = decision.run(|| items.in_current_context());
+        decision.finish();
+        items
     }
     let spans = recorded_async(async {
         let items = decide().await;
