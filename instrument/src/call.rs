@@ -20,6 +20,7 @@ use opentelemetry::{Array, Value};
 use serde::Serialize;
 use std::any::Any;
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt::{Debug, Display};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -330,6 +331,62 @@ impl Drop for Call {
             draft.panicked("a panic outside of the function's body".to_owned());
         }
         draft.record();
+    }
+}
+
+/// Finds out whether what a function returned is a `Result`, by its type, whatever its name is. Method lookup tries the traits in this
+/// order, one reference level each.
+#[derive(Debug)]
+pub struct Ended<'a, R>(pub &'a R);
+
+/// The function returned a `Result`.
+pub trait EndedEither<'a> {
+    /// In `Ok`.
+    type Value;
+    /// In `Err`.
+    type Error;
+    /// What it succeeded with.
+    fn value(&self) -> Option<&'a Self::Value>;
+    /// What it failed with.
+    fn error(&self) -> Option<&'a Self::Error>;
+}
+
+/// The function returned something else.
+pub trait EndedWell<'a> {
+    /// All of it.
+    type Value;
+    /// That it returned.
+    fn value(&self) -> Option<&'a Self::Value>;
+    /// Never.
+    fn error(&self) -> Option<&'a Infallible>;
+}
+
+impl<'a, T, E> EndedEither<'a> for &Ended<'a, Result<T, E>> {
+    type Value = T;
+    type Error = E;
+
+    #[inline]
+    fn value(&self) -> Option<&'a T> {
+        self.0.as_ref().ok()
+    }
+
+    #[inline]
+    fn error(&self) -> Option<&'a E> {
+        self.0.as_ref().err()
+    }
+}
+
+impl<'a, R> EndedWell<'a> for Ended<'a, R> {
+    type Value = R;
+
+    #[inline]
+    fn value(&self) -> Option<&'a R> {
+        Some(self.0)
+    }
+
+    #[inline]
+    fn error(&self) -> Option<&'a Infallible> {
+        None
     }
 }
 

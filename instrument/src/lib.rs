@@ -128,7 +128,9 @@ pub mod value {
 /// What the macros' output calls. Not for direct use; it may change in any release.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::call::{Call, DebugMessage, DisplayMessage, ErrorText, NoMessage, Site};
+    pub use crate::call::{
+        Call, DebugMessage, DisplayMessage, Ended, EndedEither, EndedWell, ErrorText, NoMessage, Site,
+    };
     pub use crate::capture::{Hashed, Integer, Number, Scalar, Text, TextList};
     pub use crate::content::Choice;
     pub use crate::event::Kind;

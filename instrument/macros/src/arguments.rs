@@ -33,7 +33,7 @@ pub(crate) struct Capture {
 #[derive(Default)]
 pub(crate) struct Arguments {
     pub(crate) captures: Vec<Capture>,
-    /// The function's return type is a `Result` under another name.
+    /// The items of the stream are `Result`s under another name. (What a function returns itself is known by its type.)
     pub(crate) fallible: bool,
     /// How content is captured, as the name of a variant of `tachograph::Capture`.
     pub(crate) capture: Option<&'static str>,

@@ -17,17 +17,9 @@ pub(crate) fn expand(target: &Target, arguments: &Arguments, function: &Function
     let call = Ident::new("__tachograph_call", Span::mixed_site());
     let returned = Ident::new("__tachograph_returned", Span::mixed_site());
     let item = &function.item;
-    let output = match &function.form {
-        Form::Sync | Form::Async => match &item.sig.output {
-            ReturnType::Default => None,
-            ReturnType::Type(_, ty) => Some(&**ty),
-        },
-        Form::Future { output: yielded, .. } | Form::Stream { item: yielded, .. } => yielded.as_deref(),
-    };
-    let fallible = arguments.fallible || output.is_some_and(is_result);
     let site = site(target, arguments, &item.sig.ident.to_string());
     let entry = entry_captures(&call, arguments);
-    let exit = exit_captures(&call, &returned, arguments, fallible);
+    let exit = exit_captures(&call, &returned, arguments);
 
     let body = match &function.form {
         Form::Future { boxed, .. } => {
@@ -35,9 +27,10 @@ pub(crate) fn expand(target: &Target, arguments: &Arguments, function: &Function
             let future = returned_future(&call, &returned, function, *boxed, &exit);
             quote!(#entry #future)
         }
-        Form::Stream { boxed, .. } => {
+        Form::Stream { boxed, item } => {
             refuse_late_captures(arguments)?;
             refuse_ret(arguments)?;
+            let fallible = arguments.fallible || item.as_deref().is_some_and(is_result);
             let stream = returned_stream(&call, function, *boxed, fallible);
             quote!(#entry #stream)
         }
@@ -267,7 +260,8 @@ fn entry_captures(call: &Ident, arguments: &Arguments) -> TokenStream {
     quote!(if #call.is_on() { #(#statements)* })
 }
 
-fn exit_captures(call: &Ident, returned: &Ident, arguments: &Arguments, fallible: bool) -> TokenStream {
+/// How the call ended goes by the type of what it returned: its name may be an alias.
+fn exit_captures(call: &Ident, returned: &Ident, arguments: &Arguments) -> TokenStream {
     let of_result: Vec<_> = arguments
         .captures
         .iter()
@@ -284,32 +278,29 @@ fn exit_captures(call: &Ident, returned: &Ident, arguments: &Arguments, fallible
             _ => None,
         })
         .collect();
-    if of_result.is_empty() && always.is_empty() && !fallible {
-        return TokenStream::new();
-    }
     let ret = Ident::new("ret", Span::call_site());
+    let ended = Ident::new("__tachograph_ended", Span::mixed_site());
     let error = Ident::new("__tachograph_error", Span::mixed_site());
-    let of_result = match (fallible, of_result.is_empty()) {
-        (false, true) => TokenStream::new(),
-        (false, false) => quote!({ let #ret = &#returned; #(#of_result)* }),
-        (true, _) => {
-            let ok = if of_result.is_empty() { quote!(_) } else { quote!(#ret) };
-            quote! {
-                match &#returned {
-                    ::core::result::Result::Ok(#ok) => { #(#of_result)* }
-                    ::core::result::Result::Err(#error) => {
-                        #[allow(unused_imports)]
-                        use ::tachograph::__private::{DebugMessage as _, DisplayMessage as _, NoMessage as _};
-                        #call.failed(
-                            ::core::any::type_name_of_val(#error),
-                            (&&&::tachograph::__private::ErrorText(#error)).message(),
-                        );
-                    }
-                }
-            }
-        }
+    let of_result = if of_result.is_empty() {
+        TokenStream::new()
+    } else {
+        quote!(if let ::core::option::Option::Some(#ret) = (&&#ended).value() { #(#of_result)* })
     };
-    quote!(if #call.is_on() { #of_result #(#always)* })
+    quote! {
+        if #call.is_on() {
+            #[allow(unused_imports)]
+            use ::tachograph::__private::{DebugMessage as _, DisplayMessage as _, EndedEither as _, EndedWell as _, NoMessage as _};
+            let #ended = ::tachograph::__private::Ended(&#returned);
+            #of_result
+            if let ::core::option::Option::Some(#error) = (&&#ended).error() {
+                #call.failed(
+                    ::core::any::type_name_of_val(#error),
+                    (&&&::tachograph::__private::ErrorText(#error)).message(),
+                );
+            }
+            #(#always)*
+        }
+    }
 }
 
 fn statement(call: &Ident, capture: &Capture) -> TokenStream {

@@ -266,3 +266,60 @@ fn signatures_of_every_sort_are_served() {
     assert_eq!(text(grow, "tachograph.state.before").as_deref(), Some("1"));
     assert_eq!(text(grow, "tachograph.state.after").as_deref(), Some("2"));
 }
+
+type AppResult<T> = std::result::Result<T, Refused>;
+
+#[tachograph::tool_call(tool = "t", result = ret)]
+fn by_another_name(number: u8) -> AppResult<u8> {
+    if number == 0 { Err(Refused("zero")) } else { Ok(number) }
+}
+
+#[tachograph::tool_call(tool = "t")]
+async fn answer(fail: bool) -> Answer {
+    if fail {
+        Err("no")?;
+    }
+    Ok(5)
+}
+
+trait Handles {
+    type Result;
+    fn handle(&self) -> Self::Result;
+}
+
+impl Handles for u8 {
+    type Result = u8;
+
+    #[tachograph::tool_call(tool = "t", result = ret)]
+    fn handle(&self) -> Self::Result {
+        self + 1
+    }
+}
+
+impl Handles for u16 {
+    type Result = Result<u16, String>;
+
+    #[tachograph::tool_call(tool = "t", result = ret)]
+    fn handle(&self) -> Self::Result {
+        Err("odd".to_owned())
+    }
+}
+
+#[test]
+fn an_error_is_a_failure_whatever_its_type_is_called() {
+    let spans = crate::sink::recorded_async(async {
+        assert!(by_another_name(0).is_err());
+        assert!(by_another_name(7).is_ok());
+        assert!(answer(true).await.is_err());
+        assert_eq!(3_u8.handle(), 4);
+        assert!(3_u16.handle().is_err());
+    });
+    let seen: Vec<_> = spans
+        .iter()
+        .map(|span| (text(span, "tachograph.outcome").expect("an outcome"), text(span, "gen_ai.tool.call.result")))
+        .collect();
+    let expected =
+        [("failure", None), ("success", Some("7")), ("failure", None), ("success", Some("4")), ("failure", None)];
+    assert_eq!(seen, expected.map(|(outcome, result)| (outcome.to_owned(), result.map(str::to_owned))));
+    assert_eq!(spans[0].status, Status::error("refused: zero"));
+}
