@@ -11,7 +11,7 @@ use crate::builder::{Event, Open};
 use crate::capture::{self, Hashed, Integer, Number, Scalar, Text, TextList};
 use crate::content::Choice;
 use crate::draft::{Draft, panic_message};
-use crate::event::{Kind, Outcome};
+use crate::event::{Kind, Outcome, UNKNOWN};
 use crate::event_ref::Causes;
 use crate::usage::ReportsUsage;
 use crate::values::Values;
@@ -275,6 +275,22 @@ impl Call {
         }
     }
 
+    /// How it ended. A word that is none of those that say so must not end up as a success.
+    pub fn outcome<T: SaysOutcome + ?Sized>(&mut self, value: &T) {
+        if let (Some(active), Some(text)) = (&mut self.0, value.outcome()) {
+            let word = Outcome::word(&text).unwrap_or_else(|| {
+                active.draft.misuse(|| {
+                    format!(
+                        "the outcome `{text}` is none of `success`, `failure`, `pending`, `blocked`, `cancelled` and `unknown`; \
+                         it is recorded as `unknown`"
+                    )
+                });
+                UNKNOWN
+            });
+            active.draft.values().push_static("tachograph.outcome", word);
+        }
+    }
+
     /// Whether an approval was given.
     pub fn granted(&mut self, value: &impl Granted) {
         if let (Some(active), Some(granted)) = (&mut self.0, value.granted()) {
@@ -315,6 +331,60 @@ impl<T: Granted> Granted for Option<T> {
 impl<T: Granted + ?Sized> Granted for &T {
     fn granted(&self) -> Option<bool> {
         (**self).granted()
+    }
+}
+
+/// An [`Outcome`], one of its words (`success`, `failure`, `pending`, `blocked`, `cancelled`, or `unknown`), or none yet.
+///
+/// ```
+/// let stopped = true;
+/// let outcome = stopped.then_some(tachograph::Outcome::Blocked);
+/// tachograph::audit! { action = "order.send", outcome = outcome }
+/// tachograph::audit! { action = "order.send", outcome = if stopped { "blocked" } else { "success" } }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how it ended",
+    label = "neither `tachograph::Outcome`, an `Option` of it, nor text",
+    note = "the words are `success`, `failure`, `pending`, `blocked`, `cancelled` and `unknown`"
+)]
+pub trait SaysOutcome {
+    /// The word, or nothing.
+    fn outcome(&self) -> Option<Cow<'_, str>>;
+}
+
+impl SaysOutcome for Outcome {
+    fn outcome(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self.as_str()))
+    }
+}
+
+impl SaysOutcome for str {
+    fn outcome(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self))
+    }
+}
+
+impl SaysOutcome for String {
+    fn outcome(&self) -> Option<Cow<'_, str>> {
+        self.as_str().outcome()
+    }
+}
+
+impl SaysOutcome for Cow<'_, str> {
+    fn outcome(&self) -> Option<Cow<'_, str>> {
+        (**self).outcome()
+    }
+}
+
+impl<T: SaysOutcome> SaysOutcome for Option<T> {
+    fn outcome(&self) -> Option<Cow<'_, str>> {
+        self.as_ref().and_then(SaysOutcome::outcome)
+    }
+}
+
+impl<T: SaysOutcome + ?Sized> SaysOutcome for &T {
+    fn outcome(&self) -> Option<Cow<'_, str>> {
+        (**self).outcome()
     }
 }
 

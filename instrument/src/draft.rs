@@ -131,6 +131,11 @@ impl Draft {
         self.choice.all = capture;
     }
 
+    /// Says that something which the application gave has no effect.
+    pub(crate) fn misuse(&self, line: impl FnOnce() -> String) {
+        self.recorder.misuse(line);
+    }
+
     pub(crate) fn set_outcome(&mut self, outcome: Outcome, reason: String) {
         self.rare().outcome = Some((outcome, reason));
     }

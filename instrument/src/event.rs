@@ -70,6 +70,17 @@ impl Outcome {
     }
 }
 
+/// The word for an outcome that nobody can tell.
+pub(crate) const UNKNOWN: &str = "unknown";
+
+impl Outcome {
+    /// The word that a record has, if this is one.
+    pub(crate) fn word(text: &str) -> Option<&'static str> {
+        let words = [Self::Success, Self::Failure, Self::Pending, Self::Blocked, Self::Cancelled].map(Self::as_str);
+        words.into_iter().chain([UNKNOWN]).find(|word| *word == text)
+    }
+}
+
 /// Sets how the enclosing annotated call ended, if its return value does not say so: a content
 /// filter that blocks, an order that waits for approval.
 ///

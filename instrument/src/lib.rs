@@ -121,7 +121,7 @@ pub use usage::{ReportsUsage, Usage};
 /// Values that arguments and builders take. Implement [`Text`](value::Text) for a type of your own, and `prompt = req.prompt` takes
 /// it without `%`.
 pub mod value {
-    pub use crate::call::Granted;
+    pub use crate::call::{Granted, SaysOutcome};
     pub use crate::capture::{Hashed, Integer, Number, Scalar, Text, TextList};
 }
 

@@ -224,3 +224,26 @@ fn nothing_is_kept_once_it_is_dropped() {
     explain("outer");
     outer.one("explain").assert_attribute("tachograph.prompt", "outer");
 }
+
+#[test]
+fn an_outcome_is_a_value_or_a_word_and_never_a_success_by_mistake() {
+    let recorder = Recorder::new();
+    let word = String::from("denied");
+    let none: Option<tachograph::Outcome> = None;
+    tachograph::audit! { action = "a", name = "value", outcome = tachograph::Outcome::Blocked }
+    tachograph::audit! { action = "a", name = "option", outcome = Some(tachograph::Outcome::Pending) }
+    tachograph::audit! { action = "a", name = "none", outcome = none }
+    tachograph::audit! { action = "a", name = "word", outcome = "cancelled" }
+    assert!(recorder.warnings().is_empty(), "{:?}", recorder.warnings());
+    tachograph::audit! { action = "a", name = "misspelt", outcome = word }
+    for (name, outcome) in [
+        ("value", "blocked"),
+        ("option", "pending"),
+        ("none", "success"),
+        ("word", "cancelled"),
+        ("misspelt", "unknown"),
+    ] {
+        assert_eq!(recorder.one(name).outcome(), outcome, "{name}");
+    }
+    assert!(recorder.warnings()[0].contains("`denied`"), "{:?}", recorder.warnings());
+}

@@ -2,14 +2,14 @@
 //! `name = ?expression` (Debug), `name`, `%name` and `?name` alone for a variable of that name,
 //! `parameters(name = expression, …)`, `capture = off`, `capture(name = hashed, …)` and the word `fallible`.
 
-use crate::fields::{Field, Shape, Target, USAGE, When, parameter_attribute};
+use crate::fields::{Field, Shape, Target, USAGE, When, parameter_attribute, words};
 use crate::spelling::did_you_mean;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use std::collections::HashSet;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Expr, ExprPath, Ident, Token, parenthesized};
+use syn::{Expr, ExprPath, Ident, Lit, Token, parenthesized};
 
 /// How an expression's value is turned into text, if the user said so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -279,6 +279,14 @@ impl Capture {
         };
         if let Some(reason) = refused {
             return Err(syn::Error::new(value.sigil_span, format!("`{}` {reason}", value.name)));
+        }
+        if let (Some(words), Expr::Lit(literal)) = (words(&attribute), &value.expression)
+            && let Lit::Str(text) = &literal.lit
+            && !words.contains(&text.value().as_str())
+        {
+            let meant = did_you_mean(&text.value(), words);
+            let known = words.join("`, `");
+            return Err(syn::Error::new_spanned(text, format!("`{}` is one of `{known}`{meant}", value.name)));
         }
         let mentions_ret = mentions(value.expression.to_token_stream(), "ret");
         if mentions_ret && !target.has_body {

@@ -330,6 +330,13 @@ fn statement(call: &Ident, capture: &Capture) -> TokenStream {
         (Shape::Usage, _) => quote_spanned!(at=> #call.usage(&(#expression));),
         (Shape::Causes, _) => quote_spanned!(at=> #call.causes(&(#expression));),
         (Shape::Granted, _) => quote_spanned!(at=> #call.granted(&(#expression));),
+        (Shape::Outcome, Sigil::None) => quote_spanned!(at=> #call.outcome(&(#expression));),
+        (Shape::Outcome, Sigil::Display) => {
+            quote_spanned!(at=> #call.outcome(&::std::string::ToString::to_string(&(#expression)));)
+        }
+        (Shape::Outcome, Sigil::Debug) => {
+            quote_spanned!(at=> #call.outcome(&::std::format!("{:?}", &(#expression)));)
+        }
         (Shape::Steps, _) => quote_spanned!(at=> #call.steps(&(#expression));),
         (Shape::Text | Shape::Scalar, Sigil::None) if is_static_text(expression) => {
             quote_spanned!(at=> #call.literal(#attribute, #expression);)

@@ -32,6 +32,8 @@ pub(crate) enum Shape {
     Causes,
     /// Whether an approval was given: the final decision, and the outcome with it.
     Granted,
+    /// How it ended.
+    Outcome,
 }
 
 /// The attributes that one `usage` fills.
@@ -141,6 +143,15 @@ pub(crate) const AUDIT: Target = Target {
     has_body: false,
     required: Some(("action", "action = \"user.login\"")),
 };
+
+/// The words that an attribute takes, if it takes no others.
+pub(crate) fn words(attribute: &str) -> Option<&'static [&'static str]> {
+    match attribute {
+        "tachograph.outcome" => Some(&["success", "failure", "pending", "blocked", "cancelled", "unknown"]),
+        "tachograph.actor.type" => Some(&["user", "agent", "service", "system"]),
+        _ => None,
+    }
+}
 
 /// The attribute macros, by the last word of their path.
 pub(crate) const ATTRIBUTES: [&str; 5] = ["generation", "agent_decision", "tool_call", "retrieval", "approval"];
@@ -280,7 +291,7 @@ const COMMON: &[Field] = &[
     field("action", "tachograph.action.type", Shape::Text),
     field("resource_type", "tachograph.resource.type", Shape::Text),
     field("resource", "tachograph.resource.id", Shape::Text),
-    field("outcome", "tachograph.outcome", Shape::Text),
+    field("outcome", "tachograph.outcome", Shape::Outcome),
     field("outcome_reason", "tachograph.outcome.reason", Shape::Text),
     content("details", "tachograph.details", Shape::Json),
     content("context", "tachograph.context", Shape::Json),

@@ -17,4 +17,10 @@ fn causes() {}
 #[tachograph::approval(granted = "yes")]
 fn approve() {}
 
+#[tachograph::tool_call(outcome = 3)]
+fn ended() {}
+
+#[tachograph::tool_call(outcome = "denied", actor_type = "agnet")]
+fn words() {}
+
 fn main() {}
