@@ -390,15 +390,17 @@ impl<T: SaysOutcome + ?Sized> SaysOutcome for &T {
 
 impl Drop for Call {
     /// Not finished: the future was dropped, or an expression of the macro's arguments panicked
-    /// (the body's own panics are caught where it runs).
+    /// (the body's own panics are caught where it runs) or left the function, from inside another macro.
     fn drop(&mut self) {
         let Some(Active { mut draft, pending }) = self.0.take() else {
             return;
         };
         if pending {
             draft.cancel("the future was dropped before it finished");
-        } else {
+        } else if std::thread::panicking() {
             draft.panicked("a panic outside of the function's body".to_owned());
+        } else {
+            draft.cancel("an argument of the macro left the function");
         }
         draft.record();
     }

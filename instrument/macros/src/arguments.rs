@@ -3,6 +3,7 @@
 //! `parameters(name = expression, …)`, `capture = off`, `capture(name = hashed, …)` and the word `fallible`.
 
 use crate::fields::{Field, Shape, Target, USAGE, When, parameter_attribute, words};
+use crate::leaving;
 use crate::spelling::did_you_mean;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -280,6 +281,7 @@ impl Capture {
         if let Some(reason) = refused {
             return Err(syn::Error::new(value.sigil_span, format!("`{}` {reason}", value.name)));
         }
+        leaving::refuse(&value.expression)?;
         if let (Some(words), Expr::Lit(literal)) = (words(&attribute), &value.expression)
             && let Lit::Str(text) = &literal.lit
             && !words.contains(&text.value().as_str())

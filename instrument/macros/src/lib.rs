@@ -10,6 +10,7 @@ mod arguments;
 mod expand;
 mod fields;
 mod function;
+mod leaving;
 mod spelling;
 mod step;
 

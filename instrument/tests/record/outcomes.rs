@@ -323,3 +323,24 @@ fn an_error_is_a_failure_whatever_its_type_is_called() {
     assert_eq!(seen, expected.map(|(outcome, result)| (outcome.to_owned(), result.map(str::to_owned))));
     assert_eq!(spans[0].status, Status::error("refused: zero"));
 }
+
+macro_rules! leave_if {
+    ($leave:expr; $($value:tt)*) => {
+        if $leave {
+            return None;
+        } else {
+            $($value)*
+        }
+    };
+}
+
+#[tachograph::tool_call(tool = "t", arguments = leave_if!(leave; "stays"))]
+fn left(leave: bool) -> Option<u8> {
+    Some(1)
+}
+
+#[test]
+fn an_argument_that_leaves_is_no_panic() {
+    let spans = recorded(|| assert_eq!(left(true), None));
+    assert_eq!(text(&spans[0], "tachograph.outcome").as_deref(), Some("cancelled"));
+}
