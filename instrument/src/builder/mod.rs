@@ -11,7 +11,7 @@ pub use stream::Recorded;
 
 use crate::capture;
 use crate::content::{Capture, Choice};
-use crate::draft::Draft;
+use crate::draft::{Draft, panic_message};
 use crate::event::Outcome;
 use crate::event_ref::{Causes, EventRef};
 use crate::task::{InContext, with_context};
@@ -19,6 +19,7 @@ use crate::value::{Scalar, Text};
 use kind::Kind;
 use opentelemetry::{Context, KeyValue};
 use serde::Serialize;
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -77,6 +78,8 @@ pub struct Event<K, S = Unstarted> {
 struct Inner {
     draft: Option<Draft>,
     open: bool,
+    /// To drop it is to finish it.
+    complete: bool,
     /// Output that came in pieces.
     output: String,
     chunks: u64,
@@ -87,7 +90,7 @@ impl<K: Kind> Event<K> {
     /// An event of this name (the span's), not started yet.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let draft = Draft::begin(K::KIND, name.into(), K::USUAL_ATTRIBUTES, Choice::FULL);
-        let inner = Inner { draft, open: false, output: String::new(), chunks: 0, attempts: 0 };
+        let inner = Inner { draft, open: false, complete: false, output: String::new(), chunks: 0, attempts: 0 };
         Self { inner, kind: PhantomData }
     }
 
@@ -180,7 +183,7 @@ impl<K, S> Event<K, S> {
 impl<K> Event<K, Open> {
     /// Goes on with what an annotated function began.
     pub(crate) fn opened(draft: Option<Draft>) -> Self {
-        let inner = Inner { draft, open: true, output: String::new(), chunks: 0, attempts: 0 };
+        let inner = Inner { draft, open: true, complete: false, output: String::new(), chunks: 0, attempts: 0 };
         Self { inner, kind: PhantomData }
     }
 
@@ -243,7 +246,37 @@ impl<K> Event<K, Open> {
         self
     }
 
+    /// It ended with a panic.
+    fn panicked(mut self, payload: &(dyn Any + Send)) {
+        if let Some(draft) = &mut self.inner.draft {
+            draft.panicked(panic_message(payload));
+        }
+        self.inner.end();
+    }
+
     // --- what comes in pieces ---
+
+    /// All of it is there: dropped from now on, it is finished and not `cancelled`.
+    ///
+    /// For streams whose readers stop at the last item that they want, and never see that the stream has ended:
+    ///
+    /// ```
+    /// # use futures_core::Stream;
+    /// # struct Chunk { text: String, is_last: bool }
+    /// fn complete(chunks: impl Stream<Item = Chunk>) -> impl Stream<Item = Chunk> {
+    ///     let generation = tachograph::Generation::new("complete").model("m-2").start();
+    ///     generation.stream_each(chunks, |generation, chunk| {
+    ///         generation.append_output(&chunk.text);
+    ///         if chunk.is_last {
+    ///             generation.complete();
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    pub fn complete(&mut self) -> &mut Self {
+        self.inner.complete = true;
+        self
+    }
 
     /// The first piece of the output is there: how long that took is recorded once.
     pub fn first_token(&mut self) -> &mut Self {
@@ -360,7 +393,9 @@ impl Drop for Inner {
         let Some(draft) = self.draft.as_mut().filter(|_| self.open) else {
             return;
         };
-        if std::thread::panicking() {
+        if self.complete {
+            // Whatever becomes of the reader, this has ended.
+        } else if std::thread::panicking() {
             draft.panicked("a panic while the event was open".to_owned());
         } else if !draft.has_failed() {
             draft.cancel("the event was dropped before it was finished");

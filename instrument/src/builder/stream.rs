@@ -4,13 +4,14 @@ use super::{Event, Open};
 use futures_core::Stream;
 use opentelemetry::Context;
 use std::fmt::{self, Display};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context as Task, Poll};
 
 /// A stream that is recorded: time to the first item, number of items, and how it ended.
 ///
 /// The context of its event is current while it is polled, and never across an await. Its end finishes the event; a stream that is
-/// dropped before is recorded as `cancelled`.
+/// dropped before is recorded as `cancelled`, unless [`Event::complete`] was called.
 #[must_use = "streams do nothing unless polled"]
 pub struct Recorded<St, K, F> {
     stream: Pin<Box<St>>,
@@ -75,12 +76,21 @@ impl<St: Stream, K, F: FnMut(&mut Event<K, Open>, &St::Item)> Stream for Recorde
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<St::Item>> {
         let this = &mut *self;
         let attached = this.context.clone().attach();
-        let polled = this.stream.as_mut().poll_next(task);
-        if let (Poll::Ready(Some(item)), Some(event)) = (&polled, &mut this.event) {
-            event.chunk(1);
-            (this.each)(event, item);
-        }
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let polled = this.stream.as_mut().poll_next(task);
+            if let (Poll::Ready(Some(item)), Some(event)) = (&polled, &mut this.event) {
+                event.chunk(1);
+                (this.each)(event, item);
+            }
+            polled
+        }));
         drop(attached);
+        let polled = polled.unwrap_or_else(|payload| {
+            if let Some(event) = this.event.take() {
+                event.panicked(&*payload);
+            }
+            resume_unwind(payload)
+        });
         if matches!(polled, Poll::Ready(None))
             && let Some(event) = this.event.take()
         {

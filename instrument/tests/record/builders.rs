@@ -311,3 +311,50 @@ fn without_a_recorder_events_by_hand_do_nothing() {
     assert_eq!(generation.attempt(), 1);
     generation.finish();
 }
+
+struct Breaks(u8);
+
+impl futures_core::Stream for Breaks {
+    type Item = u8;
+
+    fn poll_next(mut self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<u8>> {
+        assert!(self.0 < 1, "the line broke");
+        self.0 += 1;
+        std::task::Poll::Ready(Some(self.0))
+    }
+}
+
+#[test]
+fn a_panic_in_a_stream_keeps_its_message_and_goes_on() {
+    use futures_util::{FutureExt, StreamExt};
+    let spans = crate::sink::recorded(|| {
+        let mut stream = tachograph::Generation::new("breaks").start().stream(Breaks(0));
+        assert_eq!(stream.next().now_or_never(), Some(Some(1)));
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stream.next().now_or_never()));
+        assert!(caught.is_err());
+        // Dropped later, and not by the panic.
+        drop(stream);
+    });
+    assert_eq!(crate::sink::text(&spans[0], "tachograph.outcome").as_deref(), Some("failure"));
+    assert_eq!(spans[0].status, opentelemetry::trace::Status::error("the line broke"));
+    assert_eq!(spans.len(), 1);
+}
+
+#[test]
+fn a_reader_that_stops_at_the_last_item_has_it_all() {
+    use futures_util::{FutureExt, StreamExt};
+    let spans = crate::sink::recorded(|| {
+        for last in [2, 9] {
+            let generation = tachograph::Generation::new("read").start();
+            let mut stream = generation.stream_each(futures_util::stream::iter(1..=9), move |generation, item| {
+                if *item == last {
+                    generation.complete();
+                }
+            });
+            while stream.next().now_or_never().flatten() != Some(2) {}
+        }
+    });
+    let outcomes: Vec<_> =
+        spans.iter().map(|span| crate::sink::text(span, "tachograph.outcome").expect("an outcome")).collect();
+    assert_eq!(outcomes, ["success", "cancelled"]);
+}
