@@ -21,6 +21,17 @@ pub fn with_context<R>(context: Context, body: impl FnOnce() -> R) -> R {
 /// Binds a callback to the current context: wherever and however often it is called, what it records belongs to the event
 /// that is open here.
 ///
+/// It takes one argument, of one type. A callback that takes none or more, or references that live only as long as each call
+/// (`impl FnMut(&str)`), is written as a closure of its own that goes into the context:
+///
+/// ```
+/// # fn stream(prompt: &str, mut on_token: impl FnMut(&str, u32)) { let token = prompt.to_owned(); on_token(&token, 1) }
+/// let here = tachograph::Context::current();
+/// stream("a red fox", move |token, number| {
+///     tachograph::with_context(here.clone(), || { /* an annotated call with `token` */ })
+/// });
+/// ```
+///
 /// ```
 /// let on_token = tachograph::bind(|token: &str| { /* an annotated call */ });
 /// std::thread::scope(|scope| {
@@ -33,7 +44,7 @@ pub fn bind<A, R>(callback: impl Fn(A) -> R) -> impl Fn(A) -> R {
     move |argument| with_context(context.clone(), || callback(argument))
 }
 
-/// As [`bind`], for a callback that changes what it captured.
+/// As [`bind`], for a callback that changes what it captured, with the same limits.
 ///
 /// ```
 /// let mut tokens = 0;
