@@ -206,21 +206,31 @@ macro_rules! integers {
 }
 integers!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
 
+impl Number for f64 {
+    fn number(&self) -> Option<f64> {
+        Some(*self)
+    }
+}
+
+impl Number for f32 {
+    /// The number that its shortest decimal is: `0.7`, and not what the nearest `f32` is in a `f64`, 0.699999988.
+    fn number(&self) -> Option<f64> {
+        Some(self.to_string().parse().unwrap_or_else(|_| f64::from(*self)))
+    }
+}
+
 macro_rules! floats {
     ($($t:ty),+) => { $(
-        impl Number for $t {
-            fn number(&self) -> Option<f64> {
-                Some(f64::from(*self))
-            }
-        }
         impl Scalar for $t {
             fn scalar(&self) -> Option<Value> {
-                Some(Value::F64(f64::from(*self)))
+                self.number().map(Value::F64)
             }
 
             #[inline]
             fn put_scalar(&self, attribute: &'static str, values: &mut Values) {
-                values.push_number(attribute, f64::from(*self));
+                if let Some(number) = self.number() {
+                    values.push_number(attribute, number);
+                }
             }
         }
     )+ };

@@ -221,6 +221,7 @@ struct First(Arc<OnceLock<EventRef>>);
 static ANYBODY_ASKS: AtomicBool = AtomicBool::new(false);
 
 /// Runs a closure and says which event it recorded: the first that began inside, directly or not. Nothing if there was none.
+/// An annotated function that an argument of another one's macro calls begins before that one: compute such a value beforehand.
 ///
 /// ```
 /// #[tachograph::tool_call(tool = "feed", result = ret)]

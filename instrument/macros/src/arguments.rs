@@ -8,6 +8,7 @@ use crate::spelling::did_you_mean;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use std::collections::HashSet;
+use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Expr, ExprPath, Ident, Lit, Token, parenthesized};
@@ -169,7 +170,7 @@ impl Collector<'_> {
     }
 
     fn add_parameter(&mut self, value: Value) -> syn::Result<()> {
-        let parameter = value.name.to_string();
+        let parameter = value.name.unraw().to_string();
         let attribute = parameter_attribute(&parameter);
         self.first_time(&attribute, value.name.span())?;
         let capture = Capture::new(self.target, attribute, Shape::Scalar, When::ByExpression, value)?;

@@ -17,6 +17,7 @@ pub(crate) fn expand(target: &Target, arguments: &Arguments, function: &Function
     let call = Ident::new("__tachograph_call", Span::mixed_site());
     let returned = Ident::new("__tachograph_returned", Span::mixed_site());
     let item = &function.item;
+    refuse_ret_parameter(arguments, function)?;
     let site = site(target, arguments, &item.sig.ident.to_string());
     let entry = entry_captures(&call, arguments);
     let exit = exit_captures(&call, &returned, arguments);
@@ -34,15 +35,20 @@ pub(crate) fn expand(target: &Target, arguments: &Arguments, function: &Function
             let stream = returned_stream(&call, function, *boxed, fallible);
             quote!(#entry #stream)
         }
-        form => {
-            let run = if matches!(form, Form::Async) {
-                run_async(&call, arguments, function)
-            } else {
-                run_sync(&call, function)
-            };
+        form @ (Form::Sync | Form::Async) if returns_never(function) => {
+            let run = run(form, &call, arguments, function);
+            // It ends by a panic, or is dropped.
             quote! {
                 #entry
-                #[allow(clippy::redundant_closure_call, clippy::let_unit_value)]
+                #[allow(unused_braces, unreachable_code, clippy::diverging_sub_expression, clippy::let_unit_value)]
+                let () = { #run; ::core::unreachable!("the function never returns") };
+            }
+        }
+        form => {
+            let run = run(form, &call, arguments, function);
+            quote! {
+                #entry
+                #[allow(unused_braces, clippy::redundant_closure_call, clippy::let_unit_value)]
                 let #returned = #run;
                 #exit
                 #call.finish();
@@ -128,7 +134,7 @@ fn returned_future(
     };
     let recorded = if boxed { quote!(::std::boxed::Box::pin(#recorded)) } else { recorded };
     quote! {
-        #[allow(clippy::redundant_closure_call)]
+        #[allow(unused_braces, clippy::redundant_closure_call)]
         let #future = #call.begin(|| -> #ty #block);
         #recorded
     }
@@ -146,9 +152,21 @@ fn returned_stream(call: &Ident, function: &Function, boxed: bool, fallible: boo
     let recorded = quote!(#call.#method(#stream));
     let recorded = if boxed { quote!(::std::boxed::Box::pin(#recorded)) } else { recorded };
     quote! {
-        #[allow(clippy::redundant_closure_call)]
+        #[allow(unused_braces, clippy::redundant_closure_call)]
         let #stream = #call.begin(|| -> #ty #block);
         #recorded
+    }
+}
+
+/// `ret` would stand for two things.
+fn refuse_ret_parameter(arguments: &Arguments, function: &Function) -> syn::Result<()> {
+    let named = arguments.captures.iter().find(|capture| capture.mentions_ret);
+    match named.filter(|_| function.parameters().iter().any(|parameter| parameter == "ret")) {
+        Some(capture) => Err(syn::Error::new_spanned(
+            &capture.expression,
+            "`ret` stands for what the function returns, and it has a parameter of that name: rename the parameter",
+        )),
+        None => Ok(()),
     }
 }
 
@@ -181,6 +199,17 @@ fn refuse_late_captures(arguments: &Arguments) -> syn::Result<()> {
     }
 }
 
+fn run(form: &Form, call: &Ident, arguments: &Arguments, function: &Function) -> TokenStream {
+    match form {
+        Form::Async => run_async(call, arguments, function),
+        _ => run_sync(call, function),
+    }
+}
+
+fn returns_never(function: &Function) -> bool {
+    matches!(&function.item.sig.output, ReturnType::Type(_, ty) if matches!(**ty, Type::Never(_)))
+}
+
 fn run_sync(call: &Ident, function: &Function) -> TokenStream {
     let block = &function.item.block;
     let output = match &function.item.sig.output {
@@ -205,15 +234,22 @@ fn run_async(call: &Ident, arguments: &Arguments, function: &Function) -> TokenS
     let named_late = owned.into_iter().any(|name| late.iter().any(|capture| capture.mentions(&name)));
     let move_if_owned = if named_late { quote!() } else { quote!(move) };
     // The unreachable return tells the compiler the block's type, as an async block can't be
-    // annotated; without it `?` and `return` inside could not be inferred.
-    quote! {{
-        let mut #future = ::core::pin::pin!(async #move_if_owned {
+    // annotated; without it `?` and `return` inside could not be inferred. `!` can't be stated, and needs not be.
+    let stated = if returns_never(function) {
+        quote!()
+    } else {
+        quote! {
             #[allow(unreachable_code, clippy::diverging_sub_expression, clippy::empty_loop,
                 clippy::let_unit_value, clippy::needless_return)]
             if false {
                 let unreachable: #output = loop {};
                 return unreachable;
             }
+        }
+    };
+    quote! {{
+        let mut #future = ::core::pin::pin!(async #move_if_owned {
+            #stated
             #block
         });
         ::core::future::poll_fn(|#task| #call.poll(#future.as_mut(), #task)).await

@@ -462,3 +462,14 @@ fn without_a_recorder_nothing_is_evaluated() {
     assert_eq!(counted(&calls), "out");
     assert_eq!(calls.get(), 0);
 }
+
+#[tachograph::generation(model = "m", temperature = 0.7_f32, parameters(r#type = "draft", scales = [0.1_f32]))]
+fn with_small_numbers() {}
+
+#[test]
+fn a_number_is_recorded_as_it_is_written_and_a_raw_name_without_its_mark() {
+    let spans = recorded(with_small_numbers);
+    assert_eq!(value(&spans[0], "gen_ai.request.temperature"), Some(Value::F64(0.7)));
+    assert_eq!(value(&spans[0], "tachograph.parameter.scales"), Some(Value::Array(vec![0.1].into())));
+    assert_eq!(text(&spans[0], "tachograph.parameter.type").as_deref(), Some("draft"));
+}

@@ -205,3 +205,48 @@ fn a_future_is_send_where_the_functions_was() {
     });
     assert_eq!(text(&spans[0], "gen_ai.tool.call.result").as_deref(), Some("3"));
 }
+
+/// What the macro writes around a body must not warn where the body does not.
+#[deny(warnings)]
+mod without_warnings {
+    #[tachograph::tool_call(tool = "t", result = ret)]
+    pub(super) fn value() -> &'static str {
+        "value"
+    }
+
+    #[tachograph::tool_call(tool = "t")]
+    pub(super) async fn later() -> &'static str {
+        "later"
+    }
+
+    #[tachograph::tool_call(tool = "t")]
+    pub(super) fn made() -> impl Future<Output = u8> {
+        std::future::ready(1)
+    }
+
+    #[tachograph::tool_call(tool = "t")]
+    pub(super) fn never() -> ! {
+        panic!("over")
+    }
+
+    #[tachograph::tool_call(tool = "t")]
+    pub(super) async fn never_later() -> ! {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[test]
+fn functions_that_never_return_are_recorded_when_they_end() {
+    let spans = recorded_async(async {
+        assert_eq!(without_warnings::value(), "value");
+        assert_eq!(without_warnings::later().await, "later");
+        assert_eq!(without_warnings::made().await, 1);
+        assert!(std::panic::catch_unwind(|| without_warnings::never()).is_err());
+        let limit = Duration::from_millis(1);
+        assert!(tokio::time::timeout(limit, async { without_warnings::never_later().await }).await.is_err());
+    });
+    let outcomes: Vec<_> = spans.iter().map(|span| text(span, "tachograph.outcome").expect("an outcome")).collect();
+    assert_eq!(outcomes, ["success", "success", "success", "failure", "cancelled"]);
+}

@@ -13,4 +13,9 @@ fn sigil() {}
 #[tachograph::tool_call(parameters(a = 1))]
 fn parameters() {}
 
+#[tachograph::tool_call(result = ret)]
+fn two_meanings(ret: u8) -> u8 {
+    ret
+}
+
 fn main() {}
