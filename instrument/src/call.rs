@@ -11,7 +11,7 @@ use crate::builder::{Event, Open};
 use crate::capture::{self, Hashed, Integer, Number, Scalar, Text, TextList};
 use crate::content::Choice;
 use crate::draft::{Draft, panic_message};
-use crate::event::{Kind, Outcome, UNKNOWN};
+use crate::event::{self, Kind, Outcome, UNKNOWN};
 use crate::event_ref::Causes;
 use crate::usage::ReportsUsage;
 use crate::values::Values;
@@ -70,7 +70,7 @@ impl Call {
         let Some(active) = &mut self.0 else {
             return body();
         };
-        let attached = active.draft.context().clone().attach();
+        let attached = event::attach(active.draft.context());
         let outcome = catch_unwind(AssertUnwindSafe(body));
         drop(attached);
         outcome.unwrap_or_else(|payload| {
@@ -94,7 +94,7 @@ impl Call {
         let Some(active) = &mut self.0 else {
             return body.poll(task);
         };
-        let attached = active.draft.context().clone().attach();
+        let attached = event::attach(active.draft.context());
         let outcome = catch_unwind(AssertUnwindSafe(|| body.poll(task)));
         active.pending = matches!(outcome, Ok(Poll::Pending));
         drop(attached);

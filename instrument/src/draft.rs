@@ -7,7 +7,7 @@
 
 use crate::clock::Stopwatch;
 use crate::content::{self, Capture, Choice};
-use crate::event::{Current, EventSpan, Kind, OpenEvent, Outcome};
+use crate::event::{self, Current, EventSpan, Kind, OpenEvent, Outcome};
 use crate::event_ref::{self, EventRef};
 use crate::ids::{Correlation, EventId};
 use crate::late::{Identity, Late};
@@ -201,7 +201,7 @@ impl Draft {
             };
             match outer {
                 Some(outer) => Running::below(&outer, kind, start, correlation),
-                None => Context::map_current(|outer| Running::below(outer, kind, start, correlation)),
+                None => event::map_current(|outer| Running::below(outer, kind, start, correlation)),
             }
         });
         &running.context

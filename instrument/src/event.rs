@@ -6,7 +6,7 @@ use crate::ids::{Correlation, EventId};
 use crate::recorder;
 use crate::step::LeftOut;
 use opentelemetry::trace::{Event, Link, Span, SpanContext, Status};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::{Context, ContextGuard, KeyValue};
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -180,7 +180,39 @@ pub(crate) struct Current(pub(crate) OpenEvent);
 
 /// What `read` makes of the event that is open here, if one is. It must not run foreign code: the context is borrowed.
 pub(crate) fn with_current<R>(read: impl FnOnce(&OpenEvent) -> R) -> Option<R> {
-    Context::map_current(|context| context.get::<Current>().map(|current| read(&current.0)))
+    map_current(|context| context.get::<Current>().map(|current| read(&current.0)))
+}
+
+/// What `read` makes of the current context, or of an empty one if the thread is ending and has none any more.
+#[inline]
+pub(crate) fn map_current<R>(read: impl FnOnce(&Context) -> R) -> R {
+    if thread_has_context() { Context::map_current(read) } else { read(&Context::new()) }
+}
+
+/// Attaches a context, if the thread has not lost its own.
+#[inline]
+pub(crate) fn attach(context: &Context) -> Option<ContextGuard> {
+    thread_has_context().then(|| context.clone().attach())
+}
+
+/// Whether this thread's context can be used: destructors of thread-locals may run after OpenTelemetry's is gone, whose functions panic
+/// then; a panic there ends the process.
+#[inline]
+fn thread_has_context() -> bool {
+    HAS_CONTEXT.try_with(|has| has.0).unwrap_or(false)
+}
+
+struct HasContext(bool);
+
+impl Drop for HasContext {
+    /// Nothing, but having a destructor makes the thread-local say that it is gone. What came first into a thread goes last: the
+    /// context, which this uses as it is made, outlives it.
+    fn drop(&mut self) {}
+}
+
+thread_local! {
+    static HAS_CONTEXT: HasContext =
+        HasContext(std::panic::catch_unwind(|| Context::map_current(|_| ())).is_ok());
 }
 
 /// The open event as OpenTelemetry's current span: what other instrumentation sets on the current

@@ -5,6 +5,7 @@
 //! is made. A test may have another one, in memory, that its contexts carry; who never runs such a test never looks for it.
 
 use crate::content::Policy;
+use crate::event;
 use crate::late::Late;
 use crate::queue::Queue;
 use crate::signing::Signer;
@@ -153,7 +154,7 @@ pub(crate) fn bare_context() -> Context {
 
 #[cold]
 fn of_context() -> Option<Arc<Recorder>> {
-    Context::map_current(|context| context.get::<OfTest>().map(|of_test| Arc::clone(&of_test.0)))
+    event::map_current(|context| context.get::<OfTest>().map(|of_test| Arc::clone(&of_test.0)))
 }
 
 /// Makes this the process's recorder. False if there is one already.

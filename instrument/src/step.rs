@@ -1,7 +1,7 @@
 //! Decision steps: what `step!` adds to the decision around it.
 
 use crate::capture::{Number, hash_text, json_string, json_text};
-use crate::event::{Current, Kind};
+use crate::event::{Current, Kind, map_current};
 use crate::recorder;
 use opentelemetry::Context;
 use serde::Serialize;
@@ -55,7 +55,7 @@ impl Step {
     /// `place` is where in the source it is reported.
     pub fn open(place: &'static str) -> Option<Self> {
         let recorder = recorder::current()?;
-        let decision = Context::map_current(|context| match &context.get::<Current>()?.0 {
+        let decision = map_current(|context| match &context.get::<Current>()?.0 {
             event if event.kind == Kind::AgentDecision => Some(context.clone()),
             event => event.decision.clone(),
         });

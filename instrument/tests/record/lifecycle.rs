@@ -212,3 +212,35 @@ fn who_recorded_nothing_does_not_wait_long_for_a_receiver_that_is_not_there() {
     assert_eq!(counts(guard.shutdown().expect("nothing of the application")), (0, 0, 0));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
+
+struct Last;
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        tachograph::audit! { action = "thread.end" }
+        at_the_end();
+    }
+}
+
+thread_local! {
+    static LAST: Last = const { Last };
+}
+
+#[tachograph::agent_decision(agent = "a")]
+fn at_the_end() {
+    tachograph::step!("END");
+    assert_eq!(tachograph::current_event(), None);
+}
+
+/// By then OpenTelemetry has no current context any more in that thread.
+#[test]
+fn what_a_thread_does_while_it_ends_is_recorded() {
+    let spans = crate::sink::recorded(|| {
+        let ended = std::thread::spawn(|| {
+            LAST.with(|_| ());
+            tachograph::audit! { action = "thread.begin" }
+        });
+        ended.join().expect("no panic");
+    });
+    assert_eq!(spans.len(), 3, "{spans:?}");
+}
