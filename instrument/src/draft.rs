@@ -233,7 +233,7 @@ impl Draft {
         let rare = self.rare.take().map(|rare| *rare);
         let (mut events, mut links) = (SpanEvents::default(), SpanLinks::default());
         let (mut failure, mut foreign) = (None, Vec::new());
-        let (mut steps, mut outcome) = (None, None);
+        let (mut steps, mut outcome, mut renamed) = (None, None, None);
         if let Some(rare) = rare {
             (events.events, links.links) = (rare.events, rare.causes);
             (failure, steps, outcome) = (rare.failure, rare.steps, rare.outcome);
@@ -247,7 +247,7 @@ impl Draft {
             foreign = extra.attributes;
             events.events.extend(extra.events);
             links.links.extend(extra.links);
-            self.name = extra.name.unwrap_or(std::mem::take(&mut self.name));
+            renamed = extra.name;
         } else if steps.is_some() {
             steps = join_steps(steps, &[], None);
         }
@@ -280,7 +280,7 @@ impl Draft {
             parent_id: running.parent_event,
         };
         let mut late = Late::of(identity, std::mem::take(&mut self.values));
-        content::apply(&self.recorder, self.choice, self.kind, &mut late, &mut span);
+        content::apply(&self.recorder, self.choice, self.kind, &mut late, &mut span, renamed);
         self.recorder.record(span, late);
     }
 

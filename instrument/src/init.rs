@@ -475,7 +475,8 @@ impl Guard {
     /// your own ([`Init::init_with`]), which takes spans alone, or are signed at the source, which log records are not.
     #[cfg(feature = "logs")]
     pub fn log_processor(&self) -> Option<crate::processor::LosslessLogProcessor> {
-        self.takes_logs.then(|| crate::processor::LosslessLogProcessor::new(Arc::clone(&self.queue)))
+        let (queue, content) = (Arc::clone(&self.queue), self.recorder.content().clone());
+        self.takes_logs.then(|| crate::processor::LosslessLogProcessor::new(queue, content))
     }
 
     fn stop(&mut self) -> Result<Report, Lost> {

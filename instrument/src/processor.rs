@@ -52,28 +52,32 @@ impl SpanProcessor for LosslessSpanProcessor {
 /// Sends log records down the same lossless queue and spool, with numbers from the same sequence, to the receiver's `/v1/logs`.
 ///
 /// What a filter of the application's logging leaves through is an audit record here: choose what is to be one before it comes to this
-/// processor.
+/// processor. The body and the attributes are content: they are captured and redacted as [`Init`](crate::Init) says.
 #[cfg(feature = "logs")]
 #[derive(Clone, Debug)]
 pub struct LosslessLogProcessor {
     queue: Arc<Queue>,
+    content: Policy,
 }
 
 #[cfg(feature = "logs")]
 impl LosslessLogProcessor {
-    pub(crate) fn new(queue: Arc<Queue>) -> Self {
-        Self { queue }
+    pub(crate) fn new(queue: Arc<Queue>, content: Policy) -> Self {
+        Self { queue, content }
     }
 }
 
 #[cfg(feature = "logs")]
 impl opentelemetry_sdk::logs::LogProcessor for LosslessLogProcessor {
     fn emit(&self, record: &mut opentelemetry_sdk::logs::SdkLogRecord, scope: &opentelemetry::InstrumentationScope) {
-        let mut record = record.clone();
         if record.observed_timestamp().is_none() {
-            opentelemetry::logs::LogRecord::set_observed_timestamp(&mut record, crate::clock::now());
+            opentelemetry::logs::LogRecord::set_observed_timestamp(record, crate::clock::now());
         }
-        self.queue.push_log(crate::wire::Log { record, scope: scope.clone() });
+        let target = record.target().cloned();
+        let mut record = opentelemetry_proto::tonic::logs::v1::LogRecord::from(&*record);
+        let warn = |line: &'static str| self.queue.warnings().say(Topic::Misuse, || line.to_owned());
+        let late = content::apply_to_log(&self.content, warn, &mut record);
+        self.queue.push_log(crate::wire::Log { record, target, scope: scope.clone() }, late);
     }
 
     fn force_flush(&self) -> OTelSdkResult {

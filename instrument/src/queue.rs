@@ -295,9 +295,9 @@ impl Queue {
 
     /// Takes a log record likewise.
     #[cfg(feature = "logs")]
-    pub(crate) fn push_log(&self, log: crate::wire::Log) {
+    pub(crate) fn push_log(&self, log: crate::wire::Log, late: Late) {
         let bytes = log.estimated_bytes();
-        self.push_form(Form::Log(Box::new(log)), Signal::Log, Late::default(), bytes);
+        self.push_form(Form::Log(Box::new(log)), Signal::Log, late, bytes);
     }
 
     fn push_form(&self, form: Form, signal: Signal, late: Late, bytes: usize) {

@@ -14,8 +14,9 @@ const USUAL_LIMIT: usize = 128;
 /// Completes the record and adds who numbered it. The close says now how many are lost.
 pub(crate) fn prepare(queued: &mut Queued, producer: &Producer, queue: &Queue) {
     #[cfg(feature = "logs")]
-    if let Form::Log(log) = &queued.form {
-        queued.form = Form::Wire(log.encode(producer, queued.sequence));
+    if let Form::Log(log) = &mut queued.form {
+        let late = std::mem::take(&mut queued.late);
+        queued.form = Form::Wire(log.encode(late, producer, queued.sequence));
         queued.stamped = true;
     }
     let Form::Span(span) = &mut queued.form else { return };

@@ -4,6 +4,8 @@
 //! trying again costs no encoding, and what a receiver gets on the second attempt is what it got on the first.
 
 use crate::ids;
+#[cfg(feature = "logs")]
+use crate::late::Late;
 use crate::queue::Signal;
 #[cfg(feature = "logs")]
 use crate::recorder::Producer;
@@ -85,19 +87,22 @@ pub(crate) fn event_id(record: &[u8], signal: Signal) -> String {
     id.unwrap_or_default()
 }
 
-/// A log record as it was emitted.
+/// A log record as it was emitted, but for what its content became on that thread.
 #[cfg(feature = "logs")]
 #[derive(Debug)]
 pub(crate) struct Log {
-    pub(crate) record: opentelemetry_sdk::logs::SdkLogRecord,
+    pub(crate) record: LogRecord,
+    pub(crate) target: Option<std::borrow::Cow<'static, str>>,
     pub(crate) scope: opentelemetry::InstrumentationScope,
 }
 
 #[cfg(feature = "logs")]
 impl Log {
-    /// The record, with who numbered it and with an event id, by which it is known if it comes twice.
-    pub(crate) fn encode(&self, producer: &Producer, sequence: u64) -> Bytes {
-        let mut log = LogRecord::from(&self.record);
+    /// The record, completed, with who numbered it and with an event id, by which it is known if it comes twice. To be called once:
+    /// the record is gone then.
+    pub(crate) fn encode(&mut self, late: Late, producer: &Producer, sequence: u64) -> Bytes {
+        let mut log = std::mem::take(&mut self.record);
+        late.complete_log(&mut log);
         let mut add = |key: &str, value: Value| {
             log.attributes.push(KeyValue {
                 key: key.to_owned(),
@@ -109,7 +114,8 @@ impl Log {
         add("tachograph.producer.epoch", Value::StringValue(producer.epoch.to_string()));
         add("tachograph.producer.seq", Value::IntValue(i64::try_from(sequence).unwrap_or(i64::MAX)));
         if given_event_id(&log.attributes).is_none() {
-            let time = self.record.timestamp().or(self.record.observed_timestamp()).unwrap_or_else(crate::clock::now);
+            let nanos = if log.time_unix_nano > 0 { log.time_unix_nano } else { log.observed_time_unix_nano };
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(nanos);
             let id = Value::StringValue(ids::event_id(time).to_string());
             log.attributes.retain(|attribute| attribute.key != EVENT_ID);
             log.attributes.push(KeyValue {
@@ -119,7 +125,7 @@ impl Log {
             });
         }
         let scope_logs = ScopeLogs {
-            scope: Some((&self.scope, self.record.target().cloned()).into()),
+            scope: Some((&self.scope, self.target.take()).into()),
             schema_url: self.scope.schema_url().map(ToOwned::to_owned).unwrap_or_default(),
             log_records: vec![log],
         };
@@ -129,21 +135,24 @@ impl Log {
     /// About what the record takes in memory.
     pub(crate) fn estimated_bytes(&self) -> usize {
         const FIXED: usize = 512;
-        let attributes = self.record.attributes_iter().map(|(key, value)| key.as_str().len() + value_bytes(value));
-        FIXED + self.record.body().map_or(0, value_bytes) + attributes.sum::<usize>()
+        FIXED + self.record.body.as_ref().map_or(0, value_bytes) + attributes_bytes(&self.record.attributes)
     }
 }
 
 #[cfg(feature = "logs")]
-fn value_bytes(value: &opentelemetry::logs::AnyValue) -> usize {
-    use opentelemetry::logs::AnyValue as Any;
+fn attributes_bytes(attributes: &[KeyValue]) -> usize {
+    attributes.iter().map(|attribute| attribute.key.len() + attribute.value.as_ref().map_or(0, value_bytes)).sum()
+}
+
+#[cfg(feature = "logs")]
+fn value_bytes(value: &AnyValue) -> usize {
     const FIXED: usize = 48;
     FIXED
-        + match value {
-            Any::String(text) => text.as_str().len(),
-            Any::Bytes(bytes) => bytes.len(),
-            Any::ListAny(values) => values.iter().map(value_bytes).sum(),
-            Any::Map(values) => values.iter().map(|(key, value)| key.as_str().len() + value_bytes(value)).sum(),
+        + match &value.value {
+            Some(Value::StringValue(text)) => text.len(),
+            Some(Value::BytesValue(bytes)) => bytes.len(),
+            Some(Value::ArrayValue(list)) => list.values.iter().map(value_bytes).sum(),
+            Some(Value::KvlistValue(map)) => attributes_bytes(&map.values),
             _ => 0,
         }
 }

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tachograph::{Guard, Init, Spool};
+use tachograph::{Capture, Guard, Init, Redaction, Spool, sha256};
 
 #[tachograph::generation(model = "m", prompt = "p")]
 fn generate() {}
@@ -88,4 +88,93 @@ fn an_exporter_of_ones_own_takes_no_log_records() {
     let guard = Init::new("test").init_with(Sink::default()).expect("init");
     assert!(guard.log_processor().is_none());
     guard.shutdown().expect("nothing lost");
+}
+
+/// What the receiver gets of one log record with text in its body, in an attribute, and within lists and maps, as JSON.
+fn received_log(init: impl FnOnce(Init) -> Init) -> (serde_json::Value, String) {
+    let (address, received) = (free_address(), Received::default());
+    let _server = Server::start(address, received.clone());
+    let guard = init(Init::new("logs").endpoint(format!("http://{address}")).on_warning(|_| ())).init().expect("init");
+    let logger = logger(&guard);
+    let mut record = logger.create_log_record();
+    record.set_severity_number(Severity::Warn);
+    record.set_event_name("asked");
+    record.set_body(AnyValue::from("anna asks".to_owned()));
+    record.add_attribute("enduser.id", "u-1");
+    record.add_attribute("question", "who is anna");
+    record.add_attribute("list", AnyValue::ListAny(Box::new(vec![AnyValue::Int(7), AnyValue::from("anna")])));
+    let map = std::collections::HashMap::from([("who".into(), AnyValue::from("anna"))]);
+    record.add_attribute("map", AnyValue::Map(Box::new(map)));
+    record.add_attribute("bytes", AnyValue::Bytes(Box::new(b"anna".to_vec())));
+    record.add_attribute("numbers", AnyValue::ListAny(Box::new(vec![AnyValue::Int(7)])));
+    record.add_attribute("count", 3);
+    logger.emit(record);
+    assert_eq!(guard.shutdown().expect("nothing lost").exported, 1);
+    let log = received.logs().remove(0);
+    assert_eq!((log.severity_number, log.event_name.as_str()), (Severity::Warn as i32, "asked"));
+    let whole = format!("{log:?}");
+    let text =
+        |value: &Option<opentelemetry_proto::tonic::common::v1::AnyValue>| match value.as_ref()?.value.as_ref()? {
+            Value::StringValue(text) => Some(serde_json::Value::from(text.as_str())),
+            Value::IntValue(number) => Some((*number).into()),
+            other => Some(format!("{other:?}").into()),
+        };
+    let mut json = serde_json::Map::new();
+    json.insert("body".to_owned(), text(&log.body).into());
+    let wanted = ["enduser.id", "question", "list", "map", "bytes", "numbers", "count", "tachograph.capture"];
+    for attribute in log.attributes.iter().filter(|attribute| wanted.contains(&attribute.key.as_str())) {
+        json.insert(attribute.key.clone(), text(&attribute.value).into());
+    }
+    (json.into(), whole)
+}
+
+fn said(log: &serde_json::Value) -> serde_json::Value {
+    serde_json::from_str(log["tachograph.capture"].as_str().expect("said")).expect("json")
+}
+
+#[test]
+fn content_of_log_records_is_captured_as_the_process_says() {
+    let _turn = turn();
+    let (full, _) = received_log(|init| init);
+    assert_eq!(full["body"], "anna asks");
+    assert_eq!(full["question"], "who is anna");
+    assert_eq!(full.get("tachograph.capture"), None);
+
+    let (off, whole) = received_log(|init| init.capture(Capture::Off));
+    assert!(!whole.contains("anna"), "{whole}");
+    assert_eq!(off["body"], serde_json::Value::Null);
+    assert_eq!((&off["enduser.id"], &off["count"]), (&"u-1".into(), &3.into()));
+    assert!(off.get("numbers").is_some(), "there is no text in it");
+    for key in ["body", "question", "list", "map", "bytes"] {
+        assert_eq!(said(&off)[key], serde_json::json!({"state": "off"}), "{key}");
+    }
+
+    let (hashed, whole) = received_log(|init| init.capture(Capture::Hashed));
+    assert!(!whole.contains("anna"), "{whole}");
+    let hash = |text: &str| serde_json::json!({"state": "hashed", "sha256": sha256(text), "bytes": text.len()});
+    assert_eq!(said(&hashed)["body"], hash("anna asks"));
+    assert_eq!(said(&hashed)["question"], hash("who is anna"));
+    assert_eq!(said(&hashed)["list"], hash("[7,\"anna\"]"));
+    assert_eq!(said(&hashed)["map"], hash("{\"who\":\"anna\"}"));
+    assert_eq!(said(&hashed)["bytes"], hash("anna"));
+
+    let (cut, _) = received_log(|init| init.longest_content(4));
+    assert_eq!(cut["body"], "anna");
+    assert_eq!(said(&cut)["body"]["bytes"], 9);
+}
+
+#[test]
+fn the_hook_sees_log_records_too() {
+    let _turn = turn();
+    let (log, whole) = received_log(|init| {
+        init.redact(|content| {
+            assert_eq!(content.kind(), "log_record");
+            Redaction::Replace(content.text().replace("anna", "***"))
+        })
+    });
+    assert!(!whole.contains("anna"), "{whole}");
+    assert_eq!(log["body"], "*** asks");
+    assert_eq!(said(&log)["map"], serde_json::json!({"state": "redacted"}));
+    assert!(whole.contains("KvlistValue"), "a map stays a map: {whole}");
+    assert_eq!(log["enduser.id"], "u-1");
 }

@@ -1,26 +1,46 @@
 //! What of a record's content is kept: all of it, its hash, or nothing; and what the application's own hook takes out.
 //!
 //! Content is what people wrote or models made: prompts, messages, outputs, inputs, arguments, results, documents, states, steps.
-//! Ids, names, models, numbers and the outcome are not. Text that other code sets on the record's span counts as content unless it
-//! is known not to be. Invariants:
+//! Ids, names, models, numbers and the outcome are not. Text in a record whose attribute is not known to be something else counts as
+//! content, whoever set it. Invariants:
 //! - Of all that applies (process, environment, macro, field) the strictest wins.
 //! - The hook runs on the thread of the call, before the record leaves it; if it panics, nothing of the record's content is kept.
 //! - Nothing is hashed here: that is left to the delivery thread ([`Late`]), which replaces the text before the record is encoded.
 //! - Whatever is not there as it was is named in the attribute `tachograph.capture`.
+//! - What the hook itself records never comes to the hook: its content is off.
+
+#[cfg(feature = "logs")]
+mod log;
+mod names;
 
 use crate::event::Kind;
 use crate::init::{Init, InitError};
 use crate::late::{Late, Note, Place, State};
 use crate::recorder::Recorder;
+use names::Class;
 use opentelemetry::trace::Status;
 use opentelemetry::{Array, Key, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 const VARIABLE: &str = "TACHOGRAPH_CAPTURE";
+
+/// What the hashes that an argument may name are of. Which of them it was is not known.
+const HASHED: [(&str, [&str; 3]); 2] = [
+    ("tachograph.input.hash", ["tachograph.prompt", "gen_ai.input.messages", "tachograph.inputs"]),
+    ("tachograph.output.hash", ["tachograph.output", "gen_ai.output.messages", "tachograph.outputs"]),
+];
+
+/// What takes the place of an event's name that is left out.
+const NAMELESS: &str = "event";
+
+thread_local! {
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
+}
 
 /// How content is captured. The later ones are stricter.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -48,8 +68,13 @@ impl Choice {
     pub(crate) const FULL: Self = Self { all: Capture::Full, of: &[] };
 
     fn of(self, attribute: &str) -> Capture {
+        self.named(attribute).max(self.all)
+    }
+
+    /// What is said of this attribute by its name.
+    fn named(self, attribute: &str) -> Capture {
         let named = self.of.iter().filter(|(known, _)| *known == attribute).map(|(_, capture)| *capture);
-        named.fold(self.all, Capture::max)
+        named.fold(Capture::Full, Capture::max)
     }
 }
 
@@ -62,12 +87,14 @@ pub struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// The kind of record: `generation`, `tool_call`, …; `span` for an ordinary span of the application.
+    /// The kind of record: `generation`, `tool_call`, …; `span` for an ordinary span of the application,
+    /// `log_record` for a log record.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
 
-    /// The attribute, `tachograph.prompt` for example; `tachograph.error` for the text of an error or a panic.
+    /// The attribute, `tachograph.prompt` for example; `tachograph.error` for the text of an error or a panic, `body` for a log
+    /// record's, `name` and `event.name` for names that other code gave a record or an event on it while it ran.
     pub fn attribute(&self) -> &'a str {
         self.attribute
     }
@@ -145,7 +172,8 @@ impl Init {
     }
 
     /// Shows all content that would leave the process to `hook`, on the thread of the call: also texts of errors and panics, reasons
-    /// of outcomes, and what other code set on the record's span. A hook that panics has all content of that record left out.
+    /// of outcomes, and what other code set on the record's span. A hook that panics has all content of that record left out. What
+    /// the hook itself records does not come back to it: that is recorded without its content.
     ///
     /// ```no_run
     /// use tachograph::Redaction;
@@ -178,41 +206,56 @@ impl Init {
     }
 }
 
-/// Applies what was chosen to a record that has ended. The span's attributes so far are from other code; the record's own are in `late`.
+/// Applies what was chosen to a record that has ended. Attributes so far are from other code, as is the name that it may have got; its
+/// own are in `late`.
 #[inline]
-pub(crate) fn apply(recorder: &Recorder, choice: Choice, kind: Kind, late: &mut Late, span: &mut SpanData) {
+pub(crate) fn apply(
+    recorder: &Recorder,
+    choice: Choice,
+    kind: Kind,
+    late: &mut Late,
+    span: &mut SpanData,
+    renamed: Option<Cow<'static, str>>,
+) {
     let policy = recorder.content();
+    let own_name = renamed.map(|name| std::mem::replace(&mut span.name, name));
     if policy.is_open() && choice.all == Capture::Full && choice.of.is_empty() {
         return;
     }
-    let foreign = span.attributes.len();
     late.expand(span);
-    let own = span.attributes.len() - foreign;
-    let work = Work { policy, choice, kind: kind.as_str(), notes: Vec::new(), hook_failed: false, others: true };
-    work.finish(span, own, late, |line| recorder.misuse(|| line.to_owned()));
+    let work = Work { choice, own_name, is_record: true, ..Work::new(policy, kind.as_str()) };
+    work.finish_span(span, late, |line| recorder.misuse(|| line.to_owned()));
 }
 
 /// The same for an ordinary span of the application. What is known to be content is content there, no more: a span is not a record.
 pub(crate) fn apply_to_span(policy: &Policy, warn: impl FnOnce(&'static str), span: &mut SpanData) -> Late {
     let mut late = Late::default();
     if !policy.is_open() {
-        let choice = Choice::FULL;
-        let work = Work { policy, choice, kind: "span", notes: Vec::new(), hook_failed: false, others: false };
-        let all = span.attributes.len();
-        work.finish(span, all, &mut late, warn);
+        Work::new(policy, "span").finish_span(span, &mut late, warn);
     }
     late
 }
 
-/// What is done to one piece of text.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// All that was chosen.
-    Content,
-    /// The hook and the bound: it belongs to how the call ended.
-    Ending,
-    /// Nothing.
-    Plain,
+/// The same for a log record, all of whose text is content unless it is known not to be.
+#[cfg(feature = "logs")]
+pub(crate) fn apply_to_log(
+    policy: &Policy,
+    warn: impl FnOnce(&'static str),
+    log: &mut opentelemetry_proto::tonic::logs::v1::LogRecord,
+) -> Late {
+    let mut late = Late::default();
+    if !policy.is_open() {
+        let work = Work { is_record: true, ..Work::new(policy, "log_record") };
+        work.finish(&mut late, warn, |work| work.log(log));
+    }
+    late
+}
+
+/// What becomes of a piece of content on this thread.
+enum Fate {
+    Stays,
+    Replaced(String),
+    Gone,
 }
 
 struct Work<'a> {
@@ -221,52 +264,83 @@ struct Work<'a> {
     kind: &'static str,
     notes: Vec<Note>,
     hook_failed: bool,
-    /// Text of other code is content too.
-    others: bool,
+    /// The hook made it: it does not get to see it, and nobody else does.
+    in_hook: bool,
+    /// Text that is not known is content too.
+    is_record: bool,
+    /// If other code gave the record another.
+    own_name: Option<Cow<'static, str>>,
 }
 
-impl Work<'_> {
-    fn finish(mut self, span: &mut SpanData, own: usize, late: &mut Late, warn: impl FnOnce(&'static str)) {
-        let own = self.span(span, own);
-        if self.hook_failed {
-            // Once more, for what it let pass before it failed.
-            self.span(span, own);
-            warn("the hook for redaction panicked; the content of that record is left out");
+impl<'a> Work<'a> {
+    fn new(policy: &'a Policy, kind: &'static str) -> Self {
+        Self {
+            policy,
+            choice: Choice::FULL,
+            kind,
+            notes: Vec::new(),
+            hook_failed: false,
+            in_hook: IN_HOOK.get(),
+            is_record: false,
+            own_name: None,
         }
-        late.set_content(self.notes, self.policy.longest, self.policy.hashes);
     }
 
-    /// Gives how many attributes are left before those from other code.
-    fn span(&mut self, span: &mut SpanData, foreign: usize) -> usize {
-        let (mut index, mut own) = (0, 0);
-        span.attributes.retain_mut(|attribute| {
-            let is_foreign = index >= foreign;
-            index += 1;
-            let kept = self.attribute(Place::Attribute, attribute, class(attribute.key.as_str(), is_foreign));
-            own += usize::from(kept && !is_foreign);
-            kept
-        });
+    fn finish(mut self, late: &mut Late, warn: impl FnOnce(&'static str), mut pass: impl FnMut(&mut Self)) {
+        pass(&mut self);
+        if self.hook_failed {
+            // Once more, for what it let pass before it failed.
+            pass(&mut self);
+            warn("the hook for redaction panicked; the content of that record is left out");
+        }
+        late.set_content(self.notes, self.policy.longest, self.policy.hashes, self.own_name);
+    }
+
+    fn finish_span(self, span: &mut SpanData, late: &mut Late, warn: impl FnOnce(&'static str)) {
+        self.finish(late, warn, |work| work.span(span));
+    }
+
+    fn span(&mut self, span: &mut SpanData) {
+        if let Some(own) = self.own_name.clone() {
+            self.name(Place::Name, "name", &mut span.name, own);
+        }
+        span.attributes.retain_mut(|attribute| self.attribute(Place::Attribute, attribute, self.is_record));
         for (index, event) in span.events.events.iter_mut().enumerate() {
-            event.attributes.retain_mut(|attribute| {
-                let class = class(attribute.key.as_str(), self.others);
-                self.attribute(Place::Event(index), attribute, class)
-            });
+            if self.is_record && !names::is_event(&event.name) {
+                self.name(Place::EventName(index), "event.name", &mut event.name, NAMELESS.into());
+            }
+            let strict = self.is_record || names::is_content_event(&event.name);
+            event.attributes.retain_mut(|attribute| self.attribute(Place::Event(index), attribute, strict));
+        }
+        for (index, link) in span.links.links.iter_mut().enumerate() {
+            link.attributes.retain_mut(|attribute| self.attribute(Place::Link(index), attribute, self.is_record));
         }
         if let Status::Error { description } = &mut span.status
             && !description.is_empty()
         {
-            let mut text = KeyValue::new("tachograph.error", description.as_ref().to_owned());
-            let kept = self.attribute(Place::Status, &mut text, Class::Ending);
-            *description = if kept { text.value.as_str().into_owned().into() } else { Cow::Borrowed("") };
+            match self.fate(Place::Status, &Key::from("tachograph.error"), description, Class::Ending) {
+                Fate::Stays => {}
+                Fate::Replaced(other) => *description = other.into(),
+                Fate::Gone => *description = Cow::Borrowed(""),
+            }
         }
-        own
+        self.hashes(span);
+    }
+
+    /// A name that is a literal is code; one that was put together may say anything.
+    fn name(&mut self, place: Place, key: &'static str, name: &mut Cow<'static, str>, instead: Cow<'static, str>) {
+        if let Cow::Borrowed(_) = name {
+            return;
+        }
+        match self.fate(place, &Key::from(key), name, Class::Content) {
+            Fate::Stays => {}
+            Fate::Replaced(other) => *name = other.into(),
+            Fate::Gone => *name = instead,
+        }
     }
 
     /// Whether the attribute stays.
-    fn attribute(&mut self, place: Place, attribute: &mut KeyValue, class: Class) -> bool {
-        if class == Class::Plain {
-            return true;
-        }
+    fn attribute(&mut self, place: Place, attribute: &mut KeyValue, strict: bool) -> bool {
         let text = match &attribute.value {
             Value::String(text) => Cow::Borrowed(text.as_str()),
             Value::Array(Array::String(texts)) => {
@@ -276,20 +350,35 @@ impl Work<'_> {
             _ => return true,
         };
         let key = &attribute.key;
+        match self.fate(place, key, &text, names::class(key.as_str(), strict)) {
+            Fate::Stays => true,
+            Fate::Replaced(other) => {
+                attribute.value = Value::from(other);
+                true
+            }
+            Fate::Gone => false,
+        }
+    }
+
+    /// Decides, and notes what is to be said of it and what is left to be done.
+    fn fate(&mut self, place: Place, key: &Key, text: &str, class: Class) -> Fate {
         let capture = match class {
             Class::Content => self.policy.capture.max(self.choice.of(key.as_str())),
-            Class::Ending | Class::Plain => Capture::Full,
+            Class::Ending | Class::Plain => self.choice.named(key.as_str()),
         };
-        if capture == Capture::Off {
-            note(&mut self.notes, place, key, State::Off, false);
-            return false;
+        if class == Class::Plain && capture == Capture::Full {
+            return Fate::Stays;
         }
-        let (replaced, redacted) = match self.redaction(key.as_str(), &text) {
+        if capture == Capture::Off || self.in_hook {
+            note(&mut self.notes, place, key, State::Off, false);
+            return Fate::Gone;
+        }
+        let (replaced, redacted) = match self.redaction(key.as_str(), text) {
             Redaction::Keep => (None, self.was_redacted(place, key)),
             Redaction::Replace(other) => (Some(other), true),
             Redaction::Remove => {
                 note(&mut self.notes, place, key, State::Redacted, true);
-                return false;
+                return Fate::Gone;
             }
         };
         let bytes = replaced.as_ref().map_or(text.len(), String::len);
@@ -300,10 +389,28 @@ impl Work<'_> {
         } else if redacted {
             note(&mut self.notes, place, key, State::Redacted, true);
         }
-        if let Some(other) = replaced {
-            attribute.value = Value::from(other);
+        replaced.map_or(Fate::Stays, Fate::Replaced)
+    }
+
+    /// A hash that an argument named says what was left out or taken out, to who can guess it.
+    fn hashes(&mut self, span: &mut SpanData) {
+        for (hash, of) in HASHED {
+            let off = of.iter().any(|content| self.choice.of(content).max(self.policy.capture) == Capture::Off);
+            let redacted = self.hook_failed
+                || self.notes.iter().any(|note| {
+                    note.place == Place::Attribute && note.redacted && of.contains(&note.attribute.as_str())
+                });
+            let state = match (off || self.in_hook, redacted) {
+                (true, _) => State::Off,
+                (false, true) => State::Redacted,
+                (false, false) => continue,
+            };
+            let before = span.attributes.len();
+            span.attributes.retain(|attribute| attribute.key.as_str() != hash);
+            if span.attributes.len() < before {
+                note(&mut self.notes, Place::Attribute, &Key::from(hash), state, state == State::Redacted);
+            }
         }
-        true
     }
 
     fn redaction(&mut self, attribute: &str, text: &str) -> Redaction {
@@ -314,7 +421,10 @@ impl Work<'_> {
             return Redaction::Remove;
         }
         let content = Content { kind: self.kind, attribute, text };
-        catch_unwind(AssertUnwindSafe(|| hook(&content))).unwrap_or_else(|_| {
+        IN_HOOK.set(true);
+        let redaction = catch_unwind(AssertUnwindSafe(|| hook(&content)));
+        IN_HOOK.set(false);
+        redaction.unwrap_or_else(|_| {
             self.hook_failed = true;
             Redaction::Remove
         })
@@ -329,108 +439,4 @@ impl Work<'_> {
 fn note(notes: &mut Vec<Note>, place: Place, attribute: &Key, state: State, redacted: bool) {
     notes.retain(|note| !note.is_of(place, attribute));
     notes.push(Note { place, attribute: attribute.clone(), state, redacted });
-}
-
-/// The record's own content.
-const CONTENT: [&str; 23] = [
-    "tachograph.prompt",
-    "tachograph.negative_prompt",
-    "tachograph.output",
-    "gen_ai.prompt",
-    "gen_ai.completion",
-    "gen_ai.system_instructions",
-    "gen_ai.input.messages",
-    "gen_ai.output.messages",
-    "gen_ai.tool.definitions",
-    "gen_ai.tool.call.arguments",
-    "gen_ai.tool.call.result",
-    "gen_ai.retrieval.query.text",
-    "gen_ai.retrieval.documents",
-    "tachograph.inputs",
-    "tachograph.outputs",
-    "tachograph.decision.steps",
-    "tachograph.decision.raw_output",
-    "tachograph.state.before",
-    "tachograph.state.after",
-    "tachograph.details",
-    "tachograph.context",
-    "tachograph.attempt.error",
-    "exception.message",
-];
-
-/// Content in the older and the other dialects.
-const CONTENT_PREFIXES: [&str; 8] = [
-    "gen_ai.prompt.",
-    "gen_ai.completion.",
-    "llm.input_messages",
-    "llm.output_messages",
-    "llm.prompt",
-    "llm.completion",
-    "input.value",
-    "output.value",
-];
-
-/// How a call ended, in words.
-const ENDING: [&str; 2] = ["tachograph.outcome.reason", "tachograph.error"];
-
-/// What other code may set on a record's span without its being content: names of fields, and of where and how things run.
-const PLAIN: [&str; 32] = [
-    "tachograph.actor.id",
-    "tachograph.actor.type",
-    "tachograph.action.type",
-    "tachograph.resource.id",
-    "tachograph.resource.type",
-    "tachograph.tenant",
-    "tachograph.team",
-    "tachograph.outcome",
-    "tachograph.model.version",
-    "tachograph.input.hash",
-    "tachograph.output.hash",
-    "tachograph.output.path",
-    "tachograph.cost.currency",
-    "tachograph.content_flags",
-    "tachograph.decision.type",
-    "tachograph.decision.final",
-    "enduser.id",
-    "user.id",
-    "session.id",
-    "client.address",
-    "error.type",
-    "exception.type",
-    "gen_ai.operation.name",
-    "gen_ai.provider.name",
-    "gen_ai.system",
-    "gen_ai.conversation.id",
-    "gen_ai.data_source.id",
-    "gen_ai.output.type",
-    "gen_ai.tool.name",
-    "gen_ai.tool.type",
-    "gen_ai.tool.call.id",
-    "http.request.method",
-];
-const PLAIN_PREFIXES: [&str; 9] = [
-    "gen_ai.request.",
-    "gen_ai.response.",
-    "gen_ai.agent.",
-    "gen_ai.token.",
-    "code.",
-    "network.",
-    "server.",
-    "thread.",
-    "rpc.",
-];
-
-fn class(attribute: &str, is_foreign: bool) -> Class {
-    if CONTENT.contains(&attribute) || CONTENT_PREFIXES.iter().any(|prefix| attribute.starts_with(prefix)) {
-        Class::Content
-    } else if ENDING.contains(&attribute) {
-        Class::Ending
-    } else if is_foreign
-        && !PLAIN.contains(&attribute)
-        && !PLAIN_PREFIXES.iter().any(|prefix| attribute.starts_with(prefix))
-    {
-        Class::Content
-    } else {
-        Class::Plain
-    }
 }
