@@ -24,6 +24,8 @@
 
 use crate::propagation::{self, Incoming};
 use opentelemetry::Context;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
 
 /// The headers of the current context.
 ///
@@ -39,14 +41,44 @@ pub fn headers() -> Vec<(String, Vec<u8>)> {
     propagation::headers().into_iter().map(|(key, value)| (key, value.into_bytes())).collect()
 }
 
-/// Adds the headers of the current context to those of a record.
+/// The headers of a record that can be changed: a list or a map of pairs of a text and bytes. For a type of your own there is [`headers()`].
+pub trait Headers: Extend<(String, Vec<u8>)> {
+    /// Takes out each header whose name `keep` does not want.
+    fn keep_names(&mut self, keep: impl Fn(&str) -> bool);
+}
+
+impl Headers for Vec<(String, Vec<u8>)> {
+    fn keep_names(&mut self, keep: impl Fn(&str) -> bool) {
+        self.retain(|(name, _)| keep(name));
+    }
+}
+
+impl Headers for BTreeMap<String, Vec<u8>> {
+    fn keep_names(&mut self, keep: impl Fn(&str) -> bool) {
+        self.retain(|name, _| keep(name));
+    }
+}
+
+impl<S: BuildHasher> Headers for HashMap<String, Vec<u8>, S> {
+    fn keep_names(&mut self, keep: impl Fn(&str) -> bool) {
+        self.retain(|name, _| keep(name));
+    }
+}
+
+/// Puts the headers of the current context into those of a record. What a record that is passed on has from its sender is taken out
+/// first, so that no part of another chain stays beside this one; if nothing is recorded here and no span is open, the record's
+/// headers stay as they are.
 ///
 /// ```
 /// let mut headers = vec![("content-type".to_owned(), b"text/plain".to_vec())];
 /// tachograph::kafka::inject(&mut headers);
 /// ```
-pub fn inject(record_headers: &mut impl Extend<(String, Vec<u8>)>) {
-    record_headers.extend(headers());
+pub fn inject(record_headers: &mut impl Headers) {
+    let own = headers();
+    if !own.is_empty() {
+        record_headers.keep_names(|name| Incoming::position(name).is_none());
+        record_headers.extend(own);
+    }
 }
 
 /// Reads the context that the producer of a record wrote into its headers. Of headers that come twice, as in a record that was

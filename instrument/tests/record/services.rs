@@ -380,12 +380,17 @@ type Headers = Vec<(String, Vec<u8>)>;
 fn records_of_kafka() {
     #[tachograph::tool_call(tool = "produce")]
     fn produce() -> (BTreeMap<String, Vec<u8>>, Headers) {
-        let mut map = BTreeMap::from([("traceparent".to_owned(), b"another's".to_vec())]);
+        let mut map = BTreeMap::from(
+            [("traceparent", b"another's"), ("tracestate", b"vendor=at")]
+                .map(|(name, value)| (name.to_owned(), value.to_vec())),
+        );
         kafka::inject(&mut map);
         // A record that is passed on with the headers that it had: the last of a name is the sender's.
         let mut list = vec![
             ("baggage".to_owned(), b"tachograph.correlation.id=another".to_vec()),
             ("traceparent".to_owned(), b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_vec()),
+            ("Tracestate".to_owned(), b"vendor=another".to_vec()),
+            ("content-type".to_owned(), b"text/plain".to_vec()),
         ];
         kafka::inject(&mut list);
         (map, list)
@@ -393,6 +398,9 @@ fn records_of_kafka() {
     let spans = recorded_async(async {
         let (map, list) = produce();
         assert_eq!(map.keys().collect::<Vec<_>>(), ["baggage", "traceparent"]);
+        let mut names: Vec<_> = list.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["baggage", "content-type", "traceparent"], "nothing of the other chain stays");
         painted("map").in_context(kafka::extract(&map)).await;
         let borrowed = list.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
         painted("list").in_context(kafka::extract(borrowed)).await;
