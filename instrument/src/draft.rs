@@ -7,7 +7,7 @@
 
 use crate::clock::Stopwatch;
 use crate::content::{self, Capture, Choice};
-use crate::event::{self, Current, EventSpan, Kind, OpenEvent, Outcome};
+use crate::event::{self, Beyond, Current, EventSpan, Kind, OpenEvent, Outcome};
 use crate::event_ref::{self, EventRef};
 use crate::ids::{Correlation, EventId};
 use crate::late::{Identity, Late};
@@ -234,6 +234,7 @@ impl Draft {
         let (mut events, mut links) = (SpanEvents::default(), SpanLinks::default());
         let (mut failure, mut foreign) = (None, Vec::new());
         let (mut steps, mut outcome, mut renamed) = (None, None, None);
+        let mut beyond = Beyond::default();
         if let Some(rare) = rare {
             (events.events, links.links) = (rare.events, rare.causes);
             (failure, steps, outcome) = (rare.failure, rare.steps, rare.outcome);
@@ -248,6 +249,7 @@ impl Draft {
             events.events.extend(extra.events);
             links.links.extend(extra.links);
             renamed = extra.name;
+            beyond = extra.beyond;
         } else if steps.is_some() {
             steps = join_steps(steps, &[], None);
         }
@@ -273,6 +275,7 @@ impl Draft {
             status,
             instrumentation_scope: self.recorder.scope(),
         };
+        beyond.say_in(&mut span);
         let identity = Identity {
             kind: self.kind,
             event_id: event.event_id,

@@ -7,6 +7,7 @@ use crate::recorder;
 use crate::step::LeftOut;
 use opentelemetry::trace::{Event, Link, Span, SpanContext, Status};
 use opentelemetry::{Context, ContextGuard, KeyValue};
+use opentelemetry_sdk::trace::SpanData;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -119,6 +120,10 @@ pub(crate) enum Added {
     TooLate,
 }
 
+/// Of attributes, span events and links that other code adds a record takes so many each, so that a loop can't fill the memory. It says
+/// how many more there were.
+const MOST_ADDED: usize = 10_000;
+
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) attributes: Vec<KeyValue>,
@@ -129,6 +134,44 @@ pub(crate) struct Extra {
     pub(crate) links: Vec<Link>,
     pub(crate) status: Status,
     pub(crate) name: Option<Cow<'static, str>>,
+    pub(crate) beyond: Beyond,
+}
+
+/// How much a record had no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beyond {
+    attributes: u32,
+    events: u32,
+    links: u32,
+}
+
+impl Beyond {
+    /// Says so in OTLP's own fields and in an attribute, which whoever reads the record sees.
+    pub(crate) fn say_in(self, span: &mut SpanData) {
+        if self == Self::default() {
+            return;
+        }
+        let Self { attributes, events, links } = self;
+        span.dropped_attributes_count = attributes;
+        span.events.dropped_count = events;
+        span.links.dropped_count = links;
+        let text = format!("{{\"attributes\":{attributes},\"events\":{events},\"links\":{links}}}");
+        span.attributes.push(KeyValue::new("tachograph.left_out", text));
+    }
+}
+
+impl Extra {
+    pub(crate) fn add_link(&mut self, link: Link) {
+        push_bounded(&mut self.links, link, &mut self.beyond.links);
+    }
+}
+
+fn push_bounded<T>(list: &mut Vec<T>, item: T, beyond: &mut u32) {
+    if list.len() < MOST_ADDED {
+        list.push(item);
+    } else {
+        *beyond = beyond.saturating_add(1);
+    }
 }
 
 impl OpenEvent {
@@ -245,7 +288,7 @@ impl Span for EventSpan {
         T: Into<Cow<'static, str>>,
     {
         let event = Event::new(name, timestamp, attributes, 0);
-        self.add(|extra| extra.events.push(event));
+        self.add(|extra| push_bounded(&mut extra.events, event, &mut extra.beyond.events));
     }
 
     fn span_context(&self) -> &SpanContext {
@@ -257,7 +300,7 @@ impl Span for EventSpan {
     }
 
     fn set_attribute(&mut self, attribute: KeyValue) {
-        self.add(|extra| extra.attributes.push(attribute));
+        self.add(|extra| push_bounded(&mut extra.attributes, attribute, &mut extra.beyond.attributes));
     }
 
     fn set_status(&mut self, status: Status) {
@@ -278,7 +321,7 @@ impl Span for EventSpan {
 
     fn add_link(&mut self, span_context: SpanContext, attributes: Vec<KeyValue>) {
         let link = Link::new(span_context, attributes, 0);
-        self.add(|extra| extra.links.push(link));
+        self.add(|extra| extra.add_link(link));
     }
 
     /// The annotated function's end is the end; nobody else's call of this does anything.

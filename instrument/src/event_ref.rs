@@ -153,7 +153,7 @@ pub fn caused_by(causes: &(impl Causes + ?Sized)) {
     };
     let mut links = Vec::new();
     causes.each(&mut |cause| links.push(cause.link()));
-    if with_current(|event| event.add(|extra| extra.links.extend(links))) != Some(true) {
+    if with_current(|event| event.add(|extra| links.into_iter().for_each(|link| extra.add_link(link)))) != Some(true) {
         recorder.misuse(|| "`caused_by` was called where no annotated function is open; it has no effect".to_owned());
     }
 }

@@ -247,3 +247,28 @@ fn an_outcome_is_a_value_or_a_word_and_never_a_success_by_mistake() {
     }
     assert!(recorder.warnings()[0].contains("`denied`"), "{:?}", recorder.warnings());
 }
+
+#[test]
+fn what_other_code_adds_without_end_is_bounded_and_counted() {
+    use opentelemetry::trace::{SpanContext, TraceContextExt};
+    use opentelemetry::{Context, KeyValue};
+    #[tachograph::tool_call(tool = "t")]
+    fn loops() {
+        let context = Context::current();
+        for number in 0..10_003 {
+            context.span().set_attribute(KeyValue::new("n", number));
+            context.span().add_event("looked", vec![]);
+            context.span().add_link(SpanContext::NONE, vec![]);
+        }
+        context.span().add_event("looked", vec![]);
+    }
+    let recorder = Recorder::new();
+    loops();
+    let record = recorder.one("loops");
+    assert_eq!(record.json("tachograph.left_out"), serde_json::json!({"attributes": 3, "events": 4, "links": 3}));
+    let span = record.span();
+    assert_eq!((span.dropped_attributes_count, span.events.dropped_count, span.links.dropped_count), (3, 4, 3));
+    assert_eq!((span.events.events.len(), span.links.links.len()), (10_000, 10_000));
+    explain("little");
+    assert_eq!(recorder.one("explain").attribute("tachograph.left_out"), None);
+}

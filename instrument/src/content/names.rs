@@ -58,7 +58,7 @@ const DIALECTS: [&str; 21] = [
 ];
 
 /// What is known not to be content: names of fields, and of where and how things run.
-const PLAIN: [&str; 112] = [
+const PLAIN: [&str; 113] = [
     "tachograph.kind",
     "tachograph.event.id",
     "tachograph.correlation.id",
@@ -82,6 +82,7 @@ const PLAIN: [&str; 112] = [
     "tachograph.decision.type",
     "tachograph.parameter.size",
     "tachograph.capture",
+    "tachograph.left_out",
     "enduser.id",
     "user.id",
     "session.id",
