@@ -233,6 +233,11 @@ impl Init {
         Ok(resource(self.service.take(), attributes))
     }
 
+    /// What it says of content, and the environment.
+    pub(crate) fn into_content(self) -> Result<Policy, InitError> {
+        self.content.with_environment(Policy::of_environment())
+    }
+
     fn start<T, F>(mut self, resource: Resource, transport: F) -> Result<Guard, InitError>
     where
         T: Transport,

@@ -66,9 +66,9 @@ impl Recorder {
         Self::with(Destination::Queue(queue), content)
     }
 
-    pub(crate) fn in_memory(memory: Arc<Memory>) -> Self {
+    pub(crate) fn in_memory(memory: Arc<Memory>, content: Policy) -> Self {
         GENERATION.fetch_or(TESTED, Ordering::Release);
-        Self::with(Destination::Memory(memory), Policy::default())
+        Self::with(Destination::Memory(memory), content)
     }
 
     fn with(destination: Destination, content: Policy) -> Self {

@@ -30,7 +30,11 @@
 //! Tests run in parallel: a [`Recorder::new`] has the records of its own thread and of what is started there with this crate's helpers
 //! (`tachograph::spawn`, `tachograph::thread`, `in_current_context`, …), as it travels with the context. What a test starts without
 //! them, in the tasks of a server for example, needs [`Recorder::of_process`], of which there is one at a time.
+//!
+//! That nothing leaves which should not is tested with [`Recorder::with_content`], which captures and redacts as the application does.
 
+use crate::content::Policy;
+use crate::init::Init;
 use crate::late::Late;
 use crate::recorder;
 use opentelemetry::{ContextGuard, Value};
@@ -67,7 +71,35 @@ impl Recorder {
     /// to another thread.
     #[allow(clippy::new_without_default, reason = "a value with an effect on the thread is no default")]
     pub fn new() -> Self {
-        Self::in_context(None)
+        Self::in_context(None, Policy::default())
+    }
+
+    /// As [`Recorder::new`], but content is captured, cut and redacted as this says, and as `TACHOGRAPH_CAPTURE` does: with the settings
+    /// that the application starts with, a test shows that nothing leaves which should not. All else in them has no effect here. The
+    /// other recorders keep all content, whatever the environment says.
+    ///
+    /// ```
+    /// use tachograph::testing::Recorder;
+    /// use tachograph::{Init, Redaction};
+    ///
+    /// fn settings() -> Init {
+    ///     Init::new("clinic").redact(|content| Redaction::Replace(content.text().replace("anna", "***")))
+    /// }
+    ///
+    /// #[tachograph::generation(model = "m", prompt)]
+    /// fn diagnose(prompt: &str) {}
+    ///
+    /// let recorder = Recorder::with_content(settings()); // and `settings().init()` in `main`
+    /// diagnose("anna coughs");
+    /// recorder.one("diagnose").assert_attribute("tachograph.prompt", "*** coughs");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `TACHOGRAPH_CAPTURE` is set to something else than `full`, `hashed` or `off`.
+    #[track_caller]
+    pub fn with_content(init: Init) -> Self {
+        Self::in_context(None, policy(init))
     }
 
     /// As [`Recorder::new`], and time is that of the clock.
@@ -88,7 +120,7 @@ impl Recorder {
     /// assert_eq!(recorder.one("slow").event_id(), "019b76da-a800-7000-8000-000000000001"); // the same in each run
     /// ```
     pub fn with_clock(clock: &Clock) -> Self {
-        Self::in_context(Some(clock.clone()))
+        Self::in_context(Some(clock.clone()), Policy::default())
     }
 
     /// Records what the whole process does, on whichever thread. Waits for its turn if another one lives.
@@ -106,7 +138,17 @@ impl Recorder {
     ///
     /// If recording was started by [`init`](crate::init()): a test that records to memory does not call it.
     pub fn of_process() -> Self {
-        Self::everywhere(None)
+        Self::everywhere(None, Policy::default())
+    }
+
+    /// As [`Recorder::of_process`], with content as in [`Recorder::with_content`].
+    ///
+    /// # Panics
+    ///
+    /// As both.
+    #[track_caller]
+    pub fn of_process_with_content(init: Init) -> Self {
+        Self::everywhere(None, policy(init))
     }
 
     /// As [`Recorder::of_process`], and time is that of the clock.
@@ -115,19 +157,19 @@ impl Recorder {
     ///
     /// As [`Recorder::of_process`].
     pub fn of_process_with_clock(clock: &Clock) -> Self {
-        Self::everywhere(Some(clock.clone()))
+        Self::everywhere(Some(clock.clone()), Policy::default())
     }
 
-    fn in_context(clock: Option<Clock>) -> Self {
+    fn in_context(clock: Option<Clock>, content: Policy) -> Self {
         let memory = Arc::new(Memory::new(clock));
-        let context = recorder::in_context(Arc::new(recorder::Recorder::in_memory(Arc::clone(&memory))));
+        let context = recorder::in_context(Arc::new(recorder::Recorder::in_memory(Arc::clone(&memory), content)));
         Self { memory, reach: Reach::Context { _attached: context.attach() } }
     }
 
-    fn everywhere(clock: Option<Clock>) -> Self {
+    fn everywhere(clock: Option<Clock>, content: Policy) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let memory = Arc::new(Memory::new(clock));
-        let installed = recorder::install(Arc::new(recorder::Recorder::in_memory(Arc::clone(&memory))));
+        let installed = recorder::install(Arc::new(recorder::Recorder::in_memory(Arc::clone(&memory), content)));
         assert!(
             installed,
             "this process records to a collector already: a test that uses `Recorder::of_process` does not call `tachograph::init`"
@@ -255,6 +297,11 @@ impl Recorder {
     pub fn warnings(&self) -> Vec<String> {
         self.memory.lock().warnings.clone()
     }
+}
+
+#[track_caller]
+fn policy(init: Init) -> Policy {
+    init.into_content().unwrap_or_else(|error| panic!("{error}"))
 }
 
 impl Drop for Recorder {

@@ -249,6 +249,49 @@ fn an_outcome_is_a_value_or_a_word_and_never_a_success_by_mistake() {
 }
 
 #[test]
+fn content_is_treated_in_a_test_as_in_the_application() {
+    let settings =
+        || tachograph::Init::new("app").redact(|content| tachograph::Redaction::Replace(content.text().to_uppercase()));
+    let recorder = Recorder::with_content(settings().longest_content(4));
+    explain("anna");
+    explain("beatrice");
+    let records = recorder.records();
+    assert_eq!(records[0].text("tachograph.prompt").as_deref(), Some("ANNA"));
+    assert_eq!(records[1].text("tachograph.prompt").as_deref(), Some("BEAT"));
+    assert_eq!(records[1].json("tachograph.capture")["tachograph.prompt"]["state"], "truncated");
+    drop(recorder);
+
+    let recorder = Recorder::with_content(settings().capture(tachograph::Capture::Off));
+    explain("anna");
+    assert_eq!(recorder.one("explain").text("tachograph.prompt"), None);
+    drop(recorder);
+
+    let recorder = Recorder::new();
+    explain("anna");
+    recorder.one("explain").assert_attribute("tachograph.prompt", "anna");
+}
+
+/// Runs itself with the variable set.
+#[test]
+fn the_environment_asks_for_less_content_in_tests_too() {
+    const NAME: &str = "the_environment_asks_for_less_content_in_tests_too";
+    if std::env::var_os("TACHOGRAPH_CAPTURE").is_none() {
+        let this = std::env::current_exe().expect("a test has a file");
+        let done = std::process::Command::new(this)
+            .args(["--exact", NAME])
+            .env("TACHOGRAPH_CAPTURE", "off")
+            .output()
+            .expect("it can be run again");
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let recorder = Recorder::with_content(tachograph::Init::new("app"));
+    explain("anna");
+    assert_eq!(recorder.one("explain").text("tachograph.prompt"), None);
+}
+
+#[test]
 fn what_other_code_adds_without_end_is_bounded_and_counted() {
     use opentelemetry::trace::{SpanContext, TraceContextExt};
     use opentelemetry::{Context, KeyValue};
