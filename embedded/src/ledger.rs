@@ -1,5 +1,6 @@
 //! A ledger that is open in this process: the collector's pipeline on threads of its own.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,7 +161,8 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            eprintln!("tachograph: {}", CloseError(error));
+            // Not `eprintln!`, which panics where standard error is closed.
+            let _ = writeln!(std::io::stderr(), "tachograph: {}", CloseError(error));
         }
     }
 }

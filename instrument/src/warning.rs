@@ -2,6 +2,8 @@
 //! calls that had no effect. Never more than one line per topic in ten seconds, as the same cause
 //! tends to strike thousands of records at once.
 
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,10 +45,12 @@ impl Warnings {
     }
 
     pub(crate) fn to_stderr() -> Self {
-        Self::new(Box::new(|line| eprintln!("tachograph: {line}")))
+        // Not `eprintln!`, which panics where standard error is closed.
+        Self::new(Box::new(|line| drop(writeln!(std::io::stderr(), "tachograph: {line}"))))
     }
 
-    /// Says it, unless the topic was heard a moment ago. `line` runs only when it is said.
+    /// Says it, unless the topic was heard a moment ago. `line` runs only when it is said. A sink that panics harms neither the
+    /// application's call nor the thread that delivers.
     pub(crate) fn say(&self, topic: Topic, line: impl FnOnce() -> String) {
         let withheld = {
             let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,12 +62,11 @@ impl Warnings {
             heard.last = Some(Instant::now());
             std::mem::take(&mut heard.withheld)
         };
-        let line = line();
-        if withheld == 0 {
-            (self.sink)(&line);
-        } else {
-            (self.sink)(&format!("{line} ({withheld} similar before)"));
+        let mut line = line();
+        if withheld > 0 {
+            line += &format!(" ({withheld} similar before)");
         }
+        drop(catch_unwind(AssertUnwindSafe(|| (self.sink)(&line))));
     }
 }
 
@@ -76,6 +79,7 @@ impl std::fmt::Debug for Warnings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::{Command, Stdio};
     use std::sync::Arc;
 
     #[test]
@@ -90,5 +94,37 @@ mod tests {
         }
         warnings.say(Topic::Delivery, || "late".to_owned());
         assert_eq!(*lines.lock().expect("lines"), ["lost", "late"]);
+    }
+
+    #[test]
+    fn a_sink_that_panics_harms_nobody() {
+        let warnings = Warnings::new(Box::new(|line| panic!("{line}")));
+        warnings.say(Topic::Loss, || "lost".to_owned());
+        warnings.say(Topic::Delivery, || "late".to_owned());
+    }
+
+    /// As where what reads the application's log has died.
+    #[test]
+    fn a_closed_standard_error_harms_nobody() {
+        const CHILD: &str = "TACHOGRAPH_TEST_CLOSED_STDERR";
+        if std::env::var_os(CHILD).is_some() {
+            let mut line = String::new();
+            // Until the other end is closed.
+            std::io::stdin().read_line(&mut line).expect("a line");
+            assert!(writeln!(std::io::stderr(), "still open").is_err());
+            Warnings::to_stderr().say(Topic::Loss, || "lost".to_owned());
+            return;
+        }
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "warning::tests::a_closed_standard_error_harms_nobody", "--nocapture"])
+            .env(CHILD, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a child");
+        drop(child.stderr.take());
+        child.stdin.take().expect("a pipe").write_all(b"go\n").expect("it reads");
+        assert!(child.wait().expect("it ends").success());
     }
 }
