@@ -126,6 +126,8 @@ struct Delivery<T> {
     /// Records in the next batch: halved when the receiver refuses a batch, doubled when it takes one.
     batch: usize,
     pause: Duration,
+    /// The disk does not give what is in the spool.
+    stuck: bool,
 }
 
 /// Records that are sent together, and where they came from.
@@ -178,6 +180,7 @@ impl<T: Transport> Delivery<T> {
             turn_of_adopted: true,
             batch: BATCH_RECORDS,
             pause: FIRST_PAUSE,
+            stuck: false,
         }
     }
 
@@ -202,6 +205,9 @@ impl<T: Transport> Delivery<T> {
             self.show_space();
             let Some(parcel) = self.next_parcel() else {
                 if self.queue.is_drained() && self.adopted.is_empty() {
+                    break;
+                }
+                if self.stuck && (self.queue.is_drained() || !self.rest().await) {
                     break;
                 }
                 continue;
@@ -282,6 +288,7 @@ impl<T: Transport> Delivery<T> {
     /// of this process, and then what time is left goes to the others: processes that live for a moment deliver them too.
     fn next_parcel(&mut self) -> Option<Parcel> {
         let closed = self.queue.is_closed();
+        self.stuck = false;
         if std::mem::take(&mut self.turn_of_adopted)
             && !closed
             && let Some(parcel) = self.next_adopted()
@@ -309,6 +316,7 @@ impl<T: Transport> Delivery<T> {
     }
 
     fn next_adopted(&mut self) -> Option<Parcel> {
+        let mut stuck = 0;
         while let Some(reader) = self.adopted.front_mut() {
             match reader.next(self.batch, BATCH_BYTES) {
                 Next::Batch(batch) => return Some(Parcel::Adopted(batch)),
@@ -319,6 +327,16 @@ impl<T: Transport> Delivery<T> {
                 Next::Lost(tally, reason) => {
                     self.queue.count_adopted(0, 0, tally.application);
                     self.warn_of_damage(tally, &reason);
+                }
+                Next::Later(reason) => {
+                    self.warn_of_disk(&reason);
+                    self.stuck = true;
+                    // The others go on.
+                    self.adopted.rotate_left(1);
+                    stuck += 1;
+                    if stuck == self.adopted.len() {
+                        return None;
+                    }
                 }
             }
         }
@@ -340,6 +358,11 @@ impl<T: Transport> Delivery<T> {
                 Next::Lost(tally, reason) => {
                     self.queue.settled_from_spool(tally, 0, false);
                     self.warn_of_damage(tally, &reason);
+                }
+                Next::Later(reason) => {
+                    self.warn_of_disk(&reason);
+                    self.stuck = true;
+                    return None;
                 }
             }
         }
@@ -479,6 +502,10 @@ impl<T: Transport> Delivery<T> {
 
     fn warn_of_damage(&self, lost: Tally, reason: &str) {
         self.queue.warnings().say(Topic::Loss, || format!("{reason}; {} records are lost", lost.application));
+    }
+
+    fn warn_of_disk(&self, reason: &str) {
+        self.queue.warnings().say(Topic::Spool, || format!("{reason}; nothing is lost by that, and it is tried again"));
     }
 
     /// What was delivered to the end needs no next start.

@@ -88,6 +88,8 @@ pub(crate) struct Opened {
 
 /// Makes this start's folder and adopts those of the dead.
 pub(crate) fn open(directory: &Path, epoch: &str, space: &Arc<Space>) -> io::Result<Opened> {
+    // So that an application may go into another working directory.
+    let directory = &std::path::absolute(directory)?;
     make_folder(directory)?;
     let lock = File::options().create(true).append(true).open(directory.join(LOCK))?;
     lock.lock()?;
@@ -104,16 +106,24 @@ pub(crate) fn open(directory: &Path, epoch: &str, space: &Arc<Space>) -> io::Res
             dead.extend(Folder::locked(path, space, &refused, false).ok().flatten());
         }
     }
-    for folder in &mut dead {
-        folder.find_segments()?;
+    // One that is gone was removed meanwhile, by the process that delivered it to the end.
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut there = Vec::new();
+    for mut folder in dead {
+        match folder.find_segments() {
+            Ok(()) => there.push(folder),
+            Err(error) if gone(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
+    let mut dead = there;
     dead.sort_by_cached_key(|folder| fs::metadata(folder.path.join(LOCK)).and_then(|lock| lock.modified()).ok());
     sync_folder(directory)?;
     Ok(Opened { own, dead })
 }
 
 /// Makes a folder for nobody's eyes but the owner's: content is in it.
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -157,12 +167,12 @@ impl Folder {
             let number = name.to_str().and_then(|name| name.strip_suffix(".seg")?.parse().ok());
             if let Some(number) = number {
                 let length = entry.metadata()?.len();
-                self.space.take(length);
                 let left = Tally::default();
                 found.push(Segment { number, body: 0, length, charged: length, sealed: true, left, damaged: false });
             }
         }
         found.sort_by_key(|segment| segment.number);
+        self.space.take(found.iter().map(|segment| segment.charged).sum());
         *self.segments() = found.into();
         Ok(())
     }
@@ -233,16 +243,18 @@ impl Folder {
         }
     }
 
-    /// Everything in the segment was acknowledged or given up. What is removed makes room.
+    /// Everything in the segment was acknowledged or given up. What is removed makes room. What is to be kept aside and can't be stays
+    /// where it is, until the folder is done with, or the next start.
     pub(crate) fn retire(&self, number: u64) {
         let mut segments = self.segments();
         let Some(at) = segments.iter().position(|segment| segment.number == number && segment.sealed) else { return };
+        let path = self.segment_path(number);
+        if segments[at].damaged && self.refused.keep_damaged(&path, &self.epoch, number).is_err() {
+            return;
+        }
         let Some(segment) = segments.remove(at) else { return };
         drop(segments);
-        let path = self.segment_path(number);
-        if segment.damaged {
-            self.refused.keep_damaged(&path, &self.epoch, number);
-        } else {
+        if !segment.damaged {
             // What can't be removed was acknowledged, and `position` says so.
             let _ = fs::remove_file(path);
         }
@@ -267,6 +279,7 @@ impl Folder {
         let mut examined = Examined::default();
         let mut last_sequence = None;
         let mut unreadable: Option<&mut Segment> = None;
+        let mut behind = None;
         for segment in segments.iter_mut() {
             let from = match segment.number.cmp(&position.segment) {
                 std::cmp::Ordering::Less => u64::MAX,
@@ -292,15 +305,21 @@ impl Folder {
             }
             segment.body = contents.body;
             segment.length = contents.readable;
-            if contents.unreadable > 0 && from != u64::MAX {
+            if contents.unreadable > 0 && from == u64::MAX {
+                // It was counted by who passed it, and is still to be kept aside.
+                segment.damaged = !contents.torn;
+            } else if contents.unreadable > 0 {
                 examined.unreadable += contents.unreadable;
                 examined.torn = contents.torn;
+                behind = contents.behind;
                 unreadable = Some(segment);
             }
         }
-        // At the very end: a torn write, of what nobody was told to be there; or one record at least.
+        // At the very end: a torn write, of what nobody was told to be there; or as many records as are known of, one at least.
         if let Some(segment) = unreadable.filter(|_| !examined.torn) {
-            examined.lost += 1;
+            let lack = behind.zip(last_sequence).map_or(1, |(behind, last)| behind.saturating_sub(last));
+            // Nobody can have lost more than there was place for.
+            examined.lost += lack.clamp(1, (examined.unreadable / ENTRY_HEAD as u64).max(1));
             segment.damaged = true;
         }
         Ok(examined)
@@ -311,6 +330,9 @@ impl Folder {
         let numbers: Vec<_> = self.segments().iter().map(|segment| segment.number).collect();
         self.seal();
         numbers.into_iter().for_each(|number| self.retire(number));
+        if !self.segments().is_empty() {
+            return;
+        }
         let _ = fs::remove_file(self.position_path());
         let _ = fs::remove_file(self.path.join(LOCK));
         let _ = fs::remove_dir(&self.path);
@@ -348,6 +370,8 @@ pub(crate) struct Contents {
     pub(crate) unreadable: u64,
     /// What is not readable may be a write that was torn: nothing stands behind it.
     pub(crate) torn: bool,
+    /// The highest number that was found behind it.
+    pub(crate) behind: Option<u64>,
 }
 
 impl Contents {
@@ -357,10 +381,14 @@ impl Contents {
         let mut at = match Header::read(bytes) {
             Header::Version(version) => return Err(version),
             Header::Read(_, length) => length,
-            Header::Short(_) => return Ok(Self { unreadable: bytes.len() as u64, torn: true, ..contents }),
+            Header::Short(_) => {
+                (contents.torn, contents.unreadable) = (true, bytes.len() as u64);
+                return Ok(contents.or_damaged(bytes));
+            }
             Header::Damaged => {
                 let torn = ends_here(bytes, 16 + length_at(bytes, 8));
-                return Ok(Self { unreadable: bytes.len() as u64, torn, ..contents });
+                (contents.torn, contents.unreadable) = (torn, bytes.len() as u64);
+                return Ok(contents.or_damaged(bytes));
             }
         };
         contents.body = at as u64;
@@ -387,8 +415,43 @@ impl Contents {
         }
         contents.readable = at as u64;
         contents.unreadable = (bytes.len() - at) as u64;
-        Ok(contents)
+        Ok(contents.or_damaged(&bytes[at..]))
     }
+
+    /// A length that is wrong looks like a write that was torn, unless some entry is whole behind it: no writer goes on behind a torn one.
+    ///
+    /// What is found is counted and not delivered. Where entries begin is known no more, and what looks like one may be what somebody
+    /// made an application record.
+    fn or_damaged(mut self, rest: &[u8]) -> Self {
+        if self.unreadable > 0 {
+            self.behind = whole_behind(rest, self.sequences.map(|(_, last)| last));
+            self.torn &= self.behind.is_none();
+        }
+        self
+    }
+}
+
+/// The highest number of the entries that are whole at any byte but the first. The work is bounded: bytes that were made to look like
+/// entries all the way are damage, and no torn write.
+fn whole_behind(bytes: &[u8], last: Option<u64>) -> Option<u64> {
+    let mut highest = None;
+    let mut work = bytes.len().saturating_mul(64).min(1 << 30);
+    let mut at = 1;
+    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= ENTRY_HEAD) {
+        at += 1;
+        if !Entry::may_begin(rest, last) {
+            continue;
+        }
+        let Some(left) = work.checked_sub(ENTRY_HEAD + length_at(rest, 0)) else {
+            return highest.or(Some(last.map_or(0, |last| last + 1)));
+        };
+        work = left;
+        if let Found::Entry(entry, length) = Entry::read(rest) {
+            highest = highest.max(Some(entry.sequence));
+            at += length - 1;
+        }
+    }
+    highest
 }
 
 /// Whether nothing stands behind what should be `extent` bytes long: no byte, or zeros, which is what a file has where it grew and was

@@ -125,6 +125,16 @@ impl<'a> Entry<'a> {
         Found::Entry(Self { sequence, own, log, record }, ENTRY_HEAD + length)
     }
 
+    /// Whether an entry with a number above `last` may begin here, as far as can be told without its checksum. No record is empty.
+    #[must_use]
+    pub fn may_begin(bytes: &[u8], last: Option<u64>) -> bool {
+        let Some((head, rest)) = bytes.split_first_chunk::<ENTRY_HEAD>() else { return false };
+        let [l0, l1, l2, l3, _, _, _, _, s0, s1, s2, s3, s4, s5, s6, s7, f0, f1, f2, f3] = *head;
+        u32::from_le_bytes([f0, f1, f2, f3]) & !(OWN | LOG) == 0
+            && (1..=rest.len()).contains(&(u32::from_le_bytes([l0, l1, l2, l3]) as usize))
+            && last.is_none_or(|last| u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]) > last)
+    }
+
     /// Adds the entry to a segment's bytes.
     ///
     /// # Panics

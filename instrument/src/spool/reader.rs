@@ -47,6 +47,8 @@ pub(crate) enum Next {
     Nothing,
     /// Something was not readable; these are lost with it.
     Lost(Tally, String),
+    /// The disk does not give it now. Nothing is lost, and it is to be tried again.
+    Later(String),
 }
 
 impl Reader {
@@ -61,12 +63,30 @@ impl Reader {
         let Some(segment) = self.advance() else { return Next::Nothing };
         match self.read(segment.number, segment.length, records.max(1), bytes) {
             Ok(batch) => Next::Batch(batch),
+            // Out of descriptors, say, which says nothing about what is in the file.
+            Err(error) if !self.is_damage(&error, segment.number) => {
+                self.open = None;
+                let path = self.folder.segment_path(segment.number);
+                Next::Later(format!("{} can't be read: {error}", path.display()))
+            }
             Err(error) => {
                 let (path, offset) = (self.folder.segment_path(segment.number), self.position.offset);
                 // What is behind was written, but can't be read: the writer goes on in the next segment.
                 self.folder.give_up_rest(segment.number, offset);
                 Next::Lost(segment.left, format!("{} can't be read at byte {offset}: {error}", path.display()))
             }
+        }
+    }
+
+    /// Whether what was written is not there any more. A file that is not found is gone only if its folder is found.
+    fn is_damage(&self, error: &io::Error, number: u64) -> bool {
+        match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => true,
+            io::ErrorKind::NotFound => {
+                self.folder.path.try_exists().is_ok_and(|there| there)
+                    && self.folder.segment_path(number).try_exists().is_ok_and(|there| !there)
+            }
+            _ => false,
         }
     }
 
@@ -143,7 +163,7 @@ impl Reader {
             at += length;
         }
         if batch.records.is_empty() {
-            return Err(io::Error::other("no entry stands there"));
+            return Err(damage("no entry stands there"));
         }
         batch.end = from + at as u64;
         Ok(batch)
@@ -173,6 +193,10 @@ impl Open {
     }
 }
 
+fn damage(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
 fn open_segment(path: std::path::PathBuf, number: u64) -> io::Result<Open> {
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();
@@ -180,7 +204,7 @@ fn open_segment(path: std::path::PathBuf, number: u64) -> io::Result<Open> {
     loop {
         let missing = wanted - bytes.len();
         if (&mut file).take(missing as u64).read_to_end(&mut bytes)? < missing {
-            return Err(io::Error::other("its header is cut short"));
+            return Err(damage("its header is cut short"));
         }
         match Header::read(&bytes) {
             Header::Read(resource, length) => {
@@ -189,7 +213,7 @@ fn open_segment(path: std::path::PathBuf, number: u64) -> io::Result<Open> {
             }
             Header::Short(more) if more > bytes.len() => wanted = more,
             Header::Short(_) | Header::Damaged | Header::Version(_) => {
-                return Err(io::Error::other("its header is not readable"));
+                return Err(damage("its header is not readable"));
             }
         }
     }

@@ -45,6 +45,7 @@ fn read_all(reader: &mut Reader) -> (Vec<u64>, u64) {
             }
             Next::Nothing => return (numbers, lost),
             Next::Lost(tally, _) => lost += tally.all,
+            Next::Later(reason) => panic!("{reason}"),
         }
     }
 }
@@ -311,4 +312,142 @@ fn a_write_that_failed_leaves_nothing_behind_that_counts() {
             assert!(there);
         }
     }
+}
+
+/// A directory where a file should be can't be read either, for anybody.
+#[test]
+fn what_the_disk_does_not_give_now_is_there_later() {
+    let directory = folder();
+    let own = Arc::new(start(directory.path(), "000000000000000e", 1 << 20).own);
+    let (mut writer, mut reader) = (writer(&own), Reader::new(Arc::clone(&own)));
+    write(&mut writer, 0..10, 10);
+    let (path, aside) = (segments(&own.path)[0].clone(), directory.path().join("aside"));
+    fs::rename(&path, &aside).unwrap();
+    fs::create_dir(&path).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(reader.next(3, 1 << 20), Next::Later(reason) if reason.contains("00000001.seg")));
+    }
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
+    assert_eq!(read_all(&mut reader), ((0..10).collect(), 0));
+}
+
+#[test]
+fn a_file_that_was_taken_away_is_lost() {
+    let directory = folder();
+    let own = Arc::new(start(directory.path(), "000000000000000e", 1 << 20).own);
+    let (mut writer, mut reader) = (writer(&own), Reader::new(Arc::clone(&own)));
+    write(&mut writer, 0..10, 10);
+    fs::remove_file(&segments(&own.path)[0]).unwrap();
+    assert_eq!(read_all(&mut reader), (Vec::new(), 10));
+    own.remove();
+    assert!(!own.path.exists());
+}
+
+#[test]
+fn the_place_stays_the_same_wherever_the_application_goes() {
+    let directory = tempfile::Builder::new().prefix("spool").tempdir_in(".").unwrap();
+    let relative = Path::new(directory.path().file_name().unwrap());
+    let own = start(relative, "000000000000000e", 1 << 20).own;
+    assert!(own.path.is_absolute(), "{:?}", own.path);
+}
+
+/// What is damaged and can't be put aside stays, and the next start puts it aside, without counting it again.
+#[test]
+fn what_is_damaged_is_never_removed_because_it_could_not_be_kept() {
+    let directory = folder();
+    let own = Arc::new(start(directory.path(), "00000000000000dd", 1 << 20).own);
+    let (mut writer, mut reader) = (writer(&own), Reader::new(Arc::clone(&own)));
+    write(&mut writer, 0..10, 10);
+    let path = segments(&own.path)[0].clone();
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let refused = directory.path().join("refused");
+    fs::write(&refused, b"in the way").unwrap();
+    let (numbers, lost) = read_all(&mut reader);
+    assert_eq!(numbers.len() as u64 + lost, 10);
+    own.remove();
+    assert!(path.exists());
+    drop((writer, reader, own));
+    fs::remove_file(&refused).unwrap();
+    let dead = start(directory.path(), "00000000000000ee", 1 << 20).dead.remove(0);
+    let examined = dead.examine().unwrap();
+    assert_eq!((examined.left.all, examined.lost), (0, 0), "{examined:?}");
+    dead.remove();
+    assert!(refused.join("00000000000000dd-00000001.damaged").exists() && !dead.path.exists());
+}
+
+/// Each bit of each length, with more behind it: never taken for a write that was torn.
+#[test]
+fn a_length_that_was_changed_is_damage_and_no_torn_write() {
+    let directory = folder();
+    let dead = Arc::new(start(directory.path(), "00000000000000dd", 1 << 20).own);
+    let mut of_dead = writer(&dead);
+    let path = dead.path.join("00000001.seg");
+    let mut starts = Vec::new();
+    for sequence in 0..5 {
+        starts.push(fs::metadata(&path).map_or(0, |metadata| metadata.len()) as usize);
+        write(&mut of_dead, sequence..sequence + 1, 10);
+    }
+    // The header's is at 8.
+    starts[0] = 8;
+    drop((of_dead, dead));
+    let whole = fs::read(&path).unwrap();
+    for (before, at) in starts.iter().enumerate().take(4) {
+        for bit in 0..32 {
+            let mut bytes = whole.clone();
+            bytes[at + bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, bytes).unwrap();
+            let mut next = start(directory.path(), "00000000000000ee", 1 << 20);
+            next.own.remove();
+            let dead = next.dead.remove(0);
+            let examined = dead.examine().unwrap();
+            // Of the header nobody knows which number was the first.
+            let lost = if before == 0 { 1 } else { 5 - before as u64 };
+            assert_eq!((examined.left.all, examined.lost), (before as u64, lost), "entry {before}, bit {bit}");
+        }
+    }
+    let dead = start(directory.path(), "00000000000000ee", 1 << 20).dead.remove(0);
+    dead.examine().unwrap();
+    assert_eq!(read_all(&mut Reader::new(Arc::new(dead))), (vec![0, 1, 2], 0));
+    assert!(directory.path().join("refused/00000000000000dd-00000001.damaged").exists());
+}
+
+/// Bytes that look like beginnings of entries all the way: looking through them ends.
+#[test]
+fn looking_behind_a_torn_write_is_bounded_work() {
+    let mut bytes = super::format::Header::write(b"resource").unwrap();
+    let record = vec![0; 4 << 20];
+    Entry { sequence: 1, own: false, log: false, record: &record }.write(&mut bytes);
+    // Every 20 bytes what may begin an entry of 2 MiB.
+    let body = bytes.len() - record.len();
+    for head in bytes[body..].chunks_exact_mut(20) {
+        head[..4].copy_from_slice(&(2_u32 << 20).to_le_bytes());
+        head[8] = 9;
+    }
+    bytes.truncate(bytes.len() - 1);
+    let contents = super::folder::Contents::of(&bytes, 0).unwrap();
+    assert!(!contents.torn && contents.left.all == 0, "{contents:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_kept_aside_is_for_the_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = folder();
+    let refused = directory.path().join("refused");
+    fs::create_dir(&refused).unwrap();
+    fs::set_permissions(&refused, fs::Permissions::from_mode(0o755)).unwrap();
+    let own = start(directory.path(), "000000000000000e", 1 << 20).own;
+    let entry = Entry { sequence: 1, own: false, log: false, record: b"content" };
+    let kept = own.refused.keep(&own.epoch, b"resource", entry).unwrap();
+    let damaged = directory.path().join("segment");
+    fs::write(&damaged, b"content").unwrap();
+    fs::set_permissions(&damaged, fs::Permissions::from_mode(0o644)).unwrap();
+    own.refused.keep_damaged(&damaged, &own.epoch, 1).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&refused), mode(&kept)), (0o700, 0o600));
+    assert_eq!(mode(&refused.join("000000000000000e-00000001.damaged")), 0o600);
 }
