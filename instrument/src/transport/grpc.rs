@@ -5,6 +5,8 @@ use crate::init::InitError;
 use crate::queue::Signal;
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
+use std::cell::Cell;
+use std::error::Error as _;
 use std::time::Duration;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
@@ -15,7 +17,9 @@ const SPANS: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 pub(super) struct Client {
-    channel: Channel,
+    endpoint: Endpoint,
+    /// The connection, if what was last asked on it was answered.
+    channel: Cell<Option<Channel>>,
     metadata: MetadataMap,
     timeout: Duration,
     #[cfg(feature = "gzip")]
@@ -25,7 +29,8 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(settings: Settings, ask_for_receipts: bool) -> Result<Self, InitError> {
         let wrong = |error: tonic::transport::Error| settings.wrong_endpoint(with_causes(error.to_string(), &error));
-        let endpoint = Endpoint::from_shared(settings.endpoint.clone()).map_err(wrong)?.timeout(settings.timeout);
+        let endpoint =
+            Endpoint::from_shared(settings.endpoint.clone()).map_err(wrong)?.connect_timeout(settings.timeout);
         #[cfg(feature = "tls")]
         let endpoint = if settings.is_https() {
             use tonic::transport::{Certificate, ClientTlsConfig};
@@ -42,7 +47,8 @@ impl Client {
             metadata.insert(ASK, AsciiMetadataValue::from_static("1"));
         }
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            endpoint,
+            channel: Cell::new(None),
             metadata,
             timeout: settings.timeout,
             #[cfg(feature = "gzip")]
@@ -50,13 +56,27 @@ impl Client {
         })
     }
 
+    /// A connection on which no answer came is left: it may hang for as long as its other end says nothing. Whoever gives up waiting for
+    /// this leaves it too. Pings would find that out no sooner, and receivers commonly forbid them more often than each few minutes.
     pub(super) async fn send(&self, body: Bytes, signal: Signal) -> Result<Answer, Failure> {
-        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        let channel = self.channel.take().unwrap_or_else(|| self.endpoint.connect_lazy());
+        let exchange = self.exchange(channel.clone(), body, signal);
+        let Ok(outcome) = tokio::time::timeout(self.timeout, exchange).await else {
+            return Err(Failure::Later(format!("no answer within {:?}", self.timeout)));
+        };
+        if outcome.as_ref().err().is_none_or(is_an_answer) {
+            self.channel.set(Some(channel));
+        }
+        outcome.map_err(|status| judge(&status))
+    }
+
+    async fn exchange(&self, channel: Channel, body: Bytes, signal: Signal) -> Result<Answer, Status> {
+        let mut grpc = tonic::client::Grpc::new(channel);
         #[cfg(feature = "gzip")]
         if self.gzip {
             grpc = grpc.send_compressed(tonic::codec::CompressionEncoding::Gzip);
         }
-        grpc.ready().await.map_err(|error| Failure::Later(with_causes(error.to_string(), &error)))?;
+        grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
         let mut request = Request::new(body);
         *request.metadata_mut() = self.metadata.clone();
         request.set_timeout(self.timeout);
@@ -64,10 +84,15 @@ impl Client {
             Signal::Span => SPANS,
             Signal::Log => LOGS,
         });
-        let answer = grpc.unary(request, path, Bare).await.map_err(|status| judge(&status))?;
+        let answer = grpc.unary(request, path, Bare).await?;
         let receipt = answer.metadata().get(ANSWER).and_then(|answer| answer.to_str().ok()).map(ToOwned::to_owned);
         Ok(Answer { receipt, body: answer.into_inner() })
     }
+}
+
+/// Whether the receiver said this, and not the connection.
+fn is_an_answer(status: &Status) -> bool {
+    status.source().is_none() && !matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded)
 }
 
 fn judge(status: &Status) -> Failure {

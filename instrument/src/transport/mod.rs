@@ -76,20 +76,31 @@ struct Answer {
 const ASK: &str = "tachograph-receipts";
 const ANSWER: &str = "tachograph-receipt";
 
+impl Channel {
+    fn new(settings: Settings, ask_for_receipts: bool) -> Result<Self, InitError> {
+        match settings.protocol {
+            Protocol::Grpc => Ok(Self::Grpc(grpc::Client::new(settings, ask_for_receipts)?)),
+            #[cfg(feature = "http")]
+            Protocol::Http => Ok(Self::Http(Box::new(http::Client::new(settings, ask_for_receipts)?))),
+            #[cfg(not(feature = "http"))]
+            Protocol::Http => Err(InitError::Feature { wanted: "OTLP over HTTP".to_owned(), feature: "http" }),
+        }
+    }
+
+    async fn send(&self, request: Bytes, signal: Signal) -> Result<Answer, Failure> {
+        match self {
+            Self::Grpc(client) => client.send(request, signal).await,
+            #[cfg(feature = "http")]
+            Self::Http(client) => client.send(request, signal).await,
+        }
+    }
+}
+
 impl Otlp {
     /// To be called within a runtime. Connects when there is something to send.
     pub(crate) fn new(settings: Settings, receipts: Option<ReceiptFile>, queue: Arc<Queue>) -> Result<Self, InitError> {
         let ask = receipts.is_some();
-        let channel = match settings.protocol {
-            Protocol::Grpc => Channel::Grpc(grpc::Client::new(settings, ask)?),
-            #[cfg(feature = "http")]
-            Protocol::Http => Channel::Http(Box::new(http::Client::new(settings, ask)?)),
-            #[cfg(not(feature = "http"))]
-            Protocol::Http => {
-                return Err(InitError::Feature { wanted: "OTLP over HTTP".to_owned(), feature: "http" });
-            }
-        };
-        Ok(Self { channel, receipts, queue })
+        Ok(Self { channel: Channel::new(settings, ask)?, receipts, queue })
     }
 
     /// Keeps what the answer says. The records are acknowledged whatever becomes of their receipts.
@@ -122,11 +133,7 @@ impl Transport for Otlp {
             return Err(Failure::Later("a span that was not encoded".to_owned()));
         };
         let request = wire::request(resource, &records);
-        let answer = match &self.channel {
-            Channel::Grpc(client) => client.send(request, signal).await?,
-            #[cfg(feature = "http")]
-            Channel::Http(client) => client.send(request, signal).await?,
-        };
+        let answer = self.channel.send(request, signal).await?;
         taken_whole(&answer.body)?;
         if let Some(file) = &self.receipts {
             // The receipt follows the request's order.
@@ -164,6 +171,40 @@ fn with_causes(mut text: String, error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// A receiver that takes connections and says nothing.
+    #[test]
+    fn what_is_not_answered_takes_its_connection_with_it() {
+        let protocols: &[Protocol] =
+            if cfg!(feature = "http") { &[Protocol::Grpc, Protocol::Http] } else { &[Protocol::Grpc] };
+        for protocol in protocols {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
+            let (connections, came) = mpsc::channel();
+            std::thread::spawn(move || {
+                for connection in listener.incoming() {
+                    if connections.send(connection).is_err() {
+                        break;
+                    }
+                }
+            });
+            let variable = |name: &str| (name == "OTEL_EXPORTER_OTLP_TIMEOUT").then(|| "200".to_owned());
+            let settings = Settings::from(Some(*protocol), Some(endpoint), &variable).expect("settings");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let client = Channel::new(settings, false).expect("a client");
+                for _ in 0..2 {
+                    let failure = client.send(Bytes::new(), Signal::Span).await.err();
+                    assert!(matches!(failure, Some(Failure::Later(_))), "{failure:?}");
+                }
+            });
+            let _held: Vec<_> =
+                (0..2).map(|_| came.recv_timeout(Duration::from_secs(30)).expect("a connection")).collect();
+        }
+    }
 
     #[test]
     fn a_partial_success_is_a_refusal_and_a_remark_is_none() {

@@ -46,7 +46,7 @@ impl Settings {
         Self::from(protocol, endpoint, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
-    fn from(
+    pub(super) fn from(
         protocol: Option<Protocol>,
         endpoint: Option<String>,
         variable: &dyn Fn(&str) -> Option<String>,
