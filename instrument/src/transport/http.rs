@@ -80,7 +80,7 @@ impl Client {
             .map_err(|error| Failure::Later(with_causes(error.to_string(), &error)))?;
         let status = answer.status();
         if !status.is_success() {
-            return Err(judge(status));
+            return Err(judge(status, answer.headers()));
         }
         let receipt = answer.headers().get(ANSWER).and_then(|answer| answer.to_str().ok()).map(ToOwned::to_owned);
         let body = Limited::new(answer.into_body(), LONGEST_ANSWER)
@@ -100,16 +100,24 @@ fn parsed(settings: &Settings, address: &str) -> Result<Uri, InitError> {
     Ok(uri)
 }
 
-/// What the receiver says beside the status may echo a token, and is left out.
-fn judge(status: StatusCode) -> Failure {
+/// What the receiver says beside the status may echo a token, and is left out. That a request is wrong counts only from an OTLP
+/// receiver, which answers in the request's form; from a proxy, or a port that wants TLS, it says nothing about the records.
+fn judge(status: StatusCode, headers: &HeaderMap) -> Failure {
     let reason = format!("export failed with HTTP status {status}");
     match status {
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-            Failure::Refused(reason)
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::Refused(reason),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if is_protobuf(headers) => Failure::Refused(reason),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
+            Failure::Later(format!("{reason}, and not by an OTLP receiver: check the endpoint"))
         }
         StatusCode::TOO_MANY_REQUESTS => Failure::Full(reason),
         _ => Failure::Later(reason),
     }
+}
+
+fn is_protobuf(headers: &HeaderMap) -> bool {
+    let form = headers.get(CONTENT_TYPE).and_then(|form| form.to_str().ok()).and_then(|form| form.split(';').next());
+    form.is_some_and(|form| form.trim().eq_ignore_ascii_case("application/x-protobuf"))
 }
 
 #[cfg(not(feature = "tls"))]

@@ -50,11 +50,14 @@ fn serve(
                 let names: Vec<_> = scopes.flat_map(|scope| &scope.spans).map(|span| span.name.clone()).collect();
                 let refused = names.iter().any(|name| name == "refused");
                 let status = if refused { "400 Bad Request" } else { answers.next().unwrap_or("200 OK") };
+                // As an OTLP receiver says it; the others come from something before it.
+                let form = if refused { "content-type: application/x-protobuf\r\n" } else { "" };
                 let receipt = format!("v1 acme 0-{}", names.len() - 1).replace("0-0", "0");
                 if status.starts_with("200") {
                     kept.0.lock().unwrap().push(Request { head, names });
                 }
-                let answer = format!("HTTP/1.1 {status}\r\ntachograph-receipt: {receipt}\r\ncontent-length: 0\r\n\r\n");
+                let answer =
+                    format!("HTTP/1.1 {status}\r\n{form}tachograph-receipt: {receipt}\r\ncontent-length: 0\r\n\r\n");
                 if stream.get_mut().write_all(answer.as_bytes()).is_err() {
                     break;
                 }
@@ -111,6 +114,16 @@ fn records_go_over_http() {
     let requests = seen.0.lock().unwrap();
     assert_eq!(requests[0].head[0], "post /v1/traces http/1.1");
     assert!(requests[0].head.contains(&"content-type: application/x-protobuf".to_owned()), "{:?}", requests[0].head);
+}
+
+#[test]
+fn what_no_otlp_receiver_says_costs_nothing() {
+    let _turn = turn();
+    let (address, seen) = serve(vec!["400 Bad Request", "422 Unprocessable Content", "400 Bad Request"], plain);
+    let guard = init(address).init().expect("init");
+    (0..10).for_each(|_| record("r"));
+    let report = guard.shutdown().expect("nothing lost");
+    assert_eq!((report.exported, seen.names().len()), (10, 10));
 }
 
 #[test]
