@@ -472,6 +472,9 @@ impl Guard {
     }
 
     /// The lossless processor, for an application that has a tracer provider already.
+    ///
+    /// It gets what that provider lets through: the provider's sampler and limits come first, and what is not sampled is no record. The
+    /// provider's resource does not go with its spans: all that this process sends has the resource of [`Init`].
     pub fn span_processor(&self) -> LosslessSpanProcessor {
         LosslessSpanProcessor::new(Arc::clone(&self.queue), self.recorder.content().clone())
     }
