@@ -10,6 +10,7 @@ use opentelemetry::Context;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
@@ -17,13 +18,13 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 /// Sends finished spans down the same lossless queue as the records of annotated functions.
 #[derive(Clone, Debug)]
 pub struct LosslessSpanProcessor {
-    queue: Arc<Queue>,
+    flusher: Flusher,
     content: Policy,
 }
 
 impl LosslessSpanProcessor {
     pub(crate) fn new(queue: Arc<Queue>, content: Policy) -> Self {
-        Self { queue, content }
+        Self { flusher: Flusher::new(queue), content }
     }
 }
 
@@ -32,20 +33,20 @@ impl SpanProcessor for LosslessSpanProcessor {
 
     fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
-            let warn = |line: &'static str| self.queue.warnings().say(Topic::Misuse, || line.to_owned());
+            let warn = |line: &'static str| self.flusher.queue.warnings().say(Topic::Misuse, || line.to_owned());
             let late = content::apply_to_span(&self.content, warn, &mut span);
-            self.queue.push(span, late);
+            self.flusher.queue.push(span, late);
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        force_flush(&self.queue)
+        self.flusher.flush(FLUSH_LIMIT)
     }
 
     /// Flushes. The queue itself closes with [`Guard::shutdown`](crate::Guard::shutdown), as the
     /// records of annotated functions go through it too.
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        flush(&self.queue, timeout)
+        self.flusher.flush(timeout)
     }
 }
 
@@ -56,14 +57,14 @@ impl SpanProcessor for LosslessSpanProcessor {
 #[cfg(feature = "logs")]
 #[derive(Clone, Debug)]
 pub struct LosslessLogProcessor {
-    queue: Arc<Queue>,
+    flusher: Flusher,
     content: Policy,
 }
 
 #[cfg(feature = "logs")]
 impl LosslessLogProcessor {
     pub(crate) fn new(queue: Arc<Queue>, content: Policy) -> Self {
-        Self { queue, content }
+        Self { flusher: Flusher::new(queue), content }
     }
 }
 
@@ -75,38 +76,47 @@ impl opentelemetry_sdk::logs::LogProcessor for LosslessLogProcessor {
         }
         let target = record.target().cloned();
         let mut record = opentelemetry_proto::tonic::logs::v1::LogRecord::from(&*record);
-        let warn = |line: &'static str| self.queue.warnings().say(Topic::Misuse, || line.to_owned());
+        let warn = |line: &'static str| self.flusher.queue.warnings().say(Topic::Misuse, || line.to_owned());
         let late = content::apply_to_log(&self.content, warn, &mut record);
-        self.queue.push_log(crate::wire::Log { record, target, scope: scope.clone() }, late);
+        self.flusher.queue.push_log(crate::wire::Log { record, target, scope: scope.clone() }, late);
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        force_flush(&self.queue)
+        self.flusher.flush(FLUSH_LIMIT)
     }
 
     /// Flushes. The queue itself closes with [`Guard::shutdown`](crate::Guard::shutdown).
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        flush(&self.queue, timeout)
+        self.flusher.flush(timeout)
     }
 }
 
-fn force_flush(queue: &Queue) -> OTelSdkResult {
-    let before = queue.report();
-    let after = queue.flush(FLUSH_LIMIT);
-    if after.exported + after.lost < before.produced {
-        return Err(OTelSdkError::Timeout(FLUSH_LIMIT));
-    }
-    if after.lost > before.lost {
-        return Err(OTelSdkError::InternalFailure(format!("{} records were lost", after.lost - before.lost)));
-    }
-    Ok(())
+/// Flushes, and fails once for each loss that it did not speak of yet.
+#[derive(Clone, Debug)]
+struct Flusher {
+    queue: Arc<Queue>,
+    /// So many lost records were spoken of.
+    said: Arc<AtomicU64>,
 }
 
-fn flush(queue: &Queue, timeout: Duration) -> OTelSdkResult {
-    let produced = queue.report().produced;
-    let after = queue.flush(timeout);
-    if after.exported + after.lost < produced {
-        return Err(OTelSdkError::Timeout(timeout));
+impl Flusher {
+    fn new(queue: Arc<Queue>) -> Self {
+        Self { queue, said: Arc::default() }
     }
-    Ok(())
+
+    fn flush(&self, limit: Duration) -> OTelSdkResult {
+        let produced = self.queue.report().produced;
+        let after = self.queue.flush(limit);
+        if after.exported + after.lost < produced {
+            return Err(OTelSdkError::Timeout(limit));
+        }
+        let said = self.said.fetch_max(after.lost, Ordering::Relaxed);
+        if after.lost > said {
+            return Err(OTelSdkError::InternalFailure(format!(
+                "{} records were lost; the recorder's warnings say why",
+                after.lost - said
+            )));
+        }
+        Ok(())
+    }
 }
