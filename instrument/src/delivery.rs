@@ -34,6 +34,8 @@ const BATCH_BYTES: usize = 2 << 20;
 const USUAL_LIMIT: usize = 4 << 20;
 /// An exporter that takes longer than this is treated as failed.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(60);
+/// How long the end waits if only the producer's own words are left to be delivered, and what earlier processes left.
+pub(crate) const OWN_LIMIT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -204,7 +206,7 @@ impl<T: Transport> Delivery<T> {
             self.beat();
             self.show_space();
             let Some(parcel) = self.next_parcel() else {
-                if self.queue.is_drained() && self.adopted.is_empty() {
+                if (self.queue.is_drained() && self.adopted.is_empty()) || self.queue.time_is_up(Duration::MAX) {
                     break;
                 }
                 if self.stuck && (self.queue.is_drained() || !self.rest().await) {
@@ -231,7 +233,7 @@ impl<T: Transport> Delivery<T> {
                     self.put_back(parcel);
                     self.warn_of_delay(&reason);
                     // What earlier processes left is safe where it is, and worth no waiting at the end.
-                    if self.queue.is_drained() || !self.rest().await {
+                    if self.queue.is_drained() || self.queue.time_is_up(OWN_LIMIT) || !self.rest().await {
                         break;
                     }
                 }
@@ -277,15 +279,19 @@ impl<T: Transport> Delivery<T> {
                         self.adopted.push_back(Reader::new(Arc::new(folder)));
                     }
                 }
-                Err(reason) => self.queue.warnings().say(Topic::Foreign, || {
-                    format!("what an earlier process left in {} stays there: {reason}", folder.path.display())
-                }),
+                Err(reason) => {
+                    self.queue.warnings().say(Topic::Foreign, || {
+                        format!("what an earlier process left in {} stays there: {reason}", folder.path.display())
+                    });
+                    folder.leave();
+                }
             }
         }
+        self.queue.set_adopting(false);
     }
 
-    /// This process's records and those of earlier ones by turns, and from memory what the spool does not take. After `close` first all
-    /// of this process, and then what time is left goes to the others: processes that live for a moment deliver them too.
+    /// This process's records and those of earlier ones by turns, and from memory what the spool does not take. After `close` those of
+    /// this process go first, and what time is left goes to the others: processes that live for a moment deliver them too.
     fn next_parcel(&mut self) -> Option<Parcel> {
         let closed = self.queue.is_closed();
         self.stuck = false;
@@ -296,9 +302,7 @@ impl<T: Transport> Delivery<T> {
             return Some(parcel);
         }
         self.turn_of_adopted = true;
-        self.next_own()
-            .or_else(|| self.next_from_memory())
-            .or_else(|| if closed && self.queue.is_drained() { self.next_adopted() } else { None })
+        self.next_own().or_else(|| self.next_from_memory()).or_else(|| if closed { self.next_adopted() } else { None })
     }
 
     fn next_from_memory(&mut self) -> Option<Parcel> {

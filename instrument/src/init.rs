@@ -1,7 +1,7 @@
 //! Starting and stopping: settings, the guard, and the final count.
 
 use crate::content::Policy;
-use crate::delivery::{self, Folders, Rhythm};
+use crate::delivery::{self, Folders, OWN_LIMIT, Rhythm};
 use crate::ids;
 use crate::lifecycle::Event;
 use crate::processor::LosslessSpanProcessor;
@@ -23,8 +23,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the end waits if only the producer's own words are left to be delivered.
-const OWN_LIMIT: Duration = Duration::from_secs(2);
 /// Starts recording with the settings of the environment. Keep the guard until the program ends.
 ///
 /// `OTEL_SERVICE_NAME` names the service, `OTEL_EXPORTER_OTLP_ENDPOINT` the collector
@@ -268,6 +266,7 @@ impl Init {
         let threads = || {
             let opened = spool.map(|spool| open_spool(spool, &producer, &shared)).transpose()?;
             let (folders, writer) = opened.unzip();
+            queue.set_adopting(folders.as_ref().is_some_and(|folders| !folders.dead.is_empty()));
             let folder = folders.as_ref().map(|folders: &Folders| Arc::clone(&folders.own));
             let work = delivery::Work {
                 queue: Arc::clone(&queue),
@@ -491,8 +490,8 @@ impl Guard {
         if let Some(threads) = self.threads.take() {
             recorder::remove();
             // An application that recorded nothing is not kept waiting for a receiver that is not there.
-            let limit =
-                if self.queue.holds_only_own() { self.shutdown_limit.min(OWN_LIMIT) } else { self.shutdown_limit };
+            let idle = self.queue.has_nothing_of_an_application();
+            let limit = if idle { self.shutdown_limit.min(OWN_LIMIT) } else { self.shutdown_limit };
             let scope = self.recorder.scope();
             self.queue.close(limit, |last| Event::Close { last, lost: 0 }.span(scope));
             let grace = Duration::from_secs(2);

@@ -5,7 +5,8 @@
 //!   that is lost so leaves a gap that the collector can prove.
 //! - What is in flight counts against the bounds until the receiver has acknowledged it or the spool has it.
 //! - Either the spool's writer takes records or the delivery thread does, never both at a time, and in the order of their numbers.
-//!   So everything below `safe` is delivered, written as durability asks for, or lost.
+//!   So everything below `safe` is delivered, written as durability asks for, or lost, but for what is in doubt: written, but its sync
+//!   failed. That is safe once it was delivered.
 //! - What the producer says of itself has numbers of the same sequence, but no place that a record could have: it counts neither
 //!   against the bounds nor in the report, and there are never more than a few.
 //! - The close is the last to be taken, alone, and once all before it were acknowledged or given up: how many of the numbers before
@@ -27,6 +28,8 @@ use tokio::sync::{Notify, watch};
 
 /// Of what the producer says of itself no more waits than these, and the close.
 const MOST_OWN: usize = 2;
+/// No more runs of records that are in doubt are told apart.
+const MOST_DOUBTFUL: usize = 64;
 
 /// What a call does whose record finds no place, because the receiver is slow or gone and the queue, and the spool if there is one,
 /// are full.
@@ -135,8 +138,11 @@ struct State {
     report: Report,
     /// In this process's spool and not delivered.
     spooled: Tally,
-    /// All below are safe or lost.
+    /// All below are safe or lost, but for those in doubt.
     safe: u64,
+    /// What is in the spool, but was not synced as it was asked for: the first number, and the one after the last. A later success is
+    /// none of theirs.
+    doubtful: Vec<(u64, u64)>,
     /// A call waited in vain for its record to be safe, and nothing became safe since.
     unsafe_for_long: bool,
     /// The spool's writer takes the records; otherwise the delivery thread does.
@@ -148,6 +154,10 @@ struct State {
     flushes: usize,
     shedding: bool,
     closed: bool,
+    /// When it was closed.
+    closed_at: Option<Instant>,
+    /// What earlier processes left is there and not looked through yet.
+    adopting: bool,
     finished: bool,
 }
 
@@ -215,6 +225,30 @@ impl State {
 
     fn settled(&self) -> u64 {
         self.report.exported + self.report.lost
+    }
+
+    fn is_safe(&self, sequence: u64) -> bool {
+        let doubtful = |(from, to): &(u64, u64)| (*from..*to).contains(&sequence);
+        sequence < self.safe && !self.doubtful.iter().any(doubtful)
+    }
+
+    /// These are in the spool, but who knows for how long.
+    fn doubt(&mut self, from: u64, to: u64) {
+        let many = self.doubtful.len() >= MOST_DOUBTFUL;
+        match self.doubtful.last_mut().filter(|_| many) {
+            Some(last) => last.1 = to,
+            None => self.doubtful.push((from, to)),
+        }
+    }
+
+    /// Whether nothing of the application waits, is in flight or in the spool.
+    fn holds_only_own(&self) -> bool {
+        self.waiting.len() + self.in_flight == self.own && self.spooled.application == 0
+    }
+
+    /// Whether something that earlier processes left is still to be delivered.
+    fn has_backlog(&self) -> bool {
+        self.adopting || self.report.adopted > self.report.adopted_exported + self.report.adopted_lost
     }
 }
 
@@ -362,7 +396,7 @@ impl Queue {
 
     /// Waits until the record of this number is as safe as was asked for, as long as it would wait for a place.
     fn wait_until_safe(&self, state: MutexGuard<'_, State>, sequence: u64) {
-        let waits = |state: &State| state.safe <= sequence && !state.unsafe_for_long && !state.finished;
+        let waits = |state: &State| !state.is_safe(sequence) && !state.unsafe_for_long && !state.finished;
         let mut state = match self.limits.when_full {
             WhenFull::WaitAtMost(limit) => {
                 let (mut state, waited) = self
@@ -379,10 +413,10 @@ impl Queue {
                 .unwrap_or_else(PoisonError::into_inner),
             WhenFull::Wait => self
                 .safety
-                .wait_while(state, |state| state.safe <= sequence && !state.finished)
+                .wait_while(state, |state| !state.is_safe(sequence) && !state.finished)
                 .unwrap_or_else(PoisonError::into_inner),
         };
-        if state.safe <= sequence {
+        if !state.is_safe(sequence) {
             state.report.unconfirmed += 1;
             let unconfirmed = state.report.unconfirmed;
             drop(state);
@@ -411,10 +445,10 @@ impl Queue {
         }
     }
 
-    /// Whether nothing of the application waits, is in flight or in the spool.
-    pub(crate) fn holds_only_own(&self) -> bool {
+    /// Whether there is nothing to deliver but what the producer says of itself.
+    pub(crate) fn has_nothing_of_an_application(&self) -> bool {
         let state = self.lock();
-        state.waiting.len() + state.in_flight == state.own && state.spooled.application == 0
+        state.holds_only_own() && !state.has_backlog()
     }
 
     /// Waits until all that ended before this call was acknowledged or given up, or the time is over.
@@ -444,6 +478,7 @@ impl Queue {
                 let sequence = state.take_number();
                 state.push_own(last(sequence), sequence, true);
                 state.closed = true;
+                state.closed_at = Some(now);
             }
         }
         self.space.notify_all();
@@ -530,6 +565,14 @@ impl Queue {
         state.finished || (state.closed && state.waiting.is_empty() && state.in_flight == 0 && state.spooled.all == 0)
     }
 
+    /// Whether the time after closing is over. For what only the producer says of itself it is `own_limit`.
+    pub(crate) fn time_is_up(&self, own_limit: Duration) -> bool {
+        let (deadline, now) = (*self.deadline.borrow(), Instant::now());
+        let state = self.lock();
+        let own_time_is_up = state.closed_at.is_some_and(|at| now.saturating_duration_since(at) >= own_limit);
+        deadline.is_some_and(|deadline| deadline <= now) || (own_time_is_up && state.holds_only_own())
+    }
+
     /// The receiver acknowledged these.
     pub(crate) fn acknowledged(&self, batch: Vec<Queued>) {
         self.release(&batch, |state, tally| {
@@ -560,6 +603,7 @@ impl Queue {
                 state.numbers_lost += tally.all;
             }
             state.safe = state.safe.max(below);
+            state.doubtful.retain(|(_, to)| *to > below);
             state.unsafe_for_long = false;
         });
     }
@@ -572,6 +616,11 @@ impl Queue {
             state.report.adopted_lost += lost;
             state.shedding &= exported == 0;
         });
+    }
+
+    /// There may be something that earlier processes left; or now it is known, and counted.
+    pub(crate) fn set_adopting(&self, adopting: bool) {
+        self.lock().adopting = adopting;
     }
 
     pub(crate) fn set_spool_bytes(&self, bytes: u64) {
@@ -691,6 +740,8 @@ impl Queue {
             if let Some(below) = below {
                 state.safe = state.safe.max(below);
                 state.unsafe_for_long = false;
+            } else if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
+                state.doubt(first.sequence, last.sequence + 1);
             }
             state.shedding = false;
             state.closed || state.flushes > 0 || state.spooled.all >= self.limits.wake_at as u64
@@ -702,16 +753,16 @@ impl Queue {
         }
     }
 
-    /// How the spool is. While it fails the delivery thread takes from memory.
+    /// The spool fails, or is full: the delivery thread takes from memory.
     pub(crate) fn set_spool(&self, spool: SpoolState) {
         self.change(|state| {
             state.report.spool = spool;
-            state.to_spool = spool != SpoolState::Failing;
+            state.to_spool = false;
         });
         self.work.notify_one();
     }
 
-    /// Tries the spool again after a failure. What it is said to be stays until something was written.
+    /// Tries the spool again after that. What it is said to be stays until something was written.
     pub(crate) fn try_spool(&self) {
         self.lock().to_spool = true;
     }

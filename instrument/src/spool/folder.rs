@@ -325,6 +325,12 @@ impl Folder {
         Ok(examined)
     }
 
+    /// It stays as it is, and is of no account here.
+    pub(crate) fn leave(self) {
+        let bytes = self.segments().iter().map(|segment| segment.charged).sum();
+        self.space.give_back(bytes);
+    }
+
     /// Removes the folder, in which nothing is left to deliver.
     pub(crate) fn remove(&self) {
         let numbers: Vec<_> = self.segments().iter().map(|segment| segment.number).collect();

@@ -4,7 +4,7 @@
 //! since its last write.
 
 use super::Durability;
-use super::format::Entry;
+use super::format::{ENTRY_HEAD, Entry};
 use super::writer::{Trouble, Writer};
 use crate::queue::{Form, Queue, Queued, Signal, Taken};
 use crate::recorder::Producer;
@@ -74,38 +74,53 @@ impl Work {
         }
     }
 
-    /// Writes them all, however long it takes. False if it can't and the end has come.
+    /// Writes them, or puts back what the spool does not take and waits a while: the delivery thread takes it from memory meanwhile.
+    /// False if the end has come.
     fn write(&mut self, mut batch: Vec<Queued>) -> bool {
-        for queued in &mut batch {
+        let (rest, outcome) = self.append(&mut batch);
+        let Err(trouble) = outcome else { return true };
+        self.warn(&trouble);
+        let wanted = rest.first().and_then(entry).map_or(0, |entry| (ENTRY_HEAD + entry.record.len()) as u64);
+        self.queue.put_back(rest);
+        let goes_on = match trouble {
+            Trouble::Full => {
+                self.queue.set_spool(SpoolState::Full);
+                self.wait_for_room(wanted)
+            }
+            Trouble::Failed(_) => {
+                self.queue.set_spool(SpoolState::Failing);
+                self.queue.pause_writer(TRY_AGAIN)
+            }
+        };
+        self.queue.try_spool();
+        // At the end it is tried once more, with whatever is left then.
+        goes_on || self.write_at_the_end()
+    }
+
+    /// Writes as many as it can: what is left, and why.
+    fn append(&mut self, batch: &mut Vec<Queued>) -> (Vec<Queued>, Result<(), Trouble>) {
+        for queued in batch.iter_mut() {
             stamp::prepare(queued, &self.producer, &self.queue);
             stamp::encode(queued);
         }
-        loop {
-            let (written, outcome) = self.writer.append(batch.iter().filter_map(entry));
-            let rest = batch.split_off(written.min(batch.len()));
-            let outcome = self.account(&batch, outcome);
-            batch = rest;
-            match outcome {
-                Ok(()) => return true,
-                Err(trouble @ Trouble::Full) => {
-                    self.warn(&trouble);
-                    self.queue.set_spool(SpoolState::Full);
-                    if !self.queue.pause_writer(LOOK_AGAIN) {
-                        self.queue.put_back(batch);
-                        return false;
-                    }
-                }
-                Err(trouble @ Trouble::Failed(_)) => {
-                    self.warn(&trouble);
-                    self.queue.put_back(batch);
-                    self.queue.set_spool(SpoolState::Failing);
-                    let goes_on = self.queue.pause_writer(TRY_AGAIN);
-                    self.queue.try_spool();
-                    // At the end it is tried once more, with whatever is left then.
-                    return goes_on || self.write_at_the_end();
-                }
+        let (written, outcome) = self.writer.append(batch.iter().filter_map(entry));
+        let rest = batch.split_off(written.min(batch.len()));
+        let outcome = self.account(batch, outcome);
+        (rest, outcome)
+    }
+
+    /// Returns once so many bytes have room, or after a while: what is written next may be smaller. False if the end has come.
+    fn wait_for_room(&self, bytes: u64) -> bool {
+        let looks = TRY_AGAIN.as_millis() / LOOK_AGAIN.as_millis();
+        for _ in 0..looks {
+            if !self.queue.pause_writer(LOOK_AGAIN) {
+                return false;
+            }
+            if self.writer.has_room(bytes) {
+                break;
             }
         }
+        true
     }
 
     /// These were written; `outcome` is what became of the others.
@@ -127,13 +142,8 @@ impl Work {
 
     fn write_at_the_end(&mut self) -> bool {
         while let Taken::Records(mut batch) = self.queue.take_to_spool(RECORDS, BYTES, Duration::ZERO, None) {
-            for queued in &mut batch {
-                stamp::prepare(queued, &self.producer, &self.queue);
-                stamp::encode(queued);
-            }
-            let (written, outcome) = self.writer.append(batch.iter().filter_map(entry));
-            let rest = batch.split_off(written.min(batch.len()));
-            if self.account(&batch, outcome).is_err() {
+            let (rest, outcome) = self.append(&mut batch);
+            if outcome.is_err() {
                 self.queue.put_back(rest);
                 break;
             }
@@ -145,8 +155,8 @@ impl Work {
         let (held, spooled) = self.queue.held();
         self.queue.warnings().say(Topic::Spool, || match trouble {
             Trouble::Full => format!(
-                "the spool has reached its bound, with {spooled} records of this process; {held} wait in memory. \
-                 Check that the collector runs and is reachable, or give the spool more (`Spool::limit`)"
+                "the spool has reached its bound, with {spooled} records of this process; {held} wait in memory and are \
+                 delivered from there. Check that the collector runs and is reachable, or give the spool more (`Spool::limit`)"
             ),
             Trouble::Failed(reason) => format!(
                 "{reason}; {held} records wait in memory and are delivered from there. The disk is tried again each second"

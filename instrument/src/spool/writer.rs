@@ -71,10 +71,12 @@ impl Writer {
             if let Err(trouble) = self.make_room(bytes, &mut written, &mut gathered, entry.record.len()) {
                 // What was gathered before still goes in, if it can; if nothing is gathered any more, that failed.
                 let gathered = if self.buffer.is_empty() { 0 } else { gathered };
-                return match self.put() {
-                    Ok(()) => (written + gathered, Err(trouble)),
-                    Err(other) => (written, Err(other)),
-                };
+                if let Err(other) = self.put() {
+                    return (written, Err(other));
+                }
+                // So that all of it can go once it was delivered.
+                let ended = if matches!(trouble, Trouble::Full) { self.end_segment() } else { Ok(()) };
+                return (written + gathered, ended.and(Err(trouble)));
             }
             entry.write(&mut self.buffer);
             self.tally.add(entry.own);
@@ -106,13 +108,14 @@ impl Writer {
         }
         let beside = if self.open.is_none() { self.header.len() as u64 } else { 0 };
         if !self.folder.space.has_room(self.buffer.len() as u64 + bytes + beside) {
-            // So that all of it can go once it was delivered.
-            if self.buffer.is_empty() {
-                self.end_segment()?;
-            }
             return Err(Trouble::Full);
         }
         if self.open.is_none() { self.begin_segment() } else { Ok(()) }
+    }
+
+    /// Whether so many bytes more have room, in a segment of their own.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.folder.space.has_room(bytes + self.header.len() as u64)
     }
 
     fn begin_segment(&mut self) -> Result<(), Trouble> {

@@ -333,6 +333,61 @@ fn what_neither_spool_nor_collector_takes_at_the_end_is_lost_and_the_rest_is_spo
 }
 
 #[test]
+fn a_spool_that_is_full_of_what_others_left_keeps_nothing_from_being_delivered() {
+    let _turn = turn();
+    let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+    let spool = Spool::new(directory.path()).limit(1 << 20);
+    let short = Duration::from_millis(200);
+    let guard = settings(spool.clone(), address).shutdown_limit(short).on_warning(|_| ()).init().expect("init");
+    let text = "x".repeat(20_000);
+    (0..200).for_each(|_| record("old", &text));
+    let left = guard.shutdown().expect_err("the spool is full").report.spooled;
+    let guard = begin(spool, address);
+    record("mine", &text);
+    until("it is seen to be full", || guard.report().spool == SpoolState::Full);
+    let (came, served) = (received.clone(), Arc::new(AtomicBool::new(false)));
+    let server = std::thread::spawn({
+        let served = Arc::clone(&served);
+        move || {
+            // By then all is closed: what is delivered before would make room.
+            std::thread::sleep(Duration::from_millis(300));
+            let server = Server::start(address, came);
+            until("shutdown is over", || served.load(Ordering::SeqCst));
+            drop(server);
+        }
+    });
+    let report = guard.shutdown();
+    served.store(true, Ordering::SeqCst);
+    server.join().unwrap();
+    let report = report.expect("nothing lost");
+    assert_eq!((report.exported, report.adopted_exported), (1, left), "{report}");
+    assert_eq!((folders(directory.path()), report.spool_bytes), (0, 0));
+    assert_eq!(arrived(&received)["mine"], 1);
+}
+
+#[test]
+fn what_another_version_left_takes_no_room() {
+    let _turn = turn();
+    let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+    let foreign = directory.path().join("00000000000000ff");
+    std::fs::create_dir(&foreign).unwrap();
+    std::fs::write(foreign.join("lock"), b"").unwrap();
+    let mut segment = b"TGSPOL\x09\0".to_vec();
+    segment.resize(1 << 20, 1);
+    std::fs::write(foreign.join("00000001.seg"), &segment).unwrap();
+    let _server = Server::start(address, received.clone());
+    let guard = begin(Spool::new(directory.path()).limit(1 << 20), address);
+    until("records are written", || {
+        record("r", "x");
+        std::thread::sleep(Duration::from_millis(20));
+        let report = guard.flush(Duration::from_secs(30));
+        report.exported == report.produced && report.spool == SpoolState::Working && report.spool_bytes < 1 << 20
+    });
+    guard.shutdown().expect("nothing lost");
+    assert_eq!(std::fs::read(foreign.join("00000001.seg")).unwrap(), segment);
+}
+
+#[test]
 fn a_sync_is_shared_and_one_that_fails_confirms_nothing() {
     let _turn = turn();
     // In memory where there is such a place: how long a real sync takes on a busy machine is not the question.
@@ -355,6 +410,29 @@ fn a_sync_is_shared_and_one_that_fails_confirms_nothing() {
     let report = guard.shutdown().expect("nothing lost");
     assert_eq!((report.exported, report.produced), (3, 3), "{report}");
     assert_eq!(arrived(&received).len(), 3);
+}
+
+#[test]
+fn a_later_sync_says_nothing_of_records_whose_own_sync_failed() {
+    let _turn = turn();
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let (address, received) = (free_address(), Received::default());
+    let disk = SmallDisk::new(1 << 30);
+    let spool = Spool::new(directory.path()).durability(Durability::Machine).on_disk(disk.clone());
+    let guard = settings(spool, address).when_full(WhenFull::Wait).on_warning(|_| ()).init().expect("init");
+    record("safe", "x");
+    disk.fails_to_sync.store(true, Ordering::SeqCst);
+    let first = std::thread::spawn(|| record("unsafe", "x"));
+    until("its sync failed", || guard.report().spool == SpoolState::Failing);
+    disk.fails_to_sync.store(false, Ordering::SeqCst);
+    record("safe", "x");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!first.is_finished(), "another record's sync confirmed it");
+    // Delivered it is safe.
+    let _server = Server::start(address, received.clone());
+    first.join().unwrap();
+    let report = guard.shutdown().expect("nothing lost");
+    assert_eq!((report.exported, report.unconfirmed), (3, 0), "{report}");
 }
 
 // --- processes that end as they should not ---
