@@ -60,7 +60,7 @@ pub(crate) struct Otlp {
 }
 
 enum Channel {
-    Grpc(grpc::Client),
+    Grpc(Box<grpc::Client>),
     #[cfg(feature = "http")]
     Http(Box<http::Client>),
 }
@@ -79,7 +79,7 @@ const ANSWER: &str = "tachograph-receipt";
 impl Channel {
     fn new(settings: Settings, ask_for_receipts: bool) -> Result<Self, InitError> {
         match settings.protocol {
-            Protocol::Grpc => Ok(Self::Grpc(grpc::Client::new(settings, ask_for_receipts)?)),
+            Protocol::Grpc => Ok(Self::Grpc(Box::new(grpc::Client::new(settings, ask_for_receipts)?))),
             #[cfg(feature = "http")]
             Protocol::Http => Ok(Self::Http(Box::new(http::Client::new(settings, ask_for_receipts)?))),
             #[cfg(not(feature = "http"))]
