@@ -1,7 +1,7 @@
 //! What stands at the end of an OpenTelemetry pipeline: spans and logs into the ledger of this process.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -21,30 +21,42 @@ use tokio::runtime::Handle;
 /// Exports spans and log records into a [`Ledger`](crate::Ledger) of this process.
 ///
 /// Success means that every record of the batch is durable. Clones export to the same ledger, each with the resource of the pipeline that it
-/// is part of. After the ledger was closed an export fails.
+/// is part of. After the ledger was closed, or has stopped by itself, an export fails and says which.
 #[derive(Clone)]
 pub struct LedgerExporter {
     /// Gone once the ledger is closed.
     intake: Weak<Intake>,
+    /// Why the ledger stopped by itself.
+    failure: Arc<OnceLock<String>>,
     handle: Handle,
     resource: Arc<ResourceAttributesWithSchema>,
 }
 
 impl LedgerExporter {
-    pub(crate) fn new(intake: Weak<Intake>, handle: Handle) -> Self {
-        Self { intake, handle, resource: Arc::default() }
+    pub(crate) fn new(intake: Weak<Intake>, handle: Handle, failure: Arc<OnceLock<String>>) -> Self {
+        Self { intake, failure, handle, resource: Arc::default() }
     }
 
     async fn take(&self, signal: Signal, protobuf: Vec<u8>) -> OTelSdkResult {
         let export = Export { signal, protobuf: Bytes::from(protobuf), wants_receipt: false };
-        let Some(intake) = self.intake.upgrade() else { return Err(OTelSdkError::AlreadyShutdown) };
+        let Some(intake) = self.intake.upgrade() else { return Err(gone(self.failure.get())) };
         // On the ledger's own threads: whoever exports may have no runtime, or one that waits for this.
         let taken = self.handle.spawn(async move { intake.accept(export).await }).await;
         match taken {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(refusal)) => Err(OTelSdkError::InternalFailure(describe(&refusal))),
-            Err(_) => Err(OTelSdkError::AlreadyShutdown),
+            Err(_) => Err(gone(self.failure.get())),
         }
+    }
+}
+
+/// Why there is no ledger any more.
+fn gone(failure: Option<&String>) -> OTelSdkError {
+    match failure {
+        Some(why) => OTelSdkError::InternalFailure(format!(
+            "export failed with gRPC code: Unavailable: the ledger stopped: {why}"
+        )),
+        None => OTelSdkError::AlreadyShutdown,
     }
 }
 
@@ -85,5 +97,17 @@ impl LogExporter for LedgerExporter {
 impl fmt::Debug for LedgerExporter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("LedgerExporter")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_that_stopped_by_itself_says_why() {
+        assert!(matches!(gone(None), OTelSdkError::AlreadyShutdown));
+        let why = gone(Some(&"the archiver ended".to_owned()));
+        assert!(why.to_string().contains("the ledger stopped: the archiver ended"), "{why}");
     }
 }

@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 
 use tachograph_collector::batch::{Entropy, SystemEntropy};
@@ -114,13 +114,15 @@ impl Ledger {
         let config = Config::load(config.as_ref().map(AsRef::as_ref), &overrides)?;
         let (stop, stopped) = oneshot::channel();
         let (ready, opened) = sync_channel(1);
+        let failure = Arc::new(OnceLock::new());
+        let failed = Arc::clone(&failure);
         let thread = std::thread::Builder::new()
             .name("tachograph-ledger".to_owned())
-            .spawn(move || run(config, stopped, &ready))
+            .spawn(move || run(config, stopped, &ready).inspect_err(|error| drop(failed.set(error.to_string()))))
             .map_err(OpenError::Thread)?;
         match opened.recv() {
             Ok(Opened::Ready(intake, handle)) => {
-                let exporter = LedgerExporter::new(intake, handle);
+                let exporter = LedgerExporter::new(intake, handle, failure);
                 Ok(Self { exporter, running: Some(Running { stop, thread }) })
             }
             Ok(Opened::Closed) => {

@@ -16,6 +16,10 @@
 //! - Nothing of the process is taken over: no global provider, no subscriber, no signal handler. The ledger has threads of its own.
 //! - One process writes a ledger. A second one is refused, a collector too.
 //!
+//! The ledger says what it does as events of `tracing`, in targets that begin with `tachograph_`. **Keep them out of whatever turns such
+//! events into records of the same ledger** (a bridge to OpenTelemetry's logs): each would cause the next. A filter for the bridge's layer
+//! does it, such as `tachograph_collector=off,tachograph_exporters=off,info`.
+//!
 //! What it can't do: protect the records from the process itself. Who controls the application controls its key; a collector beside it, or
 //! witnesses that see the checkpoints (`witnesses` in the configuration file), are the remedy.
 #![forbid(unsafe_code)]
