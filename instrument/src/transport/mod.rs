@@ -183,7 +183,7 @@ mod tests {
         for protocol in protocols {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
-            let (connections, came) = mpsc::channel();
+            let (connections, came) = mpsc::sync_channel(8);
             std::thread::spawn(move || {
                 for connection in listener.incoming() {
                     if connections.send(connection).is_err() {
