@@ -125,8 +125,12 @@ struct Delivery<T> {
     adopted: VecDeque<Reader>,
     /// It is the turn of what earlier processes left.
     turn_of_adopted: bool,
-    /// Records in the next batch: halved when the receiver refuses a batch, doubled when it takes one.
+    /// Records in the next batch of this process: halved when the receiver refuses a batch, doubled when it takes one.
     batch: usize,
+    /// And of what earlier processes left.
+    batch_adopted: usize,
+    /// A batch was refused: its parts wait for no others, nor does what came meanwhile.
+    hurry: bool,
     pause: Duration,
     /// The disk does not give what is in the spool.
     stuck: bool,
@@ -156,7 +160,10 @@ impl Parcel {
 
     fn first_bytes(&self) -> usize {
         match self {
-            Self::Memory(batch) => batch.first().map_or(0, |queued| queued.bytes),
+            Self::Memory(batch) => batch.first().map_or(0, |queued| match &queued.form {
+                Form::Wire(record) => record.len(),
+                _ => queued.bytes,
+            }),
             Self::Own(batch) | Self::Adopted(batch) => batch.records.first().map_or(0, Bytes::len),
         }
     }
@@ -181,9 +188,22 @@ impl<T: Transport> Delivery<T> {
             adopted: VecDeque::new(),
             turn_of_adopted: true,
             batch: BATCH_RECORDS,
+            batch_adopted: BATCH_RECORDS,
+            hurry: false,
             pause: FIRST_PAUSE,
             stuck: false,
         }
+    }
+
+    fn batch_of(&mut self, parcel: &Parcel) -> &mut usize {
+        match parcel {
+            Parcel::Memory(_) | Parcel::Own(_) => &mut self.batch,
+            Parcel::Adopted(_) => &mut self.batch_adopted,
+        }
+    }
+
+    fn halve(&mut self, parcel: &Parcel) {
+        *self.batch_of(parcel) = (parcel.len() / 2).max(1);
     }
 
     /// Says that the producer lives, if it is time.
@@ -199,13 +219,14 @@ impl<T: Transport> Delivery<T> {
     async fn run(mut self) {
         self.adopt();
         loop {
-            if self.adopted.is_empty() || self.queue.is_closed() {
+            if !self.hurry && (self.adopted.is_empty() || self.queue.is_closed()) {
                 let rhythm = self.rhythm.interval.min(self.rhythm.heartbeat.unwrap_or(Duration::MAX));
                 self.queue.wait_for_work(rhythm).await;
             }
             self.beat();
             self.show_space();
             let Some(parcel) = self.next_parcel() else {
+                self.hurry = false;
                 if (self.queue.is_drained() && self.adopted.is_empty()) || self.queue.time_is_up(Duration::MAX) {
                     break;
                 }
@@ -214,15 +235,21 @@ impl<T: Transport> Delivery<T> {
                 }
                 continue;
             };
-            match self.attempt(&parcel).await {
+            let outcome = self.attempt(&parcel).await;
+            if let Err(Failure::Full(_) | Failure::Refused(_)) = outcome {
+                // It may be too large for this receiver, or hold what it will never take.
+                self.halve(&parcel);
+            }
+            match outcome {
                 Ok(()) => {
-                    self.settle(parcel, true);
-                    self.batch = (self.batch * 2).min(BATCH_RECORDS);
+                    let batch = self.batch_of(&parcel);
+                    *batch = (*batch * 2).min(BATCH_RECORDS);
                     self.pause = FIRST_PAUSE;
+                    self.settle(parcel, true);
                 }
                 Err(Failure::Refused(reason)) if parcel.len() == 1 => self.give_up(parcel, &reason),
                 Err(Failure::Refused(_)) => {
-                    self.batch = (parcel.len() / 2).max(1);
+                    self.hurry = true;
                     self.put_back(parcel);
                 }
                 // What no receiver's usual limit admits would keep all others waiting for ever.
@@ -284,6 +311,7 @@ impl<T: Transport> Delivery<T> {
                         format!("what an earlier process left in {} stays there: {reason}", folder.path.display())
                     });
                     folder.leave();
+                    self.queue.count_left();
                 }
             }
         }
@@ -322,7 +350,7 @@ impl<T: Transport> Delivery<T> {
     fn next_adopted(&mut self) -> Option<Parcel> {
         let mut stuck = 0;
         while let Some(reader) = self.adopted.front_mut() {
-            match reader.next(self.batch, BATCH_BYTES) {
+            match reader.next(self.batch_adopted, BATCH_BYTES) {
                 Next::Batch(batch) => return Some(Parcel::Adopted(batch)),
                 Next::Nothing => {
                     reader.folder.remove();

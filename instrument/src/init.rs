@@ -283,14 +283,15 @@ impl Init {
             let mut threads = vec![delivery];
             match writer.transpose() {
                 Ok(writer) => threads.extend(writer),
-                Err(error) => {
-                    queue.finish();
-                    return Err(InitError::Thread(error));
-                }
+                Err(error) => return Err(InitError::Thread(error)),
             }
             Ok((threads, folder))
         };
-        let (threads, folder) = threads().inspect_err(|_| recorder::remove())?;
+        let (threads, folder) = threads().inspect_err(|_| {
+            recorder::remove();
+            // A call that came by then must not wait for threads that there are not.
+            queue.finish();
+        })?;
         Ok(Guard {
             queue,
             recorder,

@@ -19,7 +19,8 @@ use crate::late::Late;
 use crate::report::{Report, SpoolState};
 use crate::warning::{Topic, Warnings};
 use bytes::Bytes;
-use opentelemetry::{Array, Value};
+use opentelemetry::trace::Status;
+use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -623,6 +624,11 @@ impl Queue {
         self.lock().adopting = adopting;
     }
 
+    /// What an earlier process left was not readable by this release, and stays.
+    pub(crate) fn count_left(&self) {
+        self.change(|state| state.report.folders_left += 1);
+    }
+
     pub(crate) fn set_spool_bytes(&self, bytes: u64) {
         self.lock().report.spool_bytes = bytes;
     }
@@ -856,9 +862,15 @@ impl Queue {
 /// About what the record takes in memory and on the wire.
 fn estimated_bytes(span: &SpanData) -> usize {
     const FIXED: usize = 512;
-    let attributes = span.attributes.iter().map(|attribute| value_bytes(&attribute.value));
-    let events = span.events.iter().flat_map(|event| event.attributes.iter());
-    FIXED + attributes.sum::<usize>() + events.map(|attribute| value_bytes(&attribute.value)).sum::<usize>()
+    const EACH: usize = 64;
+    let of = |attributes: &[KeyValue]| attributes.iter().map(|attribute| value_bytes(&attribute.value)).sum::<usize>();
+    let events = span.events.iter().map(|event| EACH + event.name.len() + of(&event.attributes));
+    let links = span.links.iter().map(|link| EACH + of(&link.attributes));
+    let status = match &span.status {
+        Status::Error { description } => description.len(),
+        Status::Unset | Status::Ok => 0,
+    };
+    FIXED + span.name.len() + status + of(&span.attributes) + events.sum::<usize>() + links.sum::<usize>()
 }
 
 pub(crate) fn value_bytes(value: &Value) -> usize {

@@ -34,6 +34,8 @@ pub struct Report {
     pub adopted_exported: u64,
     /// Of these, how many were given up: refused by the receiver, or not readable any more.
     pub adopted_lost: u64,
+    /// Folders in the spool that stay as they are, because another release wrote them: what is in them is not counted here.
+    pub folders_left: u64,
     /// How the spool is.
     pub spool: SpoolState,
     /// Bytes of the spool on the disk, those of earlier processes included.
@@ -69,6 +71,9 @@ impl fmt::Display for Report {
             let Self { adopted, adopted_exported, adopted_lost, .. } = self;
             write!(formatter, "; {adopted} of earlier starts: {adopted_exported} delivered, {adopted_lost} lost")?;
         }
+        if self.folders_left > 0 {
+            write!(formatter, "; {} folders of another release left as they are", self.folders_left)?;
+        }
         match self.spool {
             SpoolState::None | SpoolState::Working => Ok(()),
             SpoolState::Full => formatter.write_str("; the spool is full"),
@@ -93,13 +98,14 @@ mod tests {
             adopted: 5,
             adopted_exported: 4,
             adopted_lost: 1,
+            folders_left: 1,
             spool: SpoolState::Failing,
             spool_bytes: 1,
         };
         assert_eq!(
             report.to_string(),
             "9 records: 4 delivered, 3 in the spool, 1 waiting, 1 lost, 2 returned before they were safe; \
-             5 of earlier starts: 4 delivered, 1 lost; the spool can't be written"
+             5 of earlier starts: 4 delivered, 1 lost; 1 folders of another release left as they are; the spool can't be written"
         );
     }
 }

@@ -102,6 +102,48 @@ fn one_refused_record_does_not_cost_its_neighbours() {
 }
 
 #[test]
+fn what_is_halved_waits_for_no_others() {
+    let _turn = turn();
+    let sink = Sink::default();
+    sink.refuse("bad");
+    let init = Init::new("test").interval(Duration::from_secs(300)).on_warning(|_| ());
+    let guard = init.init_with(sink.clone()).expect("init");
+    // One more than wake the thread; once a part of them is delivered, too few are left to do that.
+    for i in 0..513 {
+        record(if i == 500 { "bad" } else { "good" }, "x");
+    }
+    let began = Instant::now();
+    while guard.report().lost == 0 {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", guard.report());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    guard.shutdown().expect_err("one is lost");
+}
+
+#[test]
+fn all_that_is_long_in_a_span_counts_against_the_bound() {
+    use opentelemetry::trace::{Span as _, Status, Tracer as _, TracerProvider as _};
+    let _turn = turn();
+    let sink = Sink::default();
+    sink.fail_next(usize::MAX);
+    let init = Init::new("test").queue(100, 150_000).when_full(tachograph::WhenFull::Refuse).on_warning(|_| ());
+    let guard = init.init_with(sink.clone()).expect("init");
+    let tracer = guard.tracer_provider().tracer("t");
+    let text = "x".repeat(60_000);
+    let mut span = tracer.start("failed");
+    span.set_status(Status::error(text.clone()));
+    span.end();
+    tracer.start(text.clone()).end();
+    assert_eq!(guard.report().lost, 0);
+    let mut span = tracer.start("with an event");
+    span.add_event(text, Vec::new());
+    span.end();
+    assert_eq!(guard.report().lost, 1);
+    sink.fail_next(0);
+    guard.shutdown().expect_err("one is lost");
+}
+
+#[test]
 fn a_receiver_that_never_comes_back_costs_what_is_counted() {
     let _turn = turn();
     let sink = Sink::default();

@@ -29,6 +29,9 @@ impl TraceService for Received {
         if refused {
             return Err(Status::invalid_argument("span name"));
         }
+        if spans_of(&request).filter(|span| span.name == "heavy").count() > 3 {
+            return Err(Status::resource_exhausted("the message is too large"));
+        }
         let rejected_spans = spans_of(&request).filter(|span| span.name == "rejected").count() as i64;
         self.0.lock().expect("requests").push(request);
         let partial = ExportTracePartialSuccess { rejected_spans, error_message: "names".to_owned() };

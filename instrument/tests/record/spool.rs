@@ -208,6 +208,19 @@ fn what_the_receiver_refuses_is_kept_aside() {
 }
 
 #[test]
+fn a_request_that_is_too_large_for_the_receiver_is_halved() {
+    let _turn = turn();
+    let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+    let guard = begin(Spool::new(directory.path()), address);
+    (0..10).for_each(|_| record("heavy", "x"));
+    let _server = Server::start(address, received.clone());
+    let report = guard.flush(Duration::from_secs(30));
+    assert_eq!((report.exported, report.lost), (10, 0), "{report}");
+    guard.shutdown().expect("nothing lost");
+    assert_eq!(arrived(&received)["heavy"], 10);
+}
+
+#[test]
 fn processes_share_a_directory() {
     let _turn = turn();
     let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
@@ -231,6 +244,29 @@ fn an_exporter_of_ones_own_has_no_spool_and_a_directory_that_can_t_be_is_named()
     assert!(error.to_string().contains("TACHOGRAPH_SPOOL"), "{error}");
     // And nothing is left behind that would keep the next one from starting.
     Init::new("test").init_with(Sink::default()).expect("init").shutdown().expect("nothing lost");
+}
+
+#[test]
+fn a_start_that_fails_keeps_no_call_waiting() {
+    let _turn = turn();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let calls: Vec<_> = (0..2)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            std::thread::spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    record("r", "x");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..200 {
+        let init = settings(Spool::new(file.path().join("spool")), free_address());
+        init.queue(1, 1 << 20).when_full(WhenFull::Wait).on_warning(|_| ()).init().expect_err("no directory");
+    }
+    over.store(true, Ordering::SeqCst);
+    until("all calls return", || calls.iter().all(std::thread::JoinHandle::is_finished));
 }
 
 // --- a disk that fails ---
@@ -383,7 +419,8 @@ fn what_another_version_left_takes_no_room() {
         let report = guard.flush(Duration::from_secs(30));
         report.exported == report.produced && report.spool == SpoolState::Working && report.spool_bytes < 1 << 20
     });
-    guard.shutdown().expect("nothing lost");
+    let report = guard.shutdown().expect("nothing lost");
+    assert_eq!(report.folders_left, 1, "{report}");
     assert_eq!(std::fs::read(foreign.join("00000001.seg")).unwrap(), segment);
 }
 
