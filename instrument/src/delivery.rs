@@ -5,7 +5,8 @@
 //! batch is tried again with growing pauses, for as long as the process runs and, after `close`, until the deadline. If the receiver
 //! refuses a batch as such, it is halved until the record that it refuses stands alone; only that one is given up. A batch that
 //! was delivered but whose acknowledgement was lost arrives twice; the event id tells it. What earlier processes left in the spool is
-//! delivered in turn with this process's records. The producer's close goes last and alone,
+//! delivered in turn with this process's records. Spans and log records of a batch are two requests, settled together: if the second
+//! one fails, both are sent again. The producer's close goes last and alone,
 //! with the count of what is lost as it is then.
 
 use crate::init::InitError;
@@ -14,7 +15,8 @@ use crate::queue::{Form, Queue, Queued, Signal, Tally};
 use crate::recorder::Producer;
 use crate::spool::folder::Folder;
 use crate::spool::format::Entry;
-use crate::spool::reader::{Batch, Next, Reader};
+use crate::spool::reader::{Batch, Next, Reader, Record};
+use crate::spool::thread::entry;
 use crate::stamp;
 use crate::transport::{Cargo, Failure, Transport};
 use crate::warning::Topic;
@@ -151,20 +153,13 @@ impl Parcel {
         }
     }
 
-    fn signal(&self) -> Signal {
-        match self {
-            Self::Memory(batch) => batch.first().map_or(Signal::Span, |queued| queued.signal),
-            Self::Own(batch) | Self::Adopted(batch) => batch.signal,
-        }
-    }
-
     fn first_bytes(&self) -> usize {
         match self {
             Self::Memory(batch) => batch.first().map_or(0, |queued| match &queued.form {
                 Form::Wire(record) => record.len(),
                 _ => queued.bytes,
             }),
-            Self::Own(batch) | Self::Adopted(batch) => batch.records.first().map_or(0, Bytes::len),
+            Self::Own(batch) | Self::Adopted(batch) => batch.records.first().map_or(0, |record| record.bytes.len()),
         }
     }
 }
@@ -241,11 +236,14 @@ impl<T: Transport> Delivery<T> {
                 self.halve(&parcel);
             }
             match outcome {
-                Ok(()) => {
+                Ok(untaken) => {
                     let batch = self.batch_of(&parcel);
                     *batch = (*batch * 2).min(BATCH_RECORDS);
                     self.pause = FIRST_PAUSE;
-                    self.settle(parcel, true);
+                    match untaken {
+                        None => self.settle(parcel, true),
+                        Some((signal, reason)) => self.give_up_signal(parcel, signal, &reason),
+                    }
                 }
                 Err(Failure::Refused(reason)) if parcel.len() == 1 => self.give_up(parcel, &reason),
                 Err(Failure::Refused(_)) => {
@@ -256,7 +254,7 @@ impl<T: Transport> Delivery<T> {
                 Err(Failure::Full(reason)) if parcel.len() == 1 && parcel.first_bytes() > USUAL_LIMIT => {
                     self.give_up(parcel, &reason);
                 }
-                Err(Failure::Later(reason) | Failure::Full(reason)) => {
+                Err(Failure::Later(reason) | Failure::Full(reason) | Failure::Unsupported(reason)) => {
                     self.put_back(parcel);
                     self.warn_of_delay(&reason);
                     // What earlier processes left is safe where it is, and worth no waiting at the end.
@@ -402,18 +400,46 @@ impl<T: Transport> Delivery<T> {
 
     // --- sending ---
 
-    async fn attempt(&self, parcel: &Parcel) -> Result<(), Failure> {
-        let cargo = match parcel {
-            Parcel::Memory(batch) if T::WIRE => Cargo::Wire {
-                resource: &self.resource,
-                records: batch.iter().filter_map(wire_form).collect(),
-                signal: parcel.signal(),
-            },
-            Parcel::Memory(batch) => Cargo::Spans(batch.iter().filter_map(span_form).collect()),
+    /// Sends what is in the parcel, a request for each signal. What comes back with success is a signal for which the receiver has no
+    /// service, while it takes the other one: waiting for it would hold up all.
+    async fn attempt(&self, parcel: &Parcel) -> Result<Option<(Signal, String)>, Failure> {
+        let (mut taken, mut untaken) = (false, None);
+        for (signal, other) in [(Signal::Span, Signal::Log), (Signal::Log, Signal::Span)] {
+            let Some(cargo) = self.cargo(parcel, signal) else { continue };
+            match self.send(cargo).await {
+                Ok(()) => taken = true,
+                Err(Failure::Unsupported(reason)) if untaken.is_none() => untaken = Some((signal, other, reason)),
+                Err(failure) => return Err(failure),
+            }
+        }
+        let Some((signal, other, reason)) = untaken else { return Ok(None) };
+        // One that has neither is no receiver, and there may be one later. An empty request tells.
+        let empty = Cargo::Wire { resource: &self.resource, records: Vec::new(), signal: other };
+        if taken || self.send(empty).await.is_ok() {
+            Ok(Some((signal, reason)))
+        } else {
+            Err(Failure::Unsupported(reason))
+        }
+    }
+
+    /// What the parcel has of this signal, if anything.
+    fn cargo<'a>(&'a self, parcel: &'a Parcel, signal: Signal) -> Option<Cargo<'a>> {
+        let (resource, records): (&[u8], Vec<Bytes>) = match parcel {
+            Parcel::Memory(batch) if T::WIRE => {
+                let of_signal = batch.iter().filter(|queued| queued.signal == signal);
+                (&self.resource, of_signal.filter_map(wire_form).collect())
+            }
+            Parcel::Memory(_) if signal == Signal::Log => return None,
+            Parcel::Memory(batch) => return Some(Cargo::Spans(batch.iter().filter_map(span_form).collect())),
             Parcel::Own(batch) | Parcel::Adopted(batch) => {
-                Cargo::Wire { resource: &batch.resource, records: batch.records.clone(), signal: batch.signal }
+                let of_signal = batch.records.iter().filter(|record| record.signal == signal);
+                (&batch.resource, of_signal.map(|record| record.bytes.clone()).collect())
             }
         };
+        (!records.is_empty()).then_some(Cargo::Wire { resource, records, signal })
+    }
+
+    async fn send(&self, cargo: Cargo<'_>) -> Result<(), Failure> {
         let mut sending = pin!(self.transport.send(cargo));
         let sending = std::future::poll_fn(|task| {
             // A panicking exporter must not end the thread that holds the records.
@@ -433,22 +459,35 @@ impl<T: Transport> Delivery<T> {
 
     /// The receiver has them, or never will.
     fn settle(&mut self, parcel: Parcel, delivered: bool) {
+        self.settle_but(parcel, |_| !delivered);
+    }
+
+    /// The receiver has them, and will never have those of the signals that are `lost`.
+    fn settle_but(&mut self, parcel: Parcel, lost: impl Fn(Signal) -> bool) {
         match parcel {
-            Parcel::Memory(batch) if delivered => self.queue.acknowledged(batch),
-            Parcel::Memory(batch) => self.queue.given_up(batch),
+            Parcel::Memory(batch) => {
+                let (lost, delivered): (Vec<_>, Vec<_>) = batch.into_iter().partition(|queued| lost(queued.signal));
+                self.queue.given_up(lost);
+                if !delivered.is_empty() {
+                    self.queue.acknowledged(delivered);
+                }
+            }
             Parcel::Own(batch) => {
                 if let Some(reader) = &mut self.own {
                     reader.settle(&batch);
                 }
-                self.queue.settled_from_spool(batch.tally, batch.below, delivered);
+                let (delivered, lost) = tallies(&batch, lost);
+                self.queue.settled_from_spool(lost, batch.below, false);
+                if delivered.all > 0 {
+                    self.queue.settled_from_spool(delivered, batch.below, true);
+                }
             }
             Parcel::Adopted(batch) => {
                 if let Some(reader) = self.adopted.front_mut() {
                     reader.settle(&batch);
                 }
-                let count = batch.tally.application;
-                let (exported, lost) = if delivered { (count, 0) } else { (0, count) };
-                self.queue.count_adopted(0, exported, lost);
+                let (delivered, lost) = tallies(&batch, lost);
+                self.queue.count_adopted(0, delivered.application, lost.application);
             }
         }
     }
@@ -480,48 +519,64 @@ impl<T: Transport> Delivery<T> {
     // --- what is said ---
 
     fn give_up(&mut self, parcel: Parcel, reason: &str) {
-        let signal = parcel.signal();
         let (sequence, name) = match &parcel {
             Parcel::Memory(batch) => match batch.first() {
                 Some(Queued { sequence, form: Form::Span(span), .. }) => (*sequence, span.name.to_string()),
-                Some(Queued { sequence, form: Form::Wire(record), .. }) => (*sequence, wire::name(record, signal)),
+                Some(Queued { sequence, signal, form: Form::Wire(record), .. }) => {
+                    (*sequence, wire::name(record, *signal))
+                }
                 _ => return,
             },
-            Parcel::Own(batch) | Parcel::Adopted(batch) => {
-                (batch.first.0, batch.records.first().map(|record| wire::name(record, signal)).unwrap_or_default())
-            }
+            Parcel::Own(batch) | Parcel::Adopted(batch) => match batch.records.first() {
+                Some(record) => (record.sequence, wire::name(&record.bytes, record.signal)),
+                None => return,
+            },
         };
-        let kept = self.keep_refused(&parcel);
+        let kept = self.keep_refused(&parcel, |_| true);
         self.queue.warnings().say(Topic::Loss, || {
             format!("the receiver refused record {sequence} ({name}): {reason}; it is lost{kept}")
         });
         self.settle(parcel, false);
     }
 
+    /// The receiver takes the parcel's others.
+    fn give_up_signal(&mut self, parcel: Parcel, signal: Signal, reason: &str) {
+        let kept = self.keep_refused(&parcel, |of| of == signal);
+        self.queue.warnings().say(Topic::Loss, || {
+            let kind = match signal {
+                Signal::Span => "spans",
+                Signal::Log => "log records",
+            };
+            format!("the receiver has no service for {kind}: {reason}; they are lost{kept}")
+        });
+        self.settle_but(parcel, |of| of == signal);
+    }
+
     /// With a spool, what no receiver takes does not vanish.
-    fn keep_refused(&self, parcel: &Parcel) -> String {
+    fn keep_refused(&self, parcel: &Parcel, which: impl Fn(Signal) -> bool) -> String {
         let Some(own) = &self.own else { return String::new() };
-        let log = parcel.signal() == Signal::Log;
-        let (folder, resource, entry) = match parcel {
-            Parcel::Memory(batch) => match batch.first() {
-                Some(Queued { sequence, own: of_producer, form: Form::Wire(record), .. }) => {
-                    (&own.folder, &self.resource, Entry { sequence: *sequence, own: *of_producer, log, record })
-                }
-                _ => return String::new(),
-            },
+        let (folder, resource, entries): (_, _, Vec<Entry<'_>>) = match parcel {
+            Parcel::Memory(batch) => {
+                let entries = batch.iter().filter(|queued| which(queued.signal)).filter_map(entry);
+                (&own.folder, &self.resource, entries.collect())
+            }
             Parcel::Own(batch) | Parcel::Adopted(batch) => {
                 let folder = match (parcel, self.adopted.front()) {
                     (Parcel::Adopted(_), Some(adopted)) => &adopted.folder,
                     _ => &own.folder,
                 };
-                let Some(record) = batch.records.first() else { return String::new() };
-                (folder, &batch.resource, Entry { sequence: batch.first.0, own: batch.first.1, log, record })
+                let entries = batch.records.iter().filter(|record| which(record.signal)).map(Record::entry);
+                (folder, &batch.resource, entries.collect())
             }
         };
-        match folder.refused.keep(&folder.epoch, resource, entry) {
-            Ok(path) => format!(" for it, and kept in {}", path.display()),
-            Err(error) => format!(", and is not kept: {error}"),
+        let mut kept = String::new();
+        for entry in entries {
+            match folder.refused.keep(&folder.epoch, resource, entry) {
+                Ok(path) => kept = format!(" for it, and kept in {}", path.display()),
+                Err(error) => return format!(", and not kept: {error}"),
+            }
         }
+        kept
     }
 
     fn warn_of_delay(&self, reason: &str) {
@@ -554,6 +609,16 @@ impl<T: Transport> Delivery<T> {
             self.queue.set_spool_bytes(own.folder.space.used());
         }
     }
+}
+
+/// What of a batch is delivered, and what is lost.
+fn tallies(batch: &Batch, lost: impl Fn(Signal) -> bool) -> (Tally, Tally) {
+    let mut tallies = (Tally::default(), Tally::default());
+    for record in &batch.records {
+        let tally = if lost(record.signal) { &mut tallies.1 } else { &mut tallies.0 };
+        tally.add(record.own);
+    }
+    tallies
 }
 
 fn wire_form(queued: &Queued) -> Option<Bytes> {

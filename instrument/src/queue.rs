@@ -182,19 +182,16 @@ impl State {
         });
     }
 
-    /// The oldest records that are not the close, within both bounds but at least one if there is any. Of one signal, unless they may
-    /// be `mixed`.
-    fn take(&mut self, records: usize, bytes: usize, mixed: bool) -> Vec<Queued> {
+    /// The oldest records that are not the close, within both bounds but at least one if there is any.
+    fn take(&mut self, records: usize, bytes: usize) -> Vec<Queued> {
         let mut size = 0;
-        let signal = self.waiting.front().map(|queued| queued.signal).filter(|_| !mixed);
         let count = self
             .waiting
             .iter()
             .take(records)
             .take_while(|queued| {
                 size += queued.bytes;
-                let fits = signal.is_none_or(|signal| queued.signal == signal);
-                !queued.close && fits && (size <= bytes || size == queued.bytes)
+                !queued.close && (size <= bytes || size == queued.bytes)
             })
             .count();
         self.in_flight += count;
@@ -557,7 +554,7 @@ impl Queue {
         if state.close_is_next() {
             return state.take_close();
         }
-        if state.to_spool { Vec::new() } else { state.take(records, bytes, false) }
+        if state.to_spool { Vec::new() } else { state.take(records, bytes) }
     }
 
     /// Whether all of this process was delivered or given up, and nothing will come any more.
@@ -725,7 +722,7 @@ impl Queue {
         if !state.writable() {
             return Taken::Nothing;
         }
-        let batch = state.take(records, bytes, true);
+        let batch = state.take(records, bytes);
         Taken::Records(if batch.is_empty() { state.take_close() } else { batch })
     }
 

@@ -27,14 +27,20 @@ struct Open {
     header: u64,
 }
 
-/// Records that follow one another.
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) bytes: Bytes,
+    pub(crate) signal: Signal,
+    pub(crate) sequence: u64,
+    pub(crate) own: bool,
+}
+
+/// Records that follow one another, of both signals as they came.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) resource: Bytes,
-    pub(crate) records: Vec<Bytes>,
-    pub(crate) signal: Signal,
-    /// Number of the first one, and whether it is the producer's own: they matter where it stands alone.
-    pub(crate) first: (u64, bool),
+    pub(crate) records: Vec<Record>,
     /// The number after the last one.
     pub(crate) below: u64,
     pub(crate) tally: Tally,
@@ -49,6 +55,12 @@ pub(crate) enum Next {
     Lost(Tally, String),
     /// The disk does not give it now. Nothing is lost, and it is to be tried again.
     Later(String),
+}
+
+impl Record {
+    pub(crate) fn entry(&self) -> Entry<'_> {
+        Entry { sequence: self.sequence, own: self.own, log: self.signal == Signal::Log, record: &self.bytes }
+    }
 }
 
 impl Reader {
@@ -139,8 +151,6 @@ impl Reader {
         let mut batch = Batch {
             resource: open.resource.clone(),
             records: Vec::new(),
-            signal: Signal::Span,
-            first: (0, false),
             below: 0,
             tally: Tally::default(),
             segment: number,
@@ -149,15 +159,15 @@ impl Reader {
         let mut at = 0;
         while batch.records.len() < records {
             let Found::Entry(entry, length) = Entry::read(&buffer[at..]) else { break };
-            let signal = if entry.log { Signal::Log } else { Signal::Span };
-            if batch.records.is_empty() {
-                batch.first = (entry.sequence, entry.own);
-                batch.signal = signal;
-            } else if at + length > bytes || signal != batch.signal {
+            if !batch.records.is_empty() && at + length > bytes {
                 break;
             }
-            let record = at + ENTRY_HEAD..at + length;
-            batch.records.push(buffer.slice(record));
+            batch.records.push(Record {
+                bytes: buffer.slice(at + ENTRY_HEAD..at + length),
+                signal: if entry.log { Signal::Log } else { Signal::Span },
+                sequence: entry.sequence,
+                own: entry.own,
+            });
             batch.tally.add(entry.own);
             batch.below = entry.sequence + 1;
             at += length;

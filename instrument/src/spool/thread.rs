@@ -165,7 +165,8 @@ impl Work {
     }
 }
 
-fn entry(queued: &Queued) -> Option<Entry<'_>> {
+/// The entry of a record that is encoded.
+pub(crate) fn entry(queued: &Queued) -> Option<Entry<'_>> {
     match &queued.form {
         Form::Wire(record) => {
             let log = queued.signal == Signal::Log;

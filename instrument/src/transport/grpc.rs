@@ -101,6 +101,7 @@ fn judge(status: &Status) -> Failure {
     match status.code() {
         Code::InvalidArgument | Code::OutOfRange => Failure::Refused(reason),
         Code::ResourceExhausted => Failure::Full(reason),
+        Code::Unimplemented => Failure::Unsupported(reason),
         _ => Failure::Later(reason),
     }
 }

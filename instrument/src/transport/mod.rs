@@ -37,6 +37,8 @@ pub(crate) enum Failure {
     Full(String),
     /// The receiver will not take this batch as it is.
     Refused(String),
+    /// The receiver has no service for this kind of record.
+    Unsupported(String),
     /// Time is up.
     Deadline,
 }

@@ -26,6 +26,83 @@ fn log(logger: &SdkLogger, body: &str) {
 }
 
 #[test]
+fn spans_and_log_records_by_turns_need_no_request_each() {
+    let _turn = turn();
+    for spool in [false, true] {
+        let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+        let init = Init::new("logs").endpoint(format!("http://{address}")).on_warning(|_| ());
+        let init = if spool { init.spool(Spool::new(directory.path())) } else { init };
+        let guard = init.init().expect("init");
+        let logger = logger(&guard);
+        for number in 0..200 {
+            log(&logger, &format!("line {number}"));
+            generate();
+        }
+        let _server = Server::start(address, received.clone());
+        assert_eq!(guard.shutdown().expect("nothing lost").exported, 400);
+        assert_eq!((received.logs().len(), received.spans().len()), (200, 200));
+        assert!(received.requests() < 20, "{} requests", received.requests());
+    }
+}
+
+#[test]
+fn a_receiver_without_a_service_for_log_records_gets_the_spans() {
+    let _turn = turn();
+    for spool in [false, true] {
+        let (directory, address, received) = (tempfile::tempdir().unwrap(), free_address(), Received::default());
+        received.without_logs();
+        let _server = Server::start(address, received.clone());
+        let (lines, warn) = crate::delivery::collect_warnings();
+        let init = Init::new("logs").endpoint(format!("http://{address}")).on_warning(warn);
+        let init = if spool { init.spool(Spool::new(directory.path())) } else { init };
+        let guard = init.init().expect("init");
+        let logger = logger(&guard);
+        generate();
+        guard.flush(Duration::from_secs(30));
+        log(&logger, "nobody takes it");
+        assert_eq!(guard.flush(Duration::from_secs(30)).lost, 1, "alone it holds up what comes, too");
+        (0..20).for_each(|_| generate());
+        let report = guard.shutdown().expect_err("the log record is lost").report;
+        assert_eq!((report.exported, report.lost), (21, 1), "{report}");
+        assert_eq!(received.spans().len(), 21);
+        let lines = lines.lock().unwrap();
+        assert!(lines.iter().any(|line| line.contains("has no service for log records")), "{lines:?}");
+        let kept: Vec<_> = std::fs::read_dir(directory.path().join("refused"))
+            .map(|files| files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect())
+            .unwrap_or_default();
+        assert_eq!(kept.len(), usize::from(spool));
+        assert!(kept.iter().all(|kept| kept.windows(15).any(|window| window == b"nobody takes it")));
+    }
+}
+
+#[test]
+fn what_is_no_receiver_at_all_costs_nothing() {
+    let _turn = turn();
+    let (address, received) = (free_address(), Received::default());
+    let server = Server::start(address, received.clone());
+    let init = Init::new("logs").endpoint(format!("http://{address}")).on_warning(|_| ());
+    let guard = init.init().expect("init");
+    let logger = logger(&guard);
+    let both = || {
+        log(&logger, "line");
+        generate();
+    };
+    both();
+    guard.flush(Duration::from_secs(30));
+    drop(server);
+    // For a while something else listens there, which knows neither service.
+    let other = Server::start_without_services(address);
+    both();
+    log(&logger, "line");
+    let report = guard.flush(Duration::from_secs(1));
+    assert_eq!((report.exported, report.lost), (2, 0), "{report}");
+    drop(other);
+    let _server = Server::start(address, received.clone());
+    assert_eq!(guard.shutdown().expect("nothing lost").exported, 5);
+    assert_eq!((received.logs().len(), received.spans().len()), (3, 2));
+}
+
+#[test]
 fn log_records_and_spans_share_a_sequence_and_a_spool() {
     let _turn = turn();
     for spool in [false, true] {

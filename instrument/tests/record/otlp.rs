@@ -11,12 +11,18 @@ use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 #[derive(Clone, Default)]
-pub(crate) struct Received(Arc<Mutex<Vec<ExportTraceServiceRequest>>>, Arc<Mutex<Vec<LogRecord>>>);
+pub(crate) struct Received(
+    Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+    Arc<Mutex<Vec<LogRecord>>>,
+    Arc<AtomicBool>,
+    Arc<AtomicBool>,
+);
 
 #[tonic::async_trait]
 impl TraceService for Received {
@@ -24,6 +30,9 @@ impl TraceService for Received {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        if self.3.load(Ordering::SeqCst) {
+            return Err(Status::unimplemented(""));
+        }
         let request = request.into_inner();
         let refused = spans_of(&request).any(|span| span.name == "refused");
         if refused {
@@ -46,6 +55,9 @@ impl LogsService for Received {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        if self.2.load(Ordering::SeqCst) {
+            return Err(Status::unimplemented(""));
+        }
         let scopes = request.into_inner().resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
         self.1.lock().expect("logs").extend(scopes.flat_map(|scope| scope.log_records));
         Ok(Response::new(ExportLogsServiceResponse::default()))
@@ -64,6 +76,18 @@ impl Received {
     #[cfg(feature = "logs")]
     pub(crate) fn logs(&self) -> Vec<LogRecord> {
         self.1.lock().expect("logs").clone()
+    }
+
+    /// From now on there is no service for log records.
+    #[cfg(feature = "logs")]
+    pub(crate) fn without_logs(&self) {
+        self.2.store(true, Ordering::SeqCst);
+    }
+
+    /// How many requests with spans came.
+    #[cfg(feature = "logs")]
+    pub(crate) fn requests(&self) -> usize {
+        self.0.lock().expect("requests").len()
     }
 
     /// What producers say of themselves.
@@ -97,6 +121,15 @@ impl Server {
         tls: tonic::transport::ServerTlsConfig,
     ) -> Self {
         Self::start_by(address, received, || tonic::transport::Server::builder().tls_config(tls).expect("tls"))
+    }
+
+    /// It answers, but knows nothing of OTLP.
+    #[cfg(feature = "logs")]
+    pub(crate) fn start_without_services(address: SocketAddr) -> Self {
+        let received = Received::default();
+        received.without_logs();
+        received.3.store(true, Ordering::SeqCst);
+        Self::start(address, received)
     }
 
     fn start_by(
