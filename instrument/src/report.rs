@@ -51,7 +51,7 @@ pub enum SpoolState {
     None,
     /// Records are written to it.
     Working,
-    /// It has reached its bound: records wait in memory until some of it was delivered.
+    /// It has reached its bound: records wait in memory, and are delivered straight from there until it has room.
     Full,
     /// It can't be written: records are delivered straight from memory meanwhile, and the disk is tried again each second.
     Failing,
