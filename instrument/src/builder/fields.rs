@@ -152,7 +152,7 @@ impl<S> Event<kind::Generation, S> {
     }
 }
 
-/// What is known, chosen and changed. Steps come from [`step!`](crate::step) inside [`Event::run`].
+/// What is known, chosen and changed. Steps come from [`step!`](crate::step!) inside [`Event::run`].
 impl<S> Event<kind::Decision, S> {
     fields! {
         text decision "tachograph.decision.type" "The type of decision.";

@@ -44,9 +44,12 @@ fn judge(signed: &str, body: &[u8]) -> Result<(), String> {
     difference(signed, &Body::parse(body).unwrap().record)
 }
 
+/// Makes a record of attributes, and gives the text that is signed and the body.
+type Maker = fn(Vec<KeyValue<'_>>) -> (String, Vec<u8>);
+
 #[test]
 fn each_attribute_that_is_signed_is_compared_both_ways() {
-    let makers: [fn(Vec<KeyValue<'_>>) -> (String, Vec<u8>); 2] = [|a| span_of(a), |a| log_of(a)];
+    let makers: [Maker; 2] = [|a| span_of(a), |a| log_of(a)];
     for (make, row) in makers.into_iter().flat_map(|make| span_rows().into_iter().map(move |row| (make, row))) {
         let (bare_text, bare_body) = make(Vec::new());
         assert_eq!(judge(&bare_text, &bare_body), Ok(()));
