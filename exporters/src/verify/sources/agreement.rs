@@ -121,9 +121,9 @@ fn expected<'r>(
     made.agent_id = a.text(&["gen_ai.agent.id", "gen_ai.agent.name"]);
     made.agent_version = a.text(&["gen_ai.agent.version"]);
     made.decision_type = a.text(&["tachograph.decision.type"]);
-    made.inputs = a.json(&["tachograph.inputs", "gen_ai.tool.call.arguments"]);
+    made.inputs = a.json(&["tachograph.inputs", "gen_ai.tool.call.arguments", "gen_ai.retrieval.query.text"]);
     made.decision_steps = a.json(&["tachograph.decision.steps"]);
-    made.outputs = a.json(&["tachograph.outputs", "gen_ai.tool.call.result"]);
+    made.outputs = a.json(&["tachograph.outputs", "gen_ai.tool.call.result", "gen_ai.retrieval.documents"]);
     made.threshold = a.number(&["tachograph.decision.threshold"]).map(Number);
     made.confidence = a.number(&["tachograph.decision.confidence"]).map(Number);
     made.raw_output = a.text(&["tachograph.decision.raw_output"]);
@@ -156,7 +156,12 @@ fn of_span<'r>(signed: &'r Map<String, Value>, made: &mut Record<'r>, (start, en
     let parent = signed.get("parent_span_id").and_then(Value::as_str).unwrap_or_default();
     made.parent_span_id = SpanId::from_wire(&bytes(parent));
     let failed = made.status == Some(Status::Error) || made.error_type.is_some();
-    made.outcome.get_or_insert(if failed { Outcome::Failure } else { Outcome::Success });
+    let said = signed.get("attributes").is_some_and(|attributes| attributes.get("tachograph.outcome").is_some());
+    made.outcome.get_or_insert(match (failed, said) {
+        (true, _) => Outcome::Failure,
+        (false, true) => Outcome::Unknown,
+        (false, false) => Outcome::Success,
+    });
     if made.error.is_none() {
         let message = word("message").filter(|_| made.status == Some(Status::Error));
         made.error = message.or_else(|| exception(signed)).map(Text::from);
